@@ -1,0 +1,196 @@
+#include "cache/base/digest.h"
+
+#include "cache/base/bytes.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+/* Inlined, so that the hot path pays no call through the dynamic linker. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#pragma GCC diagnostic ignored "-Wcast-align"
+#pragma GCC diagnostic ignored "-Wswitch-enum"
+#pragma GCC diagnostic ignored "-Wconversion"
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#pragma GCC diagnostic pop
+
+static struct digest from_xxh128(XXH128_hash_t hash)
+{
+	XXH128_canonical_t canonical;
+	XXH128_canonicalFromHash(&canonical, hash);
+	struct digest d;
+	memcpy(d.bytes, canonical.digest, sizeof(d.bytes));
+	return d;
+}
+
+struct digest digest_of(const void *bytes, size_t size)
+{
+	return from_xxh128(XXH3_128bits(bytes, size));
+}
+
+uint64_t digest_sum64(const void *bytes, size_t size)
+{
+	return XXH3_64bits(bytes, size);
+}
+
+void digest_format(const struct digest *d, char ret_hex[DIGEST_HEX_SIZE])
+{
+	hex_encode(d->bytes, sizeof(d->bytes), ret_hex);
+}
+
+bool digest_parse(const char *hex, struct digest *ret)
+{
+	struct digest d;
+	if (!hex_decode(hex, sizeof(d.bytes), d.bytes) ||
+	    hex[2 * sizeof(d.bytes)] != '\0')
+		return false;
+	*ret = d;
+	return true;
+}
+
+struct digest_stream {
+	XXH3_state_t *state;
+};
+
+struct digest_stream *digest_stream_new(void)
+{
+	struct digest_stream *s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->state = XXH3_createState();
+	if (!s->state) {
+		free(s);
+		return NULL;
+	}
+	digest_stream_reset(s);
+	return s;
+}
+
+void digest_stream_free(struct digest_stream *s)
+{
+	if (!s)
+		return;
+	(void)XXH3_freeState(s->state);
+	free(s);
+}
+
+void digest_stream_reset(struct digest_stream *s)
+{
+	(void)XXH3_128bits_reset(s->state);
+}
+
+void digest_stream_add(struct digest_stream *s, const void *bytes, size_t size)
+{
+	(void)XXH3_128bits_update(s->state, bytes, size);
+}
+
+struct digest digest_stream_end(const struct digest_stream *s)
+{
+	return from_xxh128(XXH3_128bits_digest(s->state));
+}
+
+struct sha256_stream {
+	EVP_MD_CTX *context;
+};
+
+static void sha256_reset(struct sha256_stream *s)
+{
+	(void)EVP_DigestInit_ex(s->context, EVP_sha256(), NULL);
+}
+
+struct sha256_stream *sha256_stream_new(void)
+{
+	struct sha256_stream *s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->context = EVP_MD_CTX_new();
+	if (!s->context || EVP_DigestInit_ex(s->context, EVP_sha256(), NULL) != 1) {
+		sha256_stream_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void sha256_stream_free(struct sha256_stream *s)
+{
+	if (!s)
+		return;
+	EVP_MD_CTX_free(s->context);
+	free(s);
+}
+
+void sha256_stream_add(struct sha256_stream *s, const void *bytes, size_t size)
+{
+	(void)EVP_DigestUpdate(s->context, bytes, size);
+}
+
+struct sha256 sha256_stream_end(struct sha256_stream *s)
+{
+	struct sha256 d = { .bytes = { 0 } };
+	(void)EVP_DigestFinal_ex(s->context, d.bytes, NULL);
+	sha256_reset(s);
+	return d;
+}
+
+struct sha256 sha256_of(const void *bytes, size_t size)
+{
+	struct sha256 d = { .bytes = { 0 } };
+	(void)EVP_Digest(bytes, size, d.bytes, NULL, EVP_sha256(), NULL);
+	return d;
+}
+
+void sha256_format(const struct sha256 *d, char ret_hex[SHA256_HEX_SIZE])
+{
+	hex_encode(d->bytes, sizeof(d->bytes), ret_hex);
+}
+
+bool sha256_parse(const char *hex, struct sha256 *ret)
+{
+	struct sha256 d;
+	if (!hex_decode(hex, sizeof(d.bytes), d.bytes) ||
+	    hex[2 * sizeof(d.bytes)] != '\0')
+		return false;
+	*ret = d;
+	return true;
+}
+
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/* 32 bytes are 256 bits, 43 digits of 6 bits; the last digit carries 4 and two zeros. */
+void sha256_format_base64(const struct sha256 *d, char ret_text[SHA256_BASE64_SIZE])
+{
+	for (unsigned i = 0; i < 43; i++) {
+		unsigned bit = i * 6;
+		unsigned pair = (unsigned)d->bytes[bit / 8] << 8;
+		if (bit / 8 + 1 < sizeof(d->bytes))
+			pair |= d->bytes[bit / 8 + 1];
+		ret_text[i] = base64_digits[pair >> (10 - bit % 8) & 63];
+	}
+	ret_text[43] = '\0';
+}
+
+bool sha256_parse_base64(const char *text, size_t size, struct sha256 *ret)
+{
+	while (size > 0 && text[size - 1] == '=')
+		size--;
+	if (size != 43)
+		return false;
+	struct sha256 d = { .bytes = { 0 } };
+	for (unsigned i = 0; i < 43; i++) {
+		const char *digit = text[i] ? strchr(base64_digits, text[i]) : NULL;
+		if (!digit)
+			return false;
+		unsigned value = (unsigned)(digit - base64_digits);
+		unsigned bit = i * 6;
+		unsigned pair = value << (10 - bit % 8);
+		d.bytes[bit / 8] |= (uint8_t)(pair >> 8);
+		if (bit / 8 + 1 < sizeof(d.bytes))
+			d.bytes[bit / 8 + 1] |= (uint8_t)pair;
+		else if (pair & 0xff)
+			return false;
+	}
+	*ret = d;
+	return true;
+}

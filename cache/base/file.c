@@ -1,0 +1,263 @@
+#include "cache/base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int file_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
+{
+	struct open_how how = {
+		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+		.mode = flags & (O_CREAT | __O_TMPFILE) ? mode : 0,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+	};
+	long fd;
+	do {
+		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+	} while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int file_open(int dirfd, const char *path, int flags, mode_t mode)
+{
+	int fd;
+	do {
+		fd = openat(dirfd, path, flags | O_CLOEXEC, mode);
+	} while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : fd;
+}
+
+int file_write_all(int fd, const void *bytes, size_t size)
+{
+	const char *p = bytes;
+	while (size > 0) {
+		ssize_t n = write(fd, p, size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int file_pwrite_all(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	const char *p = bytes;
+	while (size > 0) {
+		ssize_t n = pwrite(fd, p, size, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p += n;
+		size -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+int file_pread_all(int fd, void *ret_bytes, size_t size, uint64_t offset)
+{
+	char *p = ret_bytes;
+	while (size > 0) {
+		ssize_t n = pread(fd, p, size, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -ENODATA;
+		p += n;
+		size -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+int file_read_to_end(int fd, size_t limit, struct buffer *out)
+{
+	size_t start = out->size;
+	for (;;) {
+		int r = buffer_reserve(out, 4096);
+		if (r < 0)
+			return r;
+		ssize_t n = read(fd, out->data + out->size, out->room - out->size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		out->size += (size_t)n;
+		if (out->size - start > limit)
+			return -EFBIG;
+	}
+}
+
+int file_read_at(int dirfd, const char *path, size_t limit, struct buffer *out)
+{
+	cleanup_fd int fd = dirfd == AT_FDCWD
+				? file_open(dirfd, path, O_RDONLY, 0)
+				: file_open_beneath(dirfd, path, O_RDONLY, 0);
+	if (fd < 0)
+		return fd;
+	return file_read_to_end(fd, limit, out);
+}
+
+/* Fills and flushes the file that is to take the place of another. */
+static int write_aside(int fd, const void *bytes, size_t size, bool sync)
+{
+	int r = file_write_all(fd, bytes, size);
+	if (r == 0 && sync && fdatasync(fd) < 0)
+		r = -errno;
+	return r;
+}
+
+int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
+		    bool sync)
+{
+	char aside[512];
+	int n = snprintf(aside, sizeof(aside), "%s.%d.%lx.tmp", path, (int)getpid(),
+			 (unsigned long)(uintptr_t)&aside);
+	if (n < 0 || (size_t)n >= sizeof(aside))
+		return -ENAMETOOLONG;
+	cleanup_fd int fd =
+	    file_open(dirfd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return fd;
+	int r = write_aside(fd, bytes, size, sync);
+	if (r == 0 && renameat(dirfd, aside, dirfd, path) < 0)
+		r = -errno;
+	if (r < 0) {
+		(void)unlinkat(dirfd, aside, 0);
+		return r;
+	}
+	return sync ? file_sync_dir(dirfd) : 0;
+}
+
+int file_make_dirs(const char *path, mode_t mode)
+{
+	cleanup_free char *copy = strdup(path);
+	if (!copy)
+		return -ENOMEM;
+	for (char *p = copy + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		int r = file_make_dir_at(AT_FDCWD, copy, mode);
+		if (r < 0)
+			return r;
+		*p = '/';
+	}
+	return file_make_dir_at(AT_FDCWD, copy, mode);
+}
+
+int file_make_dir_at(int dirfd, const char *name, mode_t mode)
+{
+	if (mkdirat(dirfd, name, mode) == 0)
+		return 0;
+	int code = -errno;
+	struct stat st;
+	/* Some file systems say EROFS or EACCES before they look whether it is there. */
+	if (fstatat(dirfd, name, &st, 0) == 0 && S_ISDIR(st.st_mode))
+		return 0;
+	return code;
+}
+
+static int remove_children(int dirfd)
+{
+	int listed = dup(dirfd);
+	if (listed < 0)
+		return -errno;
+	cleanup_dir DIR *dir = fdopendir(listed);
+	if (!dir) {
+		int code = -errno;
+		(void)close(listed);
+		return code;
+	}
+	for (;;) {
+		errno = 0;
+		const struct dirent *entry = readdir(dir);
+		if (!entry)
+			return -errno;
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		int r = file_remove_tree_at(dirfd, entry->d_name);
+		if (r < 0)
+			return r;
+	}
+}
+
+int file_remove_tree_at(int dirfd, const char *name)
+{
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	cleanup_fd int fd =
+	    file_open(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	int r = remove_children(fd);
+	if (r == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		r = -errno;
+	return r;
+}
+
+int file_sync_dir(int dirfd)
+{
+	/* EINVAL: a file system that cannot sync a directory has nothing to be synced
+	 * there. */
+	return fsync(dirfd) < 0 && errno != EINVAL ? -errno : 0;
+}
+
+char *path_join(const char *a, const char *b)
+{
+	size_t size = strlen(a);
+	const char *slash = size > 0 && a[size - 1] == '/' ? "" : "/";
+	char *path = NULL;
+	return asprintf(&path, "%s%s%s", a, slash, b) < 0 ? NULL : path;
+}
+
+/* The canonical parent of a path whose last component does not exist, and that component.
+ */
+static int canonical_missing(const char *path, char **ret_path, struct error *reterr)
+{
+	cleanup_free char *copy = strdup(path);
+	if (!copy)
+		return -ENOMEM;
+	size_t size = strlen(copy);
+	while (size > 1 && copy[size - 1] == '/')
+		copy[--size] = '\0';
+	char *slash = strrchr(copy, '/');
+	const char *name = slash ? slash + 1 : copy;
+	const char *parent = slash ? (slash == copy ? "/" : copy) : ".";
+	cleanup_free char *name_copy = strdup(name);
+	if (!name_copy)
+		return -ENOMEM;
+	if (slash && slash != copy)
+		*slash = '\0';
+	else if (slash)
+		parent = "/";
+	cleanup_free char *resolved = realpath(parent, NULL);
+	if (!resolved)
+		return error_errno(reterr, -errno, "cannot resolve '%s'", path);
+	*ret_path = path_join(resolved, name_copy);
+	return *ret_path ? 0 : -ENOMEM;
+}
+
+int path_canonical(const char *path, char **ret_path, struct error *reterr)
+{
+	char *resolved = realpath(path, NULL);
+	if (resolved) {
+		*ret_path = resolved;
+		return 0;
+	}
+	if (errno != ENOENT)
+		return error_errno(reterr, -errno, "cannot resolve '%s'", path);
+	return canonical_missing(path, ret_path, reterr);
+}

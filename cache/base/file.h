@@ -1,0 +1,57 @@
+/*
+ * Files, relative to directory descriptors and close-on-exec always. Functions return 0
+ * (or what they say) or a negative errno. Any thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "cache/base/bytes.h"
+#include "cache/base/error.h"
+
+/*
+ * openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS: nothing outside of dirfd and
+ * nothing through a symlink is ever opened. Returns a descriptor or a negative errno
+ * (-ELOOP: a symlink stood in the way, -EXDEV: the path led outside).
+ */
+int file_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
+
+/* As open(2); returns a descriptor or a negative errno. */
+int file_open(int dirfd, const char *path, int flags, mode_t mode);
+
+int file_write_all(int fd, const void *bytes, size_t size);
+int file_pwrite_all(int fd, const void *bytes, size_t size, uint64_t offset);
+/* Reads exactly `size` bytes; -ENODATA when the file ends before. */
+int file_pread_all(int fd, void *ret_bytes, size_t size, uint64_t offset);
+/* Appends the whole file to `out`; -EFBIG when it is larger than `limit` bytes. */
+int file_read_to_end(int fd, size_t limit, struct buffer *out);
+/* The whole file at `path`; opened by file_open_beneath() unless dirfd is AT_FDCWD. */
+int file_read_at(int dirfd, const char *path, size_t limit, struct buffer *out);
+
+/*
+ * Makes or replaces `path` in one step: written aside, flushed to disk when `sync`,
+ * renamed. A reader sees the old content or the new, never a part.
+ */
+int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
+		    bool sync);
+
+/* mkdir for each missing component of an absolute or relative path. */
+int file_make_dirs(const char *path, mode_t mode);
+/* mkdirat that takes an existing directory for done. */
+int file_make_dir_at(int dirfd, const char *name, mode_t mode);
+/* Removes name and, when it is a directory, all below it; follows no symlink. Missing: 0.
+ */
+int file_remove_tree_at(int dirfd, const char *name);
+int file_sync_dir(int dirfd);
+
+/* "a/b" from "a" and "b"; the caller frees it. NULL without memory. */
+char *path_join(const char *a, const char *b);
+/*
+ * The absolute path with symlinks, "." and ".." resolved; its last component need not
+ * exist. The caller frees it.
+ */
+int path_canonical(const char *path, char **ret_path, struct error *reterr);

@@ -1,0 +1,22 @@
+/*
+ * `cache verify`: every wheel note, image and object read and checked in full, and what
+ * is left over named. Any thread; safe beside readers and adders.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "cache/base/error.h"
+
+struct store;
+
+struct verify_result {
+	uint64_t wheels, images, objects; /* checked */
+	uint64_t bytes;                   /* read */
+	uint64_t bad;                     /* each was reported once */
+};
+/* `report` gets one line for each thing that is wrong. */
+typedef void verify_report(void *context, const char *line);
+/* Negative only when verifying itself could not go on. */
+int store_verify(struct store *store, verify_report *report, void *context,
+		 struct verify_result *ret);

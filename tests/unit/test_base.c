@@ -1,0 +1,141 @@
+#include "tests/unit/testing.h"
+
+#include "cache/base/bytes.h"
+#include "cache/base/digest.h"
+#include "cache/base/error.h"
+#include "cache/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void sha256_survives_its_base64_form(void **state)
+{
+	(void)state;
+	struct sha256 d = sha256_of("venvfs", 6);
+	char text[SHA256_BASE64_SIZE];
+	sha256_format_base64(&d, text);
+	struct sha256 back;
+	assert_true(sha256_parse_base64(text, 43, &back));
+	assert_memory_equal(&d, &back, sizeof(d));
+	assert_false(sha256_parse_base64(text, 42, &back));
+	text[42] = '_'; /* bits beyond the 256th */
+	assert_false(sha256_parse_base64(text, 43, &back));
+}
+
+static void sha256_of_nothing_is_the_known_one(void **state)
+{
+	(void)state;
+	struct sha256 d = sha256_of("", 0);
+	char text[SHA256_BASE64_SIZE];
+	sha256_format_base64(&d, text);
+	assert_string_equal(text, "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
+}
+
+static void a_digest_in_pieces_is_the_digest_of_the_whole(void **state)
+{
+	(void)state;
+	CLEANUP(digest_stream_freep) struct digest_stream *s = digest_stream_new();
+	digest_stream_add(s, "hello ", 6);
+	digest_stream_add(s, "world", 5);
+	struct digest in_pieces = digest_stream_end(s);
+	struct digest whole = digest_of("hello world", 11);
+	assert_true(digest_equal(&in_pieces, &whole));
+	char hex[DIGEST_HEX_SIZE];
+	digest_format(&whole, hex);
+	assert_string_equal(hex, "df8d09e93f874900a99b8775cc15b6c7");
+	struct digest back;
+	assert_true(digest_parse(hex, &back));
+	assert_true(digest_equal(&back, &whole));
+	assert_false(digest_parse("DF8D09E93F874900A99B8775CC15B6C7", &back));
+	assert_false(digest_parse("df8d", &back));
+}
+
+static void an_error_text_stays_one_line(void **state)
+{
+	(void)state;
+	struct error err = ERROR_INIT;
+	assert_int_equal(error_set(&err, -EINVAL, "bad name '%s'", "a\nb\x1b[0m"),
+			 -EINVAL);
+	assert_string_equal(err.text, "bad name 'a?b?[0m'");
+	assert_int_equal(error_prefix(&err, -EINVAL, "in %s", "x.whl"), -EINVAL);
+	assert_string_equal(err.text, "in x.whl: bad name 'a?b?[0m'");
+	assert_int_equal(error_set(NULL, -EIO, "nobody asked"), -EIO);
+}
+
+static void ranges_that_would_overflow_are_outside(void **state)
+{
+	(void)state;
+	assert_true(range_inside(4, 4, 8));
+	assert_false(range_inside(4, 5, 8));
+	assert_false(range_inside(UINT64_MAX, 2, 8));
+	assert_false(range_inside(2, UINT64_MAX, 8));
+}
+
+static int make_folder(void **state)
+{
+	char path[] = "/tmp/venvfs-test-XXXXXX";
+	*state = mkdtemp(path) ? strdup(path) : NULL;
+	return *state ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+	int r = file_remove_tree_at(AT_FDCWD, *state);
+	free(*state);
+	return r;
+}
+
+static void opening_beneath_refuses_symlinks_and_dotdot(void **state)
+{
+	cleanup_fd int dir = file_open(AT_FDCWD, *state, O_RDONLY | O_DIRECTORY, 0);
+	assert_true(dir >= 0);
+	assert_int_equal(symlinkat("/etc", dir, "link"), 0);
+	assert_int_equal(file_open_beneath(dir, "link/passwd", O_RDONLY, 0), -ELOOP);
+	assert_int_equal(file_open_beneath(dir, "../x", O_RDONLY, 0), -EXDEV);
+}
+
+static void replacing_a_file_leaves_nothing_aside(void **state)
+{
+	cleanup_fd int dir = file_open(AT_FDCWD, *state, O_RDONLY | O_DIRECTORY, 0);
+	assert_int_equal(file_replace_at(dir, "f", "one", 3, true), 0);
+	assert_int_equal(file_replace_at(dir, "f", "second", 6, false), 0);
+	cleanup_buffer struct buffer b = BUFFER_INIT;
+	assert_int_equal(file_read_at(dir, "f", 100, &b), 0);
+	assert_string_equal(buffer_cstr(&b), "second");
+	assert_int_equal(file_read_at(dir, "f", 3, &b), -EFBIG);
+	assert_int_equal(unlinkat(dir, "f", 0), 0);
+	assert_int_equal(rmdir(*state), 0); /* it was empty */
+}
+
+static void a_missing_last_component_is_canonical_too(void **state)
+{
+	cleanup_free char *path = path_join(*state, "not/../there");
+	cleanup_free char *canonical = NULL;
+	assert_int_equal(path_canonical(path, &canonical, NULL), -ENOENT);
+	cleanup_free char *missing = path_join(*state, "./missing/");
+	assert_int_equal(path_canonical(missing, &canonical, NULL), 0);
+	cleanup_free char *real = realpath(*state, NULL);
+	cleanup_free char *expected = path_join(real, "missing");
+	assert_string_equal(canonical, expected);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sha256_survives_its_base64_form),
+		cmocka_unit_test(sha256_of_nothing_is_the_known_one),
+		cmocka_unit_test(a_digest_in_pieces_is_the_digest_of_the_whole),
+		cmocka_unit_test(an_error_text_stays_one_line),
+		cmocka_unit_test(ranges_that_would_overflow_are_outside),
+		cmocka_unit_test_setup_teardown(
+		    opening_beneath_refuses_symlinks_and_dotdot, make_folder,
+		    remove_folder),
+		cmocka_unit_test_setup_teardown(replacing_a_file_leaves_nothing_aside,
+						make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(a_missing_last_component_is_canonical_too,
+						make_folder, remove_folder),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
