@@ -21,9 +21,10 @@ struct digest {
 struct sha256 {
 	uint8_t bytes[32];
 };
-#define SHA256_HEX_SIZE 65    /* with the NUL */
-#define SHA256_BASE64_SIZE 44 /* URL-safe, without padding, with the NUL: RECORD's form \
-			       */
+#define SHA256_HEX_SIZE 65 /* with the NUL */
+#define SHA256_BASE64_SIZE                                           \
+	44 /* URL-safe, without padding, with the NUL: RECORD's form \
+	    */
 
 struct digest digest_of(const void *bytes, size_t size);
 uint64_t digest_sum64(const void *bytes, size_t size); /* XXH3-64 */

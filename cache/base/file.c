@@ -170,15 +170,9 @@ int file_make_dir_at(int dirfd, const char *name, mode_t mode)
 
 static int remove_children(int dirfd)
 {
-	int listed = dup(dirfd);
-	if (listed < 0)
+	cleanup_dir DIR *dir = file_list_dir(dirfd);
+	if (!dir)
 		return -errno;
-	cleanup_dir DIR *dir = fdopendir(listed);
-	if (!dir) {
-		int code = -errno;
-		(void)close(listed);
-		return code;
-	}
 	for (;;) {
 		errno = 0;
 		const struct dirent *entry = readdir(dir);
@@ -213,6 +207,16 @@ int file_sync_dir(int dirfd)
 	/* EINVAL: a file system that cannot sync a directory has nothing to be synced
 	 * there. */
 	return fsync(dirfd) < 0 && errno != EINVAL ? -errno : 0;
+}
+
+DIR *file_list_dir(int dirfd)
+{
+	/* A descriptor of its own: one that was duplicated would share its position. */
+	cleanup_fd int fd = file_open(dirfd, ".", O_RDONLY | O_DIRECTORY, 0);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (dir)
+		fd = -1;
+	return dir;
 }
 
 char *path_join(const char *a, const char *b)

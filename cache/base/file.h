@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,6 +48,9 @@ int file_make_dir_at(int dirfd, const char *name, mode_t mode);
  */
 int file_remove_tree_at(int dirfd, const char *name);
 int file_sync_dir(int dirfd);
+/* A listing of the directory from its start; NULL with errno. dirfd stays the caller's.
+ */
+DIR *file_list_dir(int dirfd);
 
 /* "a/b" from "a" and "b"; the caller frees it. NULL without memory. */
 char *path_join(const char *a, const char *b);

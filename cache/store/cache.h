@@ -21,7 +21,7 @@ struct store *cache_own(struct cache *cache);
 size_t cache_count(const struct cache *cache);
 struct store *cache_store(struct cache *cache, size_t i); /* 0 is the own one */
 /* One line a cache that was passed over, or "". */
-const char *cache_skipped(const struct cache *cache);
+const char *cache_skipped(struct cache *cache);
 /* Prints the own cache's path without opening or making it. The caller frees it. */
 int cache_own_path(char **ret_path, struct error *reterr);
 

@@ -1,0 +1,95 @@
+#include "cache/store/trust.h"
+
+#include "cache/base/cleanup.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool is_one_of(uid_t uid, const uid_t *owners, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (owners[i] == uid)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Debian's user private groups: a group of the user's own name, primary group of the user
+ * and with nobody else in it. Its write permission is the user's own.
+ */
+static bool is_private_group(gid_t gid, uid_t uid)
+{
+	char user_bytes[4096];
+	char group_bytes[4096];
+	struct passwd user;
+	struct passwd *has_user = NULL;
+	struct group group;
+	struct group *has_group = NULL;
+	if (getpwuid_r(uid, &user, user_bytes, sizeof(user_bytes), &has_user) != 0 ||
+	    !has_user || user.pw_gid != gid)
+		return false;
+	if (getgrgid_r(gid, &group, group_bytes, sizeof(group_bytes), &has_group) != 0 ||
+	    !has_group || strcmp(group.gr_name, user.pw_name) != 0)
+		return false;
+	for (char **member = group.gr_mem; *member; member++) {
+		if (strcmp(*member, user.pw_name) != 0)
+			return false;
+	}
+	return true;
+}
+
+static bool others_can_write(const struct stat *st, bool last)
+{
+	if (st->st_mode & S_ISVTX && !last)
+		return false;
+	if (st->st_mode & S_IWOTH)
+		return true;
+	return (st->st_mode & S_IWGRP) && st->st_gid != 0 &&
+	       !is_private_group(st->st_gid, st->st_uid);
+}
+
+static int check_one(const char *path, bool last, const uid_t *owners, size_t count,
+		     struct error *reterr)
+{
+	struct stat st;
+	if (lstat(path, &st) < 0)
+		return error_errno(reterr, -errno, "cannot look at '%s'", path);
+	if (!S_ISDIR(st.st_mode))
+		return error_set(reterr, -ENOTDIR, "'%s' is no directory", path);
+	if (!is_one_of(st.st_uid, owners, count) && (last || st.st_uid != 0))
+		return error_set(
+		    reterr, -EACCES,
+		    "'%s' belongs to uid %u, who could put other files into the cache; "
+		    "use a directory of your own (VENVFS_CACHE_DIR)",
+		    path, (unsigned)st.st_uid);
+	if (others_can_write(&st, last))
+		return error_set(
+		    reterr, -EACCES,
+		    "'%s' is writable by others, who could put other files into the "
+		    "cache; take that away with: chmod go-w '%s'",
+		    path, path);
+	return 0;
+}
+
+int trust_check_path(const char *path, const uid_t *owners, size_t count,
+		     struct error *reterr)
+{
+	cleanup_free char *part = strdup(path);
+	if (!part)
+		return -ENOMEM;
+	for (char *p = part + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		int r = check_one(part, false, owners, count, reterr);
+		if (r < 0)
+			return r;
+		*p = '/';
+	}
+	return check_one(part, true, owners, count, reterr);
+}

@@ -1,0 +1,140 @@
+#include "cache/store/verify.h"
+
+#include "cache/base/file.h"
+#include "cache/store/image_private.h"
+#include "cache/store/lease.h"
+#include "cache/store/store_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct verifier {
+	struct store *store;
+	verify_report *report;
+	void *context;
+	struct verify_result *result;
+};
+
+__attribute__((format(printf, 2, 3))) static void report(struct verifier *v,
+							 const char *format, ...)
+{
+	char line[2048];
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	v->result->bad++;
+	v->report(v->context, line);
+}
+
+static void verify_image(struct verifier *v, int fd, const struct digest *id,
+			 const char *name)
+{
+	struct error err = ERROR_INIT;
+	v->result->images++;
+	int r = store_check_image(v->store, fd, id, true, &err);
+	if (r < 0)
+		report(v, "image %s: %s", name, error_text(&err, r));
+}
+
+static void verify_object(struct verifier *v, int fd, const struct digest *id,
+			  const char *name)
+{
+	v->result->objects++;
+	int r = store_check_object(fd, id);
+	if (r == -EBADMSG)
+		report(v, "object %s: its content does not match its id", name);
+	else if (r < 0)
+		report(v, "object %s: %s", name, strerror(-r));
+}
+
+typedef void verify_one(struct verifier *v, int fd, const struct digest *id,
+			const char *name);
+
+static void verify_file(struct verifier *v, int dirfd, const char *shard,
+			const char *name, verify_one *verify)
+{
+	char hex[3 + 256];
+	struct digest id;
+	struct stat st;
+	(void)snprintf(hex, sizeof(hex), "%.2s%s", shard, name);
+	cleanup_fd int fd = file_open_beneath(dirfd, name, O_RDONLY | O_NONBLOCK, 0);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		report(v, "%s: %s", hex, fd < 0 ? strerror(-fd) : strerror(errno));
+	else if (!digest_parse(hex, &id) || !S_ISREG(st.st_mode))
+		report(v, "%s/%s is none of the cache's files", shard, name);
+	else
+		verify(v, fd, &id, hex);
+	if (fd >= 0)
+		v->result->bytes += (uint64_t)st.st_size;
+}
+
+static int verify_shard(struct verifier *v, int dirfd, const char *shard,
+			verify_one *verify)
+{
+	cleanup_fd int fd = file_open_beneath(dirfd, shard, O_RDONLY | O_DIRECTORY, 0);
+	cleanup_dir DIR *dir = fd < 0 ? NULL : file_list_dir(fd);
+	if (!dir) {
+		report(v, "%s: %s", shard, strerror(fd < 0 ? -fd : errno));
+		return 0;
+	}
+	const struct dirent *entry;
+	while ((entry = readdir(dir)) != NULL) {
+		if (entry->d_name[0] != '.')
+			verify_file(v, fd, shard, entry->d_name, verify);
+	}
+	return 0;
+}
+
+static int verify_all(struct verifier *v, enum store_dir which, verify_one *verify)
+{
+	int dirfd = v->store->dirs[which];
+	if (dirfd < 0)
+		return 0;
+	cleanup_dir DIR *dir = file_list_dir(dirfd);
+	if (!dir)
+		return -errno;
+	const struct dirent *entry;
+	while ((entry = readdir(dir)) != NULL) {
+		int r = entry->d_name[0] == '.'
+			    ? 0
+			    : verify_shard(v, dirfd, entry->d_name, verify);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* That each wheel's image is there; whether it is right is found with the images. */
+static int verify_note(void *context, const struct wheel_note *note)
+{
+	struct verifier *v = context;
+	char path[ID_PATH_SIZE];
+	store_id_path(&note->image, path);
+	v->result->wheels++;
+	cleanup_fd int fd =
+	    file_open_beneath(v->store->dirs[DIR_IMAGES], path, O_RDONLY, 0);
+	if (fd < 0)
+		report(v, "wheel %s: its image is missing", note->file_name);
+	return 0;
+}
+
+int store_verify(struct store *store, verify_report *report_line, void *context,
+		 struct verify_result *ret)
+{
+	*ret = (struct verify_result){ .wheels = 0 };
+	struct verifier v = { store, report_line, context, ret };
+	CLEANUP(lease_freep) struct lease *lease = NULL;
+	int r = lease_take(store, "cache verify", &lease);
+	if (r == 0)
+		r = verify_all(&v, DIR_OBJECTS, verify_object);
+	if (r == 0)
+		r = verify_all(&v, DIR_IMAGES, verify_image);
+	if (r == 0)
+		r = store_each_wheel(store, verify_note, &v);
+	return r;
+}
