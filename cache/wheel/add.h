@@ -1,0 +1,43 @@
+/*
+ * Adding wheel files to the cache, several at once on all cores. A file that was read
+ * before is known by its stamps, a wheel that is in a cache by its sha256; only what is
+ * new is unpacked.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cache/store/cache.h"
+#include "cache/wheel/zip.h"
+
+struct wheel_add_options {
+	struct zip_limits limits;
+	bool lenient_record; /* take RECORDs that list more or less than there is */
+};
+
+#define WHEEL_ADD_DEFAULT ((struct wheel_add_options){ .limits = ZIP_LIMITS_DEFAULT })
+
+struct wheel_job {
+	const char *path;              /* of the file */
+	const struct sha256 *expected; /* checked before anything is parsed, or NULL */
+	/* Results: */
+	int result; /* 0 or a negative errno; then `err` says why, naming the file */
+	struct error err;
+	bool was_known;
+	struct wheel_note note;
+	struct store *store; /* the cache that has it, borrowed */
+};
+
+/* Called once for each wheel that had to be read, from any thread, one call at a time. */
+typedef void wheel_add_progress(void *context, const struct wheel_job *job, size_t done,
+				size_t count);
+
+/*
+ * Works on all jobs, whatever becomes of single ones, and returns when all are done: 0,
+ * or -ENOMEM or what pthread_create says when it could not work at all. `progress` may be
+ * NULL.
+ */
+int wheel_add_many(struct cache *cache, struct wheel_job *jobs, size_t count,
+		   const struct wheel_add_options *options, wheel_add_progress *progress,
+		   void *context);

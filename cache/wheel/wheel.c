@@ -1,0 +1,376 @@
+#include "cache/wheel/wheel.h"
+
+#include "cache/wheel/archive.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* METADATA holds a README at times; RECORD a line a file. */
+enum { LARGEST_TEXT = 64 << 20 };
+
+static int read_member(const struct wheel *wheel, const struct zip_member *m,
+		       struct buffer *out, struct error *reterr)
+{
+	CLEANUP(archive_reader_freep) struct archive_reader *reader = NULL;
+	const char *name;
+	if (m->size > LARGEST_TEXT)
+		return error_set(reterr, -EBADMSG, "'%s' is too large", m->name);
+	int r = archive_open(wheel->fd, m->header, m->end, &reader, reterr);
+	if (r == 0)
+		r = archive_next(reader, &name, reterr);
+	while (r >= 0) {
+		const void *bytes;
+		size_t size = 0;
+		r = archive_read(reader, &bytes, &size, reterr);
+		if (r < 0 || size == 0)
+			break;
+		if (size > m->size - out->size)
+			return error_set(reterr, -EBADMSG, "'%s' is larger than it says",
+					 m->name);
+		r = buffer_append(out, bytes, size);
+	}
+	return r;
+}
+
+static int read_text(const struct wheel *wheel, const char *file, bool needed,
+		     struct buffer *out, struct error *reterr)
+{
+	char path[400];
+	(void)snprintf(path, sizeof(path), "%s/%s", wheel->dist_info, file);
+	const struct zip_member *m = zip_find(&wheel->zip, path);
+	if (!m && needed)
+		return error_set(reterr, -EBADMSG, "it has no %s", path);
+	return m ? read_member(wheel, m, out, reterr) : 0;
+}
+
+/* Exactly one directory at the top whose name ends with .dist-info. */
+static int find_dist_info(struct wheel *wheel, struct error *reterr)
+{
+	for (uint32_t i = 0; i < wheel->zip.count; i++) {
+		const char *name = wheel->zip.members[i].name;
+		size_t size = strcspn(name, "/");
+		if (name[size] != '/' || size < 10 || size >= 256 ||
+		    strncmp(name + size - 10, ".dist-info", 10) != 0)
+			continue;
+		if (wheel->dist_info[0] && (strncmp(wheel->dist_info, name, size) != 0 ||
+					    wheel->dist_info[size] != '\0'))
+			return error_set(reterr, -EBADMSG,
+					 "it has several .dist-info directories");
+		(void)snprintf(wheel->dist_info, sizeof(wheel->dist_info), "%.*s",
+			       (int)size, name);
+		(void)snprintf(wheel->data, sizeof(wheel->data), "%.*s.data/",
+			       (int)size - 10, name);
+	}
+	return wheel->dist_info[0]
+		   ? 0
+		   : error_set(reterr, -EBADMSG, "it has no .dist-info directory");
+}
+
+static int check_dist_info_name(const struct wheel *wheel, struct error *reterr)
+{
+	char stem[300];
+	(void)snprintf(stem, sizeof(stem), "%.*s", (int)strlen(wheel->dist_info) - 10,
+		       wheel->dist_info);
+	char *dash = strrchr(stem, '-');
+	if (dash)
+		*dash = '\0';
+	if (!dash || !same_name(stem, wheel->name.distribution) ||
+	    !same_version(dash + 1, wheel->name.version))
+		return error_set(
+		    reterr, -EBADMSG,
+		    "its directory %s and its file name are of different releases",
+		    wheel->dist_info);
+	return 0;
+}
+
+static int check_metadata(const struct wheel *wheel, struct error *reterr)
+{
+	char name[256];
+	char version[128];
+	const char *text = (const char *)wheel->metadata.data;
+	if (!header_value(text, wheel->metadata.size, "Name", 0, name, sizeof(name)) ||
+	    !header_value(text, wheel->metadata.size, "Version", 0, version,
+			  sizeof(version)))
+		return error_set(reterr, -EBADMSG,
+				 "its METADATA has no Name or no Version");
+	if (!same_name(name, wheel->name.distribution))
+		return error_set(
+		    reterr, -EBADMSG,
+		    "its METADATA names '%s', its file name another distribution", name);
+	if (!same_version(wheel->name.version, version))
+		return error_set(reterr, -EBADMSG,
+				 "its METADATA has version '%s', its file name another",
+				 version);
+	return 0;
+}
+
+static int check_info(const struct wheel *wheel, struct error *reterr)
+{
+	char version[32];
+	char value[16];
+	const char *text = (const char *)wheel->info.data;
+	size_t size = wheel->info.size;
+	if (!header_value(text, size, "Wheel-Version", 0, version, sizeof(version)))
+		return error_set(reterr, -EBADMSG, "its WHEEL has no Wheel-Version");
+	if ((strncmp(version, "1.", 2) != 0 && strcmp(version, "1") != 0 &&
+	     strcmp(version, "0.1") != 0))
+		return error_set(reterr, -EBADMSG,
+				 "its Wheel-Version %s is not known to this venvfs",
+				 version);
+	if (!header_value(text, size, "Root-Is-Purelib", 0, value, sizeof(value)) ||
+	    (strcasecmp(value, "true") != 0 && strcasecmp(value, "false") != 0))
+		return error_set(reterr, -EBADMSG,
+				 "its WHEEL does not say whether Root-Is-Purelib");
+	return 0;
+}
+
+/* Does "py2.py3" of the file name, expanded, hold `tag`? */
+static bool has_part(const char *parts, const char *tag, size_t size)
+{
+	for (const char *p = parts; *p;) {
+		size_t part = strcspn(p, ".");
+		if (part == size && strncasecmp(p, tag, size) == 0)
+			return true;
+		p += part + (p[part] == '.');
+	}
+	return false;
+}
+
+/* Each Tag of WHEEL is one that the file name promises, and there is one at least. */
+static int check_tags(const struct wheel *wheel, struct error *reterr)
+{
+	char tag[256];
+	unsigned n = 0;
+	while (header_value((const char *)wheel->info.data, wheel->info.size, "Tag", n,
+			    tag, sizeof(tag))) {
+		const char *abi = strchr(tag, '-');
+		const char *platform = abi ? strchr(abi + 1, '-') : NULL;
+		if (!platform ||
+		    !has_part(wheel->name.python, tag, (size_t)(abi - tag)) ||
+		    !has_part(wheel->name.abi, abi + 1, (size_t)(platform - abi - 1)) ||
+		    !has_part(wheel->name.platform, platform + 1, strlen(platform + 1)))
+			return error_set(
+			    reterr, -EBADMSG,
+			    "its WHEEL has the tag '%s', which its file name has not",
+			    tag);
+		n++;
+	}
+	return n > 0 ? 0 : error_set(reterr, -EBADMSG, "its WHEEL has no Tag");
+}
+
+static bool is_in_dist_info(const struct wheel *wheel, const char *path, const char *file)
+{
+	size_t size = strlen(wheel->dist_info);
+	return strncmp(path, wheel->dist_info, size) == 0 && path[size] == '/' &&
+	       strcmp(path + size + 1, file) == 0;
+}
+
+static bool is_record_file(const struct wheel *wheel, const char *path)
+{
+	return is_in_dist_info(wheel, path, "RECORD") ||
+	       is_in_dist_info(wheel, path, "RECORD.jws") ||
+	       is_in_dist_info(wheel, path, "RECORD.p7s");
+}
+
+/* Every file is listed with a hash, and everything listed is there. */
+static int check_record(struct wheel *wheel, bool lenient, struct error *reterr)
+{
+	for (uint32_t i = 0; i < wheel->zip.count; i++) {
+		const struct zip_member *m = &wheel->zip.members[i];
+		struct record_row *row = record_find(&wheel->record, m->name);
+		if (row)
+			row->matched = true;
+		if (m->is_directory || is_record_file(wheel, m->name))
+			continue;
+		if (!lenient && (!row || !row->has_hash))
+			return error_set(reterr, -EBADMSG, "RECORD has no sha256 of '%s'",
+					 m->name);
+		if (row && row->has_size && row->size != m->size)
+			return error_set(reterr, -EBADMSG,
+					 "RECORD has another size of '%s'", m->name);
+	}
+	for (uint32_t i = 0; !lenient && i < wheel->record.count; i++) {
+		const struct record_row *row = &wheel->record.rows[i];
+		if (!row->matched && !is_record_file(wheel, row->path))
+			return error_set(reterr, -EBADMSG,
+					 "RECORD lists '%s', which is not there",
+					 row->path);
+	}
+	return 0;
+}
+
+static int read_record(struct wheel *wheel, struct error *reterr)
+{
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	int r = read_text(wheel, "RECORD", true, &text, reterr);
+	if (r < 0)
+		return r;
+	return record_parse((const char *)text.data, text.size, &wheel->record, reterr);
+}
+
+static int read_entry_points(struct wheel *wheel, struct error *reterr)
+{
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	int r = read_text(wheel, "entry_points.txt", false, &text, reterr);
+	if (r < 0 || text.size == 0)
+		return r;
+	return entry_points_parse((const char *)text.data, text.size, &wheel->points,
+				  reterr);
+}
+
+static int check_places(const struct wheel *wheel, struct error *reterr)
+{
+	for (uint32_t i = 0; i < wheel->zip.count; i++) {
+		enum wheel_tree tree;
+		const char *path;
+		int r = wheel_place(wheel, &wheel->zip.members[i], &tree, &path, reterr);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int wheel_open(int fd, uint64_t size, const char *file_name,
+	       const struct zip_limits *limits, bool lenient, struct wheel *ret,
+	       struct error *reterr)
+{
+	CLEANUP(wheel_release) struct wheel wheel = { .fd = fd };
+	int r = wheel_name_parse(file_name, &wheel.name, reterr);
+	if (r == 0)
+		r = zip_open(fd, size, limits, &wheel.zip, reterr);
+	if (r == 0)
+		r = find_dist_info(&wheel, reterr);
+	if (r == 0)
+		r = check_dist_info_name(&wheel, reterr);
+	if (r == 0)
+		r = read_text(&wheel, "METADATA", true, &wheel.metadata, reterr);
+	if (r == 0)
+		r = check_metadata(&wheel, reterr);
+	if (r == 0)
+		r = read_text(&wheel, "WHEEL", true, &wheel.info, reterr);
+	if (r == 0)
+		r = check_info(&wheel, reterr);
+	if (r == 0)
+		r = check_tags(&wheel, reterr);
+	if (r == 0)
+		r = read_record(&wheel, reterr);
+	if (r == 0)
+		r = check_record(&wheel, lenient, reterr);
+	if (r == 0)
+		r = read_entry_points(&wheel, reterr);
+	if (r == 0)
+		r = check_places(&wheel, reterr);
+	if (r < 0)
+		return r;
+	*ret = wheel;
+	/* The parts of the name point into the struct that they are in: parsed there once
+	 * more. */
+	(void)wheel_name_parse(file_name, &ret->name, NULL);
+	wheel = (struct wheel){ .fd = -1 };
+	return 0;
+}
+
+void wheel_release(struct wheel *wheel)
+{
+	zip_release(&wheel->zip);
+	record_release(&wheel->record);
+	entry_points_release(&wheel->points);
+	buffer_release(&wheel->metadata);
+	buffer_release(&wheel->info);
+}
+
+/* A launcher of that name will be made, and takes the place of what wrappers are called.
+ */
+static bool is_replaced(const struct wheel *wheel, const char *script)
+{
+	for (size_t i = 0; i < wheel->points.count; i++) {
+		const char *name = wheel->points.items[i].name;
+		size_t size = strlen(name);
+		if (strncmp(script, name, size) == 0 &&
+		    (script[size] == '\0' || strcmp(script + size, ".exe") == 0 ||
+		     strcmp(script + size, "-script.py") == 0 ||
+		     strcmp(script + size, ".pya") == 0))
+			return true;
+	}
+	return false;
+}
+
+/* Files of the venv itself, which no wheel may bring. */
+static bool is_reserved_path(const char *path)
+{
+	static const char *const files[] = { "pyvenv.cfg", "lib64", ".lock", ".gitignore",
+					     "CACHEDIR.TAG" };
+	size_t first = strcspn(path, "/");
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		if (strlen(files[i]) == first && strncasecmp(path, files[i], first) == 0)
+			return true;
+	}
+	return strncasecmp(path, "bin/", 4) == 0 && is_reserved_script_name(path + 4);
+}
+
+static int place_script(const struct wheel *wheel, const struct zip_member *m,
+			const char *path, enum wheel_tree *ret_tree, struct error *reterr)
+{
+	if (strchr(path, '/'))
+		return error_set(reterr, -EBADMSG,
+				 "script '%s' lies in a directory of its own", m->name);
+	if (is_reserved_script_name(path))
+		return error_set(reterr, -EBADMSG,
+				 "'%s' would take the interpreter's place", m->name);
+	*ret_tree = is_replaced(wheel, path) ? TREE_NOWHERE : TREE_SCRIPT;
+	return 0;
+}
+
+static int place_data(const struct wheel *wheel, const struct zip_member *m,
+		      enum wheel_tree *ret_tree, const char **ret_path,
+		      struct error *reterr)
+{
+	static const struct {
+		const char *key;
+		enum wheel_tree tree;
+	} schemes[] = { { "purelib/", TREE_SITE },
+			{ "platlib/", TREE_SITE },
+			{ "scripts/", TREE_SCRIPT },
+			{ "headers/", TREE_INCLUDE },
+			{ "data/", TREE_ROOT } };
+	const char *path = m->name + strlen(wheel->data);
+	if (m->is_directory) {
+		*ret_tree = TREE_NOWHERE;
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++) {
+		size_t size = strlen(schemes[i].key);
+		if (strncmp(path, schemes[i].key, size) != 0)
+			continue;
+		*ret_tree = schemes[i].tree;
+		*ret_path = path + size;
+		if (schemes[i].tree == TREE_SCRIPT)
+			return place_script(wheel, m, *ret_path, ret_tree, reterr);
+		if (schemes[i].tree == TREE_ROOT && is_reserved_path(*ret_path))
+			return error_set(
+			    reterr, -EBADMSG,
+			    "'%s' would take the place of one of the venv's own files",
+			    m->name);
+		return 0;
+	}
+	return error_set(reterr, -EBADMSG, "'%s' belongs to no installation scheme",
+			 m->name);
+}
+
+int wheel_place(const struct wheel *wheel, const struct zip_member *member,
+		enum wheel_tree *ret_tree, const char **ret_path, struct error *reterr)
+{
+	*ret_path = member->name;
+	if (strncmp(member->name, wheel->data, strlen(wheel->data)) == 0)
+		return place_data(wheel, member, ret_tree, ret_path, reterr);
+	*ret_tree = is_record_file(wheel, member->name) ||
+			    is_in_dist_info(wheel, member->name, "INSTALLER") ||
+			    is_in_dist_info(wheel, member->name, "REQUESTED")
+			? TREE_NOWHERE
+			: TREE_SITE;
+	return 0;
+}

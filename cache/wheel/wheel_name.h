@@ -1,0 +1,36 @@
+/*
+ * Names: a wheel's file name (PyPA's binary distribution format), and the header files
+ * METADATA and WHEEL, which are e-mail headers. Any thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cache/base/error.h"
+
+/* "dist-1.0-1build-py3-none-any.whl" in its parts, each NUL-terminated. */
+struct wheel_name {
+	char text[256]; /* what the parts point into */
+	const char *distribution, *version, *build /* or "" */, *python, *abi, *platform;
+};
+
+/* `file_name` is the last component of a path. -EBADMSG. */
+int wheel_name_parse(const char *file_name, struct wheel_name *ret, struct error *reterr);
+
+/* PEP 503: lower case, runs of "-", "_" and "." become one "-". Truncated to `room`. */
+void normalise_name(const char *name, char *ret_text, size_t room);
+/* The same name, normalised? */
+bool same_name(const char *a, const char *b);
+/*
+ * PEP 440: the same version, or `a` with b's local part left off? "1.0" and "1.0.0" are
+ * the same, and so are "1.0-post1", "1.0.POST1" and "1.0.post1".
+ */
+bool same_version(const char *a, const char *b);
+
+/*
+ * The value of the n-th header of that name (case-insensitive), copied; false when there
+ * is none or it does not fit. Headers end at the first empty line.
+ */
+bool header_value(const char *text, size_t size, const char *name, unsigned n,
+		  char *ret_value, size_t room);

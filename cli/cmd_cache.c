@@ -1,0 +1,218 @@
+#include "cache/store/cache.h"
+#include "cache/store/lease.h"
+#include "cache/store/verify.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/wheels.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct cache_options {
+	bool json, verbose, lenient;
+};
+
+#define OFFSET(field) offsetof(struct cache_options, field)
+
+/* Opens the caches and says which of VENVFS_CACHE_PATH were passed over. */
+static int open_cache(struct cache **ret)
+{
+	struct error err = ERROR_INIT;
+	int r = cache_open(ret, &err);
+	if (r < 0)
+		return say_error(&err, r);
+	if (*cache_skipped(*ret))
+		say_note("VENVFS_CACHE_PATH: %s", cache_skipped(*ret));
+	return 0;
+}
+
+static const struct option_spec add_options[] = {
+	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
+	  "take old wheels whose RECORD lists more or less than there is" },
+	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "a line for each wheel" },
+	{ .name = NULL },
+};
+
+static int run_add(const struct command *command, int argc, char **argv)
+{
+	struct cache_options o = { .json = false };
+	int first;
+	int status = options_parse(command, argc, argv, &o, &first);
+	if (status >= 0)
+		return status;
+	if (first == argc)
+		return options_wrong_usage(command, "which wheels?");
+	CLEANUP(cache_freep) struct cache *cache = NULL;
+	status = open_cache(&cache);
+	if (status != 0)
+		return status;
+	CLEANUP(lease_freep) struct lease *lease = NULL;
+	int r = lease_take(cache_own(cache), "cache add", &lease);
+	if (r < 0)
+		return say_failed("cannot write to the cache '%s': %s",
+				  store_path(cache_own(cache)), strerror(-r));
+	CLEANUP(wheel_args_release) struct wheel_args wheels = { .count = 0 };
+	return wheels_add(cache, argv + first, (size_t)(argc - first), o.lenient,
+			  o.verbose, &wheels);
+}
+
+struct lister {
+	struct table *table; /* or ... */
+	json_t *array;       /* ... this */
+	struct store *store;
+};
+
+static int list_wheel(void *context, const struct wheel_note *note)
+{
+	struct lister *l = context;
+	char sha256[SHA256_HEX_SIZE];
+	char image[DIGEST_HEX_SIZE];
+	char size[24];
+	sha256_format(&note->sha256, sha256);
+	digest_format(&note->image, image);
+	format_size(note->size, size);
+	if (l->table) {
+		table_add(l->table, note->file_name);
+		table_add(l->table, size);
+		table_add(l->table, sha256);
+		return 0;
+	}
+	json_t *row =
+	    json_pack("{s:s, s:I, s:s, s:s, s:s, s:s}", "name", note->file_name, "size",
+		      (json_int_t)note->size, "sha256", sha256, "image", image, "origin",
+		      note->origin, "cache", store_path(l->store));
+	return row && json_array_append_new(l->array, row) == 0 ? 0 : -ENOMEM;
+}
+
+static const struct option_spec list_options[] = {
+	{ "json", 0, OPTION_FLAG, OFFSET(json), NULL, "print JSON" },
+	{ .name = NULL },
+};
+
+static int run_list(const struct command *command, int argc, char **argv)
+{
+	struct cache_options o = { .json = false };
+	int first;
+	int status = options_parse(command, argc, argv, &o, &first);
+	if (status >= 0)
+		return status;
+	if (first != argc)
+		return options_wrong_usage(command, "it takes no arguments");
+	CLEANUP(cache_freep) struct cache *cache = NULL;
+	status = open_cache(&cache);
+	if (status != 0)
+		return status;
+	CLEANUP(table_freep) struct table *table = o.json ? NULL : table_new(3);
+	cleanup_json json_t *array = o.json ? json_array() : NULL;
+	if (!table && !array)
+		return say_failed("%s", strerror(ENOMEM));
+	if (table) {
+		table_add(table, "WHEEL");
+		table_add(table, "SIZE");
+		table_add(table, "SHA256");
+	}
+	for (size_t i = 0; i < cache_count(cache); i++) {
+		struct lister l = { table, array, cache_store(cache, i) };
+		int r = store_each_wheel(l.store, list_wheel, &l);
+		if (r < 0)
+			return say_failed("cannot list the cache '%s': %s",
+					  store_path(l.store), strerror(-r));
+	}
+	if (array)
+		return print_json(array);
+	table_print(table);
+	return 0;
+}
+
+static void print_bad(void *context, const char *line)
+{
+	(void)context;
+	say_note("%s", line);
+}
+
+static int verify_store(struct store *store)
+{
+	struct verify_result result;
+	char size[24];
+	int r = store_verify(store, print_bad, NULL, &result);
+	if (r < 0)
+		return say_failed("cannot verify the cache '%s': %s", store_path(store),
+				  strerror(-r));
+	format_size(result.bytes, size);
+	printf("%s: %llu wheels, %llu images, %llu objects, %s: %s\n", store_path(store),
+	       (unsigned long long)result.wheels, (unsigned long long)result.images,
+	       (unsigned long long)result.objects, size,
+	       result.bad ? "damaged" : "all right");
+	if (result.bad)
+		return say_failed(
+		    "%llu damaged; add the wheels again to replace what is damaged",
+		    (unsigned long long)result.bad);
+	return 0;
+}
+
+static const struct option_spec no_options[] = { { .name = NULL } };
+
+static int run_verify(const struct command *command, int argc, char **argv)
+{
+	struct cache_options o = { .json = false };
+	int first;
+	int status = options_parse(command, argc, argv, &o, &first);
+	if (status >= 0)
+		return status;
+	if (first != argc)
+		return options_wrong_usage(command, "it takes no arguments");
+	CLEANUP(cache_freep) struct cache *cache = NULL;
+	status = open_cache(&cache);
+	for (size_t i = 0; status == 0 && i < cache_count(cache); i++)
+		status = verify_store(cache_store(cache, i));
+	return status;
+}
+
+static int run_dir(const struct command *command, int argc, char **argv)
+{
+	struct cache_options o = { .json = false };
+	struct error err = ERROR_INIT;
+	int first;
+	int status = options_parse(command, argc, argv, &o, &first);
+	if (status >= 0)
+		return status;
+	cleanup_free char *path = NULL;
+	int r = cache_own_path(&path, &err);
+	if (r < 0)
+		return say_error(&err, r);
+	printf("%s\n", path);
+	return 0;
+}
+
+static const struct command verbs[] = {
+	{ "cache add", "WHEEL...", "unpack wheel files into the cache",
+	  "Unpacks wheel files into the cache, several at once; what is there already is not\n"
+	  "unpacked again. Each file is checked against RECORD.",
+	  add_options, run_add, NULL },
+	{ "cache list", "", "the wheels that are in the cache",
+	  "Lists the wheels that are in the cache and in those of VENVFS_CACHE_PATH.",
+	  list_options, run_list, NULL },
+	{ "cache verify", "", "read and check everything in the cache",
+	  "Reads all images and objects and checks each byte; exit status 1 when one is damaged.",
+	  no_options, run_verify, NULL },
+	{ "cache dir", "", "where the cache is", "Prints the directory of the cache.",
+	  no_options, run_dir, NULL },
+	{ .name = NULL },
+};
+
+static int run_cache(const struct command *command, int argc, char **argv)
+{
+	return options_run_subcommand(command, argc, argv);
+}
+
+const struct command command_cache = {
+	"cache",
+	"VERB",
+	"add to, list and verify the cache of unpacked wheels",
+	"The cache of unpacked wheels: one for all environments of a user.",
+	no_options,
+	run_cache,
+	verbs
+};

@@ -1,0 +1,11 @@
+/* The verbs; each cmd_*.c defines those of its name. */
+#pragma once
+
+#include "cli/options.h"
+
+extern const struct command command_mount;
+extern const struct command command_unmount;
+extern const struct command command_list;
+extern const struct command command_cache;
+/* Internal: the process that serves a mount (ARCHITECTURE.md, "the life of a mount"). */
+extern const struct command command_serve;

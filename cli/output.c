@@ -1,0 +1,172 @@
+#include "cli/output.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void say(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+
+/* One write a line, so that lines of several processes stay whole. */
+static void say(const char *format, va_list args)
+{
+	char line[2048];
+	int start = snprintf(line, sizeof(line), "venvfs: ");
+	(void)vsnprintf(line + start, sizeof(line) - (size_t)start, format, args);
+	(void)fprintf(stderr, "%s\n", line);
+}
+
+int say_failed(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+	return 1;
+}
+
+void say_note(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+}
+
+int say_error(struct error *err, int code)
+{
+	return say_failed("%s", error_text(err, code));
+}
+
+void format_size(uint64_t bytes, char ret_text[24])
+{
+	static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
+	double size = (double)bytes;
+	size_t unit = 0;
+	while (size >= 1000 && unit + 1 < sizeof(units) / sizeof(*units)) {
+		size /= 1000;
+		unit++;
+	}
+	(void)snprintf(ret_text, 24, unit == 0 ? "%.0f %s" : "%.1f %s", size,
+		       units[unit]);
+}
+
+void format_age(int64_t seconds, char ret_text[32])
+{
+	static const struct {
+		int64_t seconds;
+		const char *name;
+	} units[] = {
+		{ 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" }
+	};
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
+		int64_t count = seconds / units[i].seconds;
+		if (count < 1)
+			continue;
+		(void)snprintf(ret_text, 32, "%lld %s%s ago", (long long)count,
+			       units[i].name, count == 1 ? "" : "s");
+		return;
+	}
+	(void)snprintf(ret_text, 32, "just now");
+}
+
+struct table {
+	size_t columns, count, room;
+	char **cells;
+};
+
+struct table *table_new(size_t columns)
+{
+	struct table *t = calloc(1, sizeof(*t));
+	if (t)
+		t->columns = columns;
+	return t;
+}
+
+/* Text from outside may hold what a terminal would obey: it is printed as '?'. */
+static char *printable_copy(const char *text)
+{
+	char *copy = strdup(text);
+	for (unsigned char *p = (unsigned char *)copy; p && *p; p++) {
+		if (*p < 0x20 || *p == 0x7f)
+			*p = '?';
+	}
+	return copy;
+}
+
+void table_add(struct table *t, const char *cell)
+{
+	if (t->count == t->room) {
+		size_t room = t->room ? t->room * 2 : 32;
+		char **cells = reallocarray(t->cells, room, sizeof(*cells));
+		if (!cells)
+			return;
+		t->cells = cells;
+		t->room = room;
+	}
+	t->cells[t->count] = printable_copy(cell);
+	if (t->cells[t->count])
+		t->count++;
+}
+
+static size_t column_width(const struct table *t, size_t column)
+{
+	size_t width = 0;
+	for (size_t i = column; i < t->count; i += t->columns) {
+		size_t size = strlen(t->cells[i]);
+		width = size > width ? size : width;
+	}
+	return width;
+}
+
+static void print_row(const struct table *t, size_t row, bool aligned)
+{
+	for (size_t column = 0; column < t->columns; column++) {
+		const char *cell = t->cells[row + column];
+		bool last = column + 1 == t->columns;
+		if (aligned && !last)
+			printf("%-*s  ", (int)column_width(t, column), cell);
+		else
+			printf("%s%s", cell, last ? "\n" : "\t");
+	}
+}
+
+void table_print(const struct table *t)
+{
+	bool aligned = isatty(STDOUT_FILENO) == 1;
+	for (size_t row = aligned ? 0 : t->columns; row + t->columns <= t->count;
+	     row += t->columns)
+		print_row(t, row, aligned);
+}
+
+void table_free(struct table *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->count; i++)
+		free(t->cells[i]);
+	free(t->cells);
+	free(t);
+}
+
+int print_json(const json_t *value)
+{
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	const char *cstr = json_print(value, true, &text) < 0 ? NULL : buffer_cstr(&text);
+	if (!cstr)
+		return say_failed("no memory for the JSON text");
+	printf("%s\n", cstr);
+	return 0;
+}
+
+int finish_output(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	/* A reader that has seen enough (head) is no failure worth a line. */
+	if (errno != EPIPE)
+		return say_failed("cannot write the output: %s", strerror(errno));
+	return 1;
+}

@@ -1,0 +1,38 @@
+/*
+ * How the program speaks: results on stdout (a table for people, plain lines in a pipe,
+ * JSON on request), everything else in single lines on stderr. One thread.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cache/base/error.h"
+#include "cache/base/json.h"
+
+/* "venvfs: <text>" on stderr; the exit status 1. */
+__attribute__((format(printf, 1, 2))) int say_failed(const char *format, ...);
+/* The same of an error that a layer below described. */
+int say_error(struct error *err, int code);
+/* A note that is no failure. */
+__attribute__((format(printf, 1, 2))) void say_note(const char *format, ...);
+
+/* "1.5 MB": sizes in powers of 1000, as uv and pip print them. */
+void format_size(uint64_t bytes, char ret_text[24]);
+/* "3 minutes ago", from seconds. */
+void format_age(int64_t seconds, char ret_text[32]);
+
+/* A table: rows of `columns` cells; the first row is the heading and is left out in a
+ * pipe. */
+struct table;
+struct table *table_new(size_t columns);
+void table_add(struct table *t, const char *cell);
+void table_print(const struct table *t);
+void table_free(struct table *t);
+DEFINE_CLEANUP(struct table *, table_free);
+
+/* The value as indented JSON and a line break. Exit status. */
+int print_json(const json_t *value);
+/* Has everything on stdout reached its reader? Turns a failed write into exit status 1.
+ */
+int finish_output(int status);
