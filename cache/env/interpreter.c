@@ -1,0 +1,235 @@
+#include "cache/env/interpreter.h"
+
+#include "cache/base/file.h"
+#include "cache/base/json.h"
+#include "cache/env/run.h"
+#include "cache/env/templates.h"
+#include "cache/store/store.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PROBE_SECONDS = 30, LARGEST_ANSWER = 1 << 20 };
+
+static bool is_version(const char *text)
+{
+	size_t size = strspn(text, "0123456789.");
+	return isdigit((unsigned char)*text) &&
+	       (text[size] == '\0' || strcmp(text + size, "t") == 0);
+}
+
+static int find_in_path(const char *name, char **ret_path)
+{
+	const char *path = getenv("PATH");
+	cleanup_free char *copy = strdup(path ? path : "/usr/local/bin:/usr/bin:/bin");
+	if (!copy)
+		return -ENOMEM;
+	char *rest = copy;
+	const char *dir;
+	while ((dir = strsep(&rest, ":")) != NULL) {
+		cleanup_free char *candidate = path_join(*dir ? dir : ".", name);
+		struct stat st;
+		if (!candidate)
+			return -ENOMEM;
+		if (stat(candidate, &st) == 0 && S_ISREG(st.st_mode) &&
+		    access(candidate, X_OK) == 0) {
+			*ret_path = steal_ptr(candidate);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+static int find_interpreter(const char *wanted, char **ret_path, struct error *reterr)
+{
+	char name[64];
+	if (wanted && strchr(wanted, '/')) {
+		struct stat st;
+		if (stat(wanted, &st) < 0)
+			return error_set(reterr, -errno, "python '%s': %s", wanted,
+					 strerror(errno));
+		if (S_ISDIR(st.st_mode))
+			return error_set(
+			    reterr, -EISDIR,
+			    "python '%s' is a directory; name the program, as in "
+			    "'%s/bin/python3'",
+			    wanted, wanted);
+		*ret_path = strdup(wanted);
+		return *ret_path ? 0 : -ENOMEM;
+	}
+	(void)snprintf(name, sizeof(name), "%s%s",
+		       wanted && is_version(wanted) ? "python" : "",
+		       wanted ? wanted : "python3");
+	int r = find_in_path(name, ret_path);
+	if (r == -ENOENT)
+		return error_set(
+		    reterr, r,
+		    "no '%s' is in PATH; install one, or name one with --python", name);
+	return r;
+}
+
+/* What tells an interpreter from itself after an upgrade, and from another probe's
+ * answers. */
+static int fact_key(const char *path, struct digest *ret)
+{
+	struct stat st;
+	cleanup_free char *real = realpath(path, NULL);
+	cleanup_buffer struct buffer key = BUFFER_INIT;
+	if (!real || stat(real, &st) < 0)
+		return -errno;
+	int r = buffer_printf(&key, "%s\n%s\n%llu %llu %lld %lld.%09ld\n", path, real,
+			      (unsigned long long)st.st_dev,
+			      (unsigned long long)st.st_ino, (long long)st.st_size,
+			      (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	if (r == 0)
+		r = buffer_append(&key, template_probe_py, template_probe_py_size);
+	if (r == 0)
+		*ret = digest_of(key.data, key.size);
+	return r;
+}
+
+/*
+ * A pyenv or asdf shim is a script whose answer depends on the working directory and on
+ * variables: its own file does not tell, so its answer is not remembered.
+ */
+static bool is_script(const char *path)
+{
+	char head[2] = "";
+	cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDONLY, 0);
+	return fd >= 0 && file_pread_all(fd, head, sizeof(head), 0) == 0 &&
+	       head[0] == '#' && head[1] == '!';
+}
+
+static int run_probe(const char *path, struct buffer *ret_answer, struct error *reterr)
+{
+	cleanup_free char *script =
+	    strndup((const char *)template_probe_py, template_probe_py_size);
+	if (!script)
+		return -ENOMEM;
+	const char *argv[] = { path, "-I", "-c", script, NULL };
+	int status = run_program(argv, PROBE_SECONDS, LARGEST_ANSWER, ret_answer);
+	if (status == -ETIMEDOUT)
+		return error_set(reterr, status,
+				 "python '%s' did not answer within %d seconds", path,
+				 PROBE_SECONDS);
+	if (status < 0)
+		return error_errno(reterr, status, "cannot run python '%s'", path);
+	if (status > 0)
+		return error_set(
+		    reterr, -EINVAL,
+		    "python '%s' cannot be used: asked about itself, it ended with "
+		    "status %d",
+		    path, status);
+	return 0;
+}
+
+static char *copy_text(const json_t *facts, const char *key)
+{
+	const char *text = json_get_text(facts, key);
+	return strdup(text ? text : "");
+}
+
+static int fill_paths(struct interpreter *p)
+{
+	const char *slash = strrchr(p->executable, '/');
+	const char *suffix = p->free_threaded ? "t" : "";
+	const char *lib = strcmp(p->name, "pypy") == 0 ? "pypy" : "python";
+	p->home = slash && slash != p->executable
+		      ? strndup(p->executable, (size_t)(slash - p->executable))
+		      : strdup("/");
+	if (asprintf(&p->site_packages, "lib/%s%d.%d%s/site-packages", lib, p->major,
+		     p->minor, suffix) < 0)
+		p->site_packages = NULL;
+	if (asprintf(&p->include, "include/site/%s%d.%d%s", lib, p->major, p->minor,
+		     suffix) < 0)
+		p->include = NULL;
+	return p->home && p->site_packages && p->include ? 0 : -ENOMEM;
+}
+
+static int parse_facts(const char *path, const struct buffer *answer,
+		       struct interpreter **ret, struct error *reterr)
+{
+	cleanup_json json_t *facts = NULL;
+	CLEANUP(interpreter_freep) struct interpreter *p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	if (json_parse_object(answer->data, answer->size, &facts) < 0)
+		return error_set(reterr, -EINVAL, "'%s' does not answer as a Python does",
+				 path);
+	p->executable = copy_text(facts, "executable");
+	p->version = copy_text(facts, "version");
+	p->implementation = copy_text(facts, "implementation");
+	p->name = copy_text(facts, "name");
+	p->cache_tag = copy_text(facts, "cache_tag");
+	p->soabi = copy_text(facts, "soabi");
+	p->machine = copy_text(facts, "machine");
+	p->libc = copy_text(facts, "libc");
+	p->libc_version = copy_text(facts, "libc_version");
+	p->facts = strndup((const char *)answer->data, answer->size);
+	p->major = (int)json_get_int(facts, "major", 0);
+	p->minor = (int)json_get_int(facts, "minor", 0);
+	p->pointer_bits = (int)json_get_int(facts, "pointer_bits", 0);
+	p->free_threaded = json_get_bool(facts, "free_threaded", false);
+	p->debug = json_get_bool(facts, "debug", false);
+	if (!p->executable || !p->version || !p->implementation || !p->name ||
+	    !p->cache_tag || !p->soabi || !p->machine || !p->libc || !p->libc_version ||
+	    !p->facts)
+		return -ENOMEM;
+	if (p->executable[0] != '/' || strchr(p->executable, '\n') || p->major != 3 ||
+	    p->minor < 6 || !p->version[0])
+		return error_set(reterr, -EINVAL, "python '%s' is no Python 3.6 or later",
+				 path);
+	int r = fill_paths(p);
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(p);
+	return 0;
+}
+
+int interpreter_probe(struct store *store, const char *wanted, struct interpreter **ret,
+		      struct error *reterr)
+{
+	cleanup_free char *path = NULL;
+	struct digest key;
+	cleanup_buffer struct buffer answer = BUFFER_INIT;
+	int r = find_interpreter(wanted, &path, reterr);
+	if (r < 0)
+		return r;
+	bool remembered = !is_script(path) && fact_key(path, &key) == 0;
+	if (remembered && store_get_fact(store, "interpreters", &key, &answer) == 0 &&
+	    parse_facts(path, &answer, ret, NULL) == 0)
+		return 0;
+	answer.size = 0;
+	r = run_probe(path, &answer, reterr);
+	if (r == 0)
+		r = parse_facts(path, &answer, ret, reterr);
+	if (r == 0 && remembered)
+		(void)store_put_fact(store, "interpreters", &key, answer.data,
+				     answer.size);
+	return r;
+}
+
+void interpreter_free(struct interpreter *p)
+{
+	if (!p)
+		return;
+	free(p->executable);
+	free(p->home);
+	free(p->version);
+	free(p->implementation);
+	free(p->name);
+	free(p->cache_tag);
+	free(p->soabi);
+	free(p->machine);
+	free(p->libc);
+	free(p->libc_version);
+	free(p->site_packages);
+	free(p->include);
+	free(p->facts);
+	free(p);
+}

@@ -1,0 +1,339 @@
+/*
+ * What a wheel has only in a mount: its launchers (their first line names the mount), the
+ * rows of RECORD for them, and direct_url.json. The rows are spliced into the sorted
+ * RECORD that the wheel's image holds, so that this costs one walk over its text.
+ */
+#include "cache/env/launcher.h"
+#include "cache/env/skeleton.h"
+#include "cache/wheel/record.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LARGEST_SCRIPT = 32 << 20, ROWS_MOST = 1 << 16 };
+
+/* A row to be spliced in. */
+struct new_row {
+	char *path;
+	struct buffer line;
+};
+
+struct derived {
+	struct image_writer *w;
+	const struct environment_request *request;
+	const struct environment_wheel *wheel;
+	struct error *err;
+	char python[4200]; /* bin/python of the mount */
+	char dist_info[300];
+	struct new_row *rows;
+	size_t count;
+};
+
+static void derived_release(struct derived *d)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		free(d->rows[i].path);
+		buffer_release(&d->rows[i].line);
+	}
+	free(d->rows);
+}
+
+/* Takes `path`, also when it fails. */
+static int add_row(struct derived *d, char *take_path, const void *line, size_t size)
+{
+	cleanup_free char *path = take_path;
+	if (!path || d->count >= ROWS_MOST)
+		return -ENOMEM;
+	struct new_row *rows = reallocarray(d->rows, d->count + 1, sizeof(*rows));
+	if (!rows)
+		return -ENOMEM;
+	d->rows = rows;
+	struct new_row *row = &rows[d->count];
+	*row = (struct new_row){ .line = BUFFER_INIT };
+	int r = buffer_append(&row->line, line, size);
+	if (r < 0)
+		return r;
+	row->path = steal_ptr(path);
+	d->count++;
+	return 0;
+}
+
+static int add_content_row(struct derived *d, char *take_path,
+			   const struct buffer *content)
+{
+	cleanup_free char *path = take_path;
+	cleanup_buffer struct buffer line = BUFFER_INIT;
+	struct sha256 sha256 = sha256_of(content->data, content->size);
+	int r = path ? record_append(&line, path, &sha256, content->size) : -ENOMEM;
+	return r < 0 ? r : add_row(d, steal_ptr(path), line.data, line.size);
+}
+
+/* A script in bin/, with its row. */
+static int add_script(struct derived *d, const char *name, const struct buffer *content)
+{
+	char path[300];
+	char *row_path = NULL;
+	(void)snprintf(path, sizeof(path), "root/bin/%s", name);
+	struct item item = { .path = path, .type = ENTRY_FILE, .mode = 0755 };
+	int r = image_writer_add_file(d->w, &item, content->data, content->size, false);
+	if (r == -EEXIST || r == -EINVAL)
+		return error_set(d->err, -EBADMSG, "%s has two scripts '%s'",
+				 d->dist_info, name);
+	if (r < 0)
+		return r;
+	if (asprintf(&row_path, "../../../bin/%s", name) < 0)
+		return -ENOMEM;
+	return add_content_row(d, row_path, content);
+}
+
+/* pip's own wheel is built for one Python: its pip3.N becomes this interpreter's. */
+static bool fix_pip_name(const struct derived *d, char *name, size_t room)
+{
+	if (strncmp(d->dist_info, "pip-", 4) != 0 || strncmp(name, "pip3.", 5) != 0 ||
+	    !isdigit((unsigned char)name[5]))
+		return false;
+	(void)snprintf(name, room, "pip%d.%d", d->request->interpreter->major,
+		       d->request->interpreter->minor);
+	return true;
+}
+
+/* "name = module:function", as cache/wheel wrote it; the image is untrusted all the same.
+ */
+static int add_launcher(struct derived *d, const struct info *info)
+{
+	char text[1024];
+	char name[256];
+	if (info->size >= sizeof(text))
+		return -EBADMSG;
+	memcpy(text, info->value, info->size);
+	text[info->size] = '\0';
+	char *equals = strstr(text, " = ");
+	char *colon = equals ? strchr(equals, ':') : NULL;
+	if (!colon || strchr(text, '/') || strchr(text, '\n') || equals == text ||
+	    (size_t)(equals - text) >= sizeof(name))
+		return -EBADMSG;
+	*equals = '\0';
+	*colon = '\0';
+	memcpy(name, text, (size_t)(equals - text) + 1);
+	(void)fix_pip_name(d, name, sizeof(name));
+	cleanup_buffer struct buffer script = BUFFER_INIT;
+	int r = launcher_script(&script, d->python, equals + 3, colon + 1);
+	return r < 0 ? r : add_script(d, name, &script);
+}
+
+/* A script that begins with #!python gets this interpreter's first line instead. */
+static int add_python_script(struct derived *d, const struct info *info)
+{
+	char path[300];
+	struct entry e;
+	cleanup_buffer struct buffer old = BUFFER_INIT;
+	cleanup_buffer struct buffer script = BUFFER_INIT;
+	if (info->size >= 256 || memchr(info->value, '/', info->size))
+		return -EBADMSG;
+	(void)snprintf(path, sizeof(path), "scripts/%.*s", (int)info->size, info->value);
+	int r = image_resolve(d->wheel->image, path, &e);
+	if (r == 0)
+		r = image_read_file(d->wheel->image, &e, LARGEST_SCRIPT, &old);
+	if (r < 0)
+		return r == -ENOENT ? -EBADMSG : r;
+	const uint8_t *end = memchr(old.data, '\n', old.size);
+	size_t first = end ? (size_t)(end + 1 - old.data) : old.size;
+	r = launcher_shebang(&script, d->python);
+	if (r == 0)
+		r = buffer_append(&script, old.data + first, old.size - first);
+	return r < 0 ? r : add_script(d, path + strlen("scripts/"), &script);
+}
+
+/* The path of a RECORD row, unquoted; the rest of the line is left alone. */
+static char *row_path(const char *line, size_t size)
+{
+	char *path = malloc(size + 1);
+	size_t used = 0;
+	size_t i = 0;
+	bool quoted = size > 0 && line[0] == '"';
+	if (!path)
+		return NULL;
+	for (i = quoted; i < size; i++) {
+		if (quoted && line[i] == '"' && (i + 1 == size || line[++i] != '"'))
+			break;
+		if (!quoted && line[i] == ',')
+			break;
+		path[used++] = line[i];
+	}
+	path[used] = '\0';
+	return path;
+}
+
+/* "<dist>/x.h,sha256=...,3": below the include directory of this interpreter. */
+static int add_header_row(struct derived *d, const struct info *info)
+{
+	cleanup_buffer struct buffer line = BUFFER_INIT;
+	const char *include = d->request->interpreter->include;
+	bool quoted = info->size > 0 && info->value[0] == '"';
+	int r = buffer_printf(&line, "%s../../../%s/%.*s\n", quoted ? "\"" : "", include,
+			      (int)info->size - quoted, info->value + quoted);
+	if (r < 0)
+		return r;
+	return add_row(d, row_path((const char *)line.data, line.size), line.data,
+		       line.size);
+}
+
+static int add_infos(struct derived *d)
+{
+	uint32_t cursor = 0;
+	struct info info;
+	int r;
+	while ((r = image_info_next(d->wheel->image, &cursor, &info)) > 0) {
+		int added = 0;
+		if (info.key == INFO_CONSOLE_SCRIPT || info.key == INFO_GUI_SCRIPT)
+			added = add_launcher(d, &info);
+		else if (info.key == INFO_PYTHON_SCRIPT)
+			added = add_python_script(d, &info);
+		else if (info.key == INFO_RECORD_TEMPLATE)
+			added = add_header_row(d, &info);
+		if (added < 0)
+			return added;
+	}
+	return r;
+}
+
+/* RFC 3986: everything but unreserved characters and slashes is escaped, as uv does it.
+ */
+static int append_url(struct buffer *out, const char *path)
+{
+	int r = buffer_append_text(out, "file://");
+	for (; r == 0 && *path; path++) {
+		unsigned char c = (unsigned char)*path;
+		bool plain = c > 0x20 && c < 0x7f && !strchr("\"#<>?`{}%\\^|[]", c);
+		r = plain ? buffer_append(out, &c, 1) : buffer_printf(out, "%%%02X", c);
+	}
+	return r;
+}
+
+static int add_direct_url(struct derived *d)
+{
+	char path[400];
+	char *row = NULL;
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	int r = buffer_append_text(&text, "{\"url\":\"");
+	if (r == 0)
+		r = append_url(&text, d->wheel->path);
+	if (r == 0)
+		r = buffer_append_text(&text, "\",\"archive_info\":{}}");
+	if (r < 0)
+		return r;
+	(void)snprintf(path, sizeof(path), "site-packages/%s/direct_url.json",
+		       d->dist_info);
+	struct item item = { .path = path, .type = ENTRY_FILE, .mode = 0644 };
+	r = image_writer_add_file(d->w, &item, text.data, text.size, false);
+	if (r < 0)
+		return r;
+	if (asprintf(&row, "%s/direct_url.json", d->dist_info) < 0)
+		return -ENOMEM;
+	return add_content_row(d, row, &text);
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+	const struct new_row *x = a;
+	const struct new_row *y = b;
+	return strcmp(x->path, y->path);
+}
+
+/* Does the row of `line` stand before `path`? Compared without a copy unless it is
+ * quoted. */
+static bool stands_before(const char *line, size_t size, const char *path)
+{
+	if (size > 0 && line[0] == '"') {
+		cleanup_free char *unquoted = row_path(line, size);
+		return unquoted && strcmp(unquoted, path) < 0;
+	}
+	const char *comma = memchr(line, ',', size);
+	size_t length = comma ? (size_t)(comma - line) : size;
+	size_t other = strlen(path);
+	int order = memcmp(line, path, length < other ? length : other);
+	return order < 0 || (order == 0 && length < other);
+}
+
+static int splice(const struct derived *d, const char *text, size_t size,
+		  struct buffer *out)
+{
+	const char *end = text + size;
+	size_t next = 0;
+	int r = buffer_reserve(out, size + d->count * 128);
+	while (r == 0 && (text < end || next < d->count)) {
+		const char *line_end =
+		    text < end ? memchr(text, '\n', (size_t)(end - text)) : NULL;
+		size_t line =
+		    line_end ? (size_t)(line_end + 1 - text) : (size_t)(end - text);
+		bool old_first =
+		    next == d->count ||
+		    (line > 0 && stands_before(text, line, d->rows[next].path));
+		if (old_first) {
+			r = buffer_append(out, text, line);
+			text += line;
+		} else {
+			r = buffer_append(out, d->rows[next].line.data,
+					  d->rows[next].line.size);
+			next++;
+		}
+	}
+	return r;
+}
+
+static int add_record(struct derived *d)
+{
+	char path[400];
+	char *own = NULL;
+	const char *text;
+	size_t size;
+	cleanup_buffer struct buffer line = BUFFER_INIT;
+	cleanup_buffer struct buffer record = BUFFER_INIT;
+	int r = image_record(d->wheel->image, &text, &size);
+	if (r < 0)
+		return -EBADMSG;
+	if (asprintf(&own, "%s/RECORD", d->dist_info) < 0)
+		return -ENOMEM;
+	r = record_append(&line, own, NULL, 0);
+	(void)snprintf(path, sizeof(path), "site-packages/%s", own);
+	if (r < 0) {
+		free(own);
+		return r;
+	}
+	r = add_row(d, own, line.data, line.size);
+	if (r < 0)
+		return r;
+	qsort(d->rows, d->count, sizeof(*d->rows), compare_rows);
+	r = splice(d, text, size, &record);
+	struct item item = { .path = path, .type = ENTRY_FILE, .mode = 0644 };
+	return r < 0
+		   ? r
+		   : image_writer_add_file(d->w, &item, record.data, record.size, false);
+}
+
+int skeleton_add_wheel(struct image_writer *w, const struct environment_request *request,
+		       const struct environment_wheel *wheel, bool *ret_needed,
+		       struct error *reterr)
+{
+	CLEANUP(derived_release)
+	struct derived d = { .w = w, .request = request, .wheel = wheel, .err = reterr };
+	struct info info;
+	int n =
+	    snprintf(d.python, sizeof(d.python), "%s/bin/python", request->mount_path);
+	if (n < 0 || (size_t)n >= sizeof(d.python))
+		return -ENAMETOOLONG;
+	int r = image_info(wheel->image, INFO_DIST_INFO, &info);
+	if (r < 0 || info.size >= sizeof(d.dist_info) ||
+	    memchr(info.value, '/', info.size))
+		return -EBADMSG;
+	(void)snprintf(d.dist_info, sizeof(d.dist_info), "%.*s", (int)info.size,
+		       info.value);
+	r = add_infos(&d);
+	if (r == 0 && wheel->path)
+		r = add_direct_url(&d);
+	*ret_needed = d.count > 0;
+	return r < 0 || d.count == 0 ? r : add_record(&d);
+}

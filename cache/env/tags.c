@@ -1,0 +1,170 @@
+#include "cache/env/tags.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct parts {
+	char text[256];
+	const char *python, *abi, *platform;
+};
+
+static bool split(const char *tag, struct parts *ret)
+{
+	if (strlen(tag) >= sizeof(ret->text))
+		return false;
+	(void)snprintf(ret->text, sizeof(ret->text), "%s", tag);
+	char *abi = strchr(ret->text, '-');
+	char *platform = abi ? strchr(abi + 1, '-') : NULL;
+	if (!platform)
+		return false;
+	*abi = '\0';
+	*platform = '\0';
+	ret->python = ret->text;
+	ret->abi = abi + 1;
+	ret->platform = platform + 1;
+	return true;
+}
+
+/* "311" is 3.11 and "3" is 3; minor -1 when it is not said. */
+static bool read_version(const char *text, int *ret_major, int *ret_minor)
+{
+	if (!isdigit((unsigned char)text[0]))
+		return false;
+	*ret_major = text[0] - '0';
+	*ret_minor = -1;
+	char *end;
+	const char *rest = text + 1;
+	rest += *rest == '_';
+	if (*rest == '\0')
+		return true;
+	long minor = strtol(rest, &end, 10);
+	*ret_minor = (int)minor;
+	return *end == '\0' && minor >= 0 && minor < 1000;
+}
+
+/* manylinux's older names stand for a version of glibc. */
+static bool read_manylinux(const char *platform, int *ret_major, int *ret_minor,
+			   const char **ret_machine)
+{
+	static const struct {
+		const char *name;
+		int minor;
+	} old[] = { { "manylinux1_", 5 },
+		    { "manylinux2010_", 12 },
+		    { "manylinux2014_", 17 } };
+	for (size_t i = 0; i < sizeof(old) / sizeof(*old); i++) {
+		size_t size = strlen(old[i].name);
+		if (strncmp(platform, old[i].name, size) != 0)
+			continue;
+		*ret_major = 2;
+		*ret_minor = old[i].minor;
+		*ret_machine = platform + size;
+		return true;
+	}
+	int used = 0;
+	if (sscanf(platform, "manylinux_%d_%d_%n", ret_major, ret_minor, &used) != 2 ||
+	    used == 0)
+		return false;
+	*ret_machine = platform + used;
+	return true;
+}
+
+static bool same_machine(const struct interpreter *p, const char *machine)
+{
+	/* A 32-bit Python on a 64-bit kernel. */
+	if (p->pointer_bits == 32 && strcmp(p->machine, "x86_64") == 0)
+		return strcmp(machine, "i686") == 0;
+	if (p->pointer_bits == 32 && strcmp(p->machine, "aarch64") == 0)
+		return strcmp(machine, "armv7l") == 0;
+	return strcmp(machine, p->machine) == 0;
+}
+
+static bool libc_is_at_least(const struct interpreter *p, const char *libc, int major,
+			     int minor)
+{
+	int have_major;
+	int have_minor;
+	if (strcmp(p->libc, libc) != 0 ||
+	    sscanf(p->libc_version, "%d.%d", &have_major, &have_minor) != 2)
+		return false;
+	return have_major == major && have_minor >= minor;
+}
+
+static bool platform_fits(const struct interpreter *p, const char *platform)
+{
+	int major;
+	int minor;
+	int used = 0;
+	const char *machine;
+	if (strcmp(platform, "any") == 0)
+		return true;
+	if (strncmp(platform, "linux_", 6) == 0)
+		return same_machine(p, platform + 6);
+	if (read_manylinux(platform, &major, &minor, &machine))
+		return same_machine(p, machine) &&
+		       libc_is_at_least(p, "glibc", major, minor);
+	if (sscanf(platform, "musllinux_%d_%d_%n", &major, &minor, &used) == 2 &&
+	    used > 0)
+		return same_machine(p, platform + used) &&
+		       libc_is_at_least(p, "musl", major, minor);
+	return false;
+}
+
+static bool cpython_fits(const struct interpreter *p, const struct parts *tag)
+{
+	int major;
+	int minor;
+	char abi[32];
+	if (strcmp(p->name, "cpython") != 0 ||
+	    !read_version(tag->python + 2, &major, &minor) || major != p->major)
+		return false;
+	(void)snprintf(abi, sizeof(abi), "cp%d%d%s%s%s", p->major, p->minor,
+		       p->free_threaded ? "t" : "", p->debug ? "d" : "",
+		       p->minor < 8 ? "m" : "");
+	if (minor == p->minor &&
+	    (strcmp(tag->abi, abi) == 0 || strcmp(tag->abi, "none") == 0))
+		return true;
+	const char *stable = p->free_threaded ? "abi3t" : "abi3";
+	return strcmp(tag->abi, stable) == 0 && minor >= 2 && minor <= p->minor;
+}
+
+static bool generic_fits(const struct interpreter *p, const struct parts *tag)
+{
+	int major;
+	int minor;
+	return strncmp(tag->python, "py", 2) == 0 &&
+	       read_version(tag->python + 2, &major, &minor) && major == p->major &&
+	       minor <= p->minor && strcmp(tag->abi, "none") == 0;
+}
+
+/* pp310-pypy310_pp73: version of Python in the tag, all of the SOABI's beginning in the
+ * ABI. */
+static bool pypy_fits(const struct interpreter *p, const struct parts *tag)
+{
+	int major;
+	int minor;
+	char abi[64];
+	if (strcmp(p->name, "pypy") != 0 || strncmp(tag->python, "pp", 2) != 0 ||
+	    !read_version(tag->python + 2, &major, &minor) || major != p->major ||
+	    minor != p->minor)
+		return false;
+	(void)snprintf(abi, sizeof(abi), "%s", p->soabi);
+	for (char *c = abi; *c; c++) {
+		if (*c == '-')
+			*c = '_';
+	}
+	return strcmp(tag->abi, "none") == 0 ||
+	       strncmp(abi, tag->abi, strlen(tag->abi)) == 0;
+}
+
+bool tag_fits(const struct interpreter *interpreter, const char *tag)
+{
+	struct parts parts;
+	if (!split(tag, &parts) || !platform_fits(interpreter, parts.platform))
+		return false;
+	if (strncmp(parts.python, "cp", 2) == 0)
+		return cpython_fits(interpreter, &parts);
+	return generic_fits(interpreter, &parts) || pypy_fits(interpreter, &parts);
+}

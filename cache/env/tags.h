@@ -1,0 +1,12 @@
+/*
+ * Does a wheel fit an interpreter? Compatibility tags of PEP 425, 600 and 656.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "cache/env/interpreter.h"
+
+/* `tag` is one tag, "cp311-cp311-manylinux_2_17_x86_64", as the header Tag of WHEEL has
+ * it. */
+bool tag_fits(const struct interpreter *interpreter, const char *tag);
