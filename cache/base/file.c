@@ -261,7 +261,8 @@ int path_canonical(const char *path, char **ret_path, struct error *reterr)
 		*ret_path = resolved;
 		return 0;
 	}
-	if (errno != ENOENT)
+	/* ENOTCONN: a mount whose server is gone, which has a path all the same. */
+	if (errno != ENOENT && errno != ENOTCONN)
 		return error_errno(reterr, -errno, "cannot resolve '%s'", path);
 	return canonical_missing(path, ret_path, reterr);
 }

@@ -56,6 +56,6 @@ DIR *file_list_dir(int dirfd);
 char *path_join(const char *a, const char *b);
 /*
  * The absolute path with symlinks, "." and ".." resolved; its last component need not
- * exist. The caller frees it.
+ * exist, or may be a mount whose server is gone. The caller frees it.
  */
 int path_canonical(const char *path, char **ret_path, struct error *reterr);

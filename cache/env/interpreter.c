@@ -2,7 +2,7 @@
 
 #include "cache/base/file.h"
 #include "cache/base/json.h"
-#include "cache/env/run.h"
+#include "cache/base/run.h"
 #include "cache/env/templates.h"
 #include "cache/store/store.h"
 
@@ -112,7 +112,10 @@ static int run_probe(const char *path, struct buffer *ret_answer, struct error *
 	if (!script)
 		return -ENOMEM;
 	const char *argv[] = { path, "-I", "-c", script, NULL };
-	int status = run_program(argv, PROBE_SECONDS, LARGEST_ANSWER, ret_answer);
+	const struct run run = { .argv = argv,
+				 .seconds = PROBE_SECONDS,
+				 .limit = LARGEST_ANSWER };
+	int status = run_program(&run, ret_answer);
 	if (status == -ETIMEDOUT)
 		return error_set(reterr, status,
 				 "python '%s' did not answer within %d seconds", path,

@@ -149,6 +149,22 @@ static int add_activation(struct image_writer *w,
 	return 0;
 }
 
+/* Wheels with headers need the directory that their headers appear in. */
+static int add_include(struct image_writer *w, const struct environment_request *request)
+{
+	char path[256];
+	(void)snprintf(path, sizeof(path), "root/%s", request->interpreter->include);
+	for (size_t i = 0; i < request->count; i++) {
+		struct entry ignored;
+		int r = image_resolve(request->wheels[i].image, "include", &ignored);
+		if (r == 0)
+			return add_directory(w, path);
+		if (r != -ENOENT)
+			return r;
+	}
+	return 0;
+}
+
 int skeleton_add_venv(struct image_writer *w, const struct environment_request *request)
 {
 	const struct interpreter *p = request->interpreter;
@@ -164,6 +180,8 @@ int skeleton_add_venv(struct image_writer *w, const struct environment_request *
 			     "Signature: 8a477f597d28d172789f06886806bc55");
 	if (r == 0)
 		r = add_directory(w, site);
+	if (r == 0)
+		r = add_include(w, request);
 	if (r == 0 && p->pointer_bits == 64)
 		r = add_link(w, "root/lib64", "lib");
 	return r < 0 ? r : add_activation(w, request);

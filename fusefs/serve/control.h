@@ -1,0 +1,29 @@
+/*
+ * The control socket of a mount: SEQPACKET, one JSON object each way per connection, for
+ * the same uid and root only. {"verb":"status"} is answered with health and counters.
+ */
+#pragma once
+
+#include "cache/base/error.h"
+#include "cache/base/json.h"
+
+struct control;
+
+/*
+ * Answers a request (borrowed, from an untrusted peer of the right uid) with an object,
+ * caller's reference; NULL without memory. From the control thread.
+ */
+typedef json_t *control_answer(void *context, const json_t *request);
+
+/* Binds the socket (an old one of that name is replaced) and answers in a thread. */
+int control_start(const char *path, control_answer *answer, void *context,
+		  struct control **ret, struct error *reterr);
+/* Stops the thread and removes the socket. */
+void control_stop(struct control *control);
+
+/*
+ * Asks the server at `path`; the caller's reference to its answer. -ECONNREFUSED or
+ * -ENOENT: nobody is there; -ETIMEDOUT: no answer in that time.
+ */
+int control_ask(const char *path, const json_t *request, int milliseconds,
+		json_t **ret_answer);

@@ -1,0 +1,86 @@
+#include "fusefs/serve/launch.h"
+
+#include "cache/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LONGEST_WORD = 2000 };
+
+/* Where the inherited descriptors are put, so that their numbers can be told. */
+enum { FUSE_FD = 3, READY_FD = 4, LOCK_FD = 5, FDS_END = 6 };
+
+/* In the child: from here on only what may be done between fork() and exec(). */
+_Noreturn static void become_server(const char *state_path, const struct server_fds *fds,
+				    int log_fd, bool foreground)
+{
+	const char *argv[] = { "venvfs", "serve-mount", state_path, "3", "4", "5", NULL };
+	char **args;
+	sigset_t none;
+	memcpy(&args, &argv, sizeof(args)); /* exec does not write to them */
+	if (!foreground)
+		(void)setsid();
+	(void)chdir("/");
+	/* First away from the numbers that they are going to, then there. */
+	int fuse = fcntl(fds->fuse, F_DUPFD, FDS_END);
+	int ready = fcntl(fds->ready, F_DUPFD, FDS_END);
+	int lock = fcntl(fds->lock, F_DUPFD, FDS_END);
+	int log = fcntl(log_fd, F_DUPFD, FDS_END);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	bool done = dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0 &&
+		    dup2(log, STDERR_FILENO) >= 0 && dup2(fuse, FUSE_FD) >= 0 &&
+		    dup2(ready, READY_FD) >= 0 && dup2(lock, LOCK_FD) >= 0 &&
+		    close_range(FDS_END, ~0u, 0) == 0;
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (done)
+		(void)execv("/proc/self/exe", args);
+	_exit(127);
+}
+
+/* "ready", a line that says what went wrong, or nothing when the server died. */
+static int wait_for_word(int fd, struct error *reterr)
+{
+	char word[LONGEST_WORD + 1];
+	size_t size = 0;
+	ssize_t n;
+	do {
+		n = read(fd, word + size, LONGEST_WORD - size);
+		if (n > 0)
+			size += (size_t)n;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	word[size] = '\0';
+	word[strcspn(word, "\n")] = '\0';
+	if (strcmp(word, "ready") == 0)
+		return 0;
+	return error_set(reterr, -EIO, "%s",
+			 size > 0 ? word : "the server ended before it served");
+}
+
+int launch_server(const char *state_path, const struct server_fds *fds, int log_fd,
+		  bool foreground, pid_t *ret_pid, struct error *reterr)
+{
+	int pair[2];
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return -errno;
+	cleanup_fd int read_end = pair[0];
+	struct server_fds inherited = *fds;
+	inherited.ready = pair[1];
+	pid_t pid = fork();
+	if (pid == 0)
+		become_server(state_path, &inherited, log_fd, foreground);
+	(void)close(pair[1]);
+	if (pid < 0)
+		return error_errno(reterr, -errno, "cannot start a server");
+	int r = wait_for_word(read_end, reterr);
+	if (r < 0)
+		(void)waitpid(pid, NULL, 0);
+	else
+		*ret_pid = pid;
+	return r;
+}

@@ -1,0 +1,108 @@
+#include "fusefs/serve/layers.h"
+
+#include "cache/base/file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NUMBERS = 1 << 20, LARGEST_FILE = 64 << 20, LINE_MOST = 64 };
+
+static const char file_name[] = "layers";
+
+struct row {
+	uint32_t number;
+	struct digest image;
+};
+
+struct table {
+	struct row *rows; /* sorted by image */
+	size_t count;
+	uint32_t next; /* the first number that was never used */
+};
+
+static int compare_images(const void *a, const void *b)
+{
+	const struct row *x = a;
+	const struct row *y = b;
+	return memcmp(x->image.bytes, y->image.bytes, sizeof(x->image.bytes));
+}
+
+static const struct row *find_row(const struct table *t, const struct digest *image)
+{
+	const struct row wanted = { .image = *image };
+	return t->count
+		   ? bsearch(&wanted, t->rows, t->count, sizeof(wanted), compare_images)
+		   : NULL;
+}
+
+/* "next 9", then "7 <image>" each. A file that cannot be understood must not be written
+ * over: its numbers may be in use. */
+static int parse(char *text, struct table *t)
+{
+	char *line = strsep(&text, "\n");
+	if (!line || sscanf(line, "next %u", &t->next) != 1 || t->next < 1 ||
+	    t->next > NUMBERS)
+		return -EBADMSG;
+	while (text && *text) {
+		char hex[LINE_MOST];
+		struct row *row = &t->rows[t->count];
+		line = strsep(&text, "\n");
+		if (strlen(line) >= LINE_MOST ||
+		    sscanf(line, "%u %63s", &row->number, hex) != 2 || row->number < 1 ||
+		    row->number >= t->next || !digest_parse(hex, &row->image))
+			return -EBADMSG;
+		t->count++;
+	}
+	qsort(t->rows, t->count, sizeof(*t->rows), compare_images);
+	return 0;
+}
+
+static int read_table(int state_fd, struct table *t)
+{
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	int r = file_read_at(state_fd, file_name, LARGEST_FILE, &text);
+	t->next = 1;
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0 || !buffer_cstr(&text))
+		return r < 0 ? r : -ENOMEM;
+	/* No line is shorter than a digest. */
+	t->rows = calloc(text.size / (DIGEST_HEX_SIZE - 1) + 1, sizeof(*t->rows));
+	return t->rows ? parse((char *)text.data, t) : -ENOMEM;
+}
+
+static int write_table(int state_fd, const struct plan *plan, uint32_t next)
+{
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	int r = buffer_printf(&text, "next %u\n", next);
+	for (size_t i = 0; r == 0 && i < plan->count; i++) {
+		char hex[DIGEST_HEX_SIZE];
+		digest_format(&plan->layers[i].image, hex);
+		r = buffer_printf(&text, "%u %s\n", plan->layers[i].number, hex);
+	}
+	return r < 0 ? r
+		     : file_replace_at(state_fd, file_name, text.data, text.size, false);
+}
+
+int layers_number(int state_fd, struct plan *plan, bool *ret_changed)
+{
+	struct table t = { .rows = NULL };
+	int r = read_table(state_fd, &t);
+	cleanup_free struct row *held = t.rows;
+	bool changed = t.count != plan->count;
+	for (size_t i = 0; r == 0 && i < plan->count; i++) {
+		struct plan_layer *layer = &plan->layers[i];
+		const struct row *row = find_row(&t, &layer->image);
+		changed |= !row;
+		if (!row && t.next >= NUMBERS)
+			return -EOVERFLOW;
+		layer->number = row ? row->number : t.next++;
+	}
+	if (r == 0 && changed)
+		r = write_table(state_fd, plan, t.next);
+	if (r == 0)
+		*ret_changed = changed;
+	return r;
+}

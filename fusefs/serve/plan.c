@@ -1,0 +1,209 @@
+#include "fusefs/serve/plan.h"
+
+#include "cache/base/file.h"
+#include "cache/base/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PLAN_VERSION = 1, LARGEST_PLAN = 64 << 20 };
+
+static const char file_name[] = "mount.json";
+
+void plan_release(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		free(plan->layers[i].name);
+	free(plan->layers);
+	free(plan->path);
+	free(plan->python);
+	free(plan->python_version);
+	free(plan->site_packages);
+	free(plan->include);
+	free(plan->socket);
+	free(plan->boot);
+	free(plan->host);
+	*plan = (struct plan){ .path = NULL };
+}
+
+size_t plan_wheels(const struct plan *plan)
+{
+	size_t wheels = 0;
+	for (size_t i = 0; i < plan->count; i++)
+		wheels += !plan->layers[i].packed;
+	return wheels;
+}
+
+/* The plain texts of a plan, by the name they have in the file. */
+static const struct {
+	const char *key;
+	size_t offset;
+} texts[] = {
+	{ "path", offsetof(struct plan, path) },
+	{ "python", offsetof(struct plan, python) },
+	{ "python_version", offsetof(struct plan, python_version) },
+	{ "site_packages", offsetof(struct plan, site_packages) },
+	{ "include", offsetof(struct plan, include) },
+	{ "socket", offsetof(struct plan, socket) },
+	{ "boot", offsetof(struct plan, boot) },
+	{ "host", offsetof(struct plan, host) },
+};
+enum { TEXTS = sizeof(texts) / sizeof(*texts) };
+
+static char **text_of(const struct plan *plan, size_t i)
+{
+	return (char **)(void *)((uintptr_t)plan + texts[i].offset);
+}
+
+static int read_layer(const json_t *row, struct plan_layer *ret)
+{
+	const char *name = json_get_text(row, "name");
+	const char *image = json_get_text(row, "image");
+	int64_t number = json_get_int(row, "number", 0);
+	int64_t offset = json_get_int(row, "offset", -1);
+	int64_t size = json_get_int(row, "size", 0);
+	if (!name || !image || !digest_parse(image, &ret->image) || number < 1 ||
+	    number > UINT32_MAX || offset < -1 || size < 0)
+		return -EBADMSG;
+	ret->number = (uint32_t)number;
+	ret->packed = offset >= 0;
+	ret->offset = ret->packed ? (uint64_t)offset : 0;
+	ret->size = (uint64_t)size;
+	ret->name = strdup(name);
+	return ret->name ? 0 : -ENOMEM;
+}
+
+static int read_layers(const json_t *rows, struct plan *plan)
+{
+	size_t count = json_array_size(rows);
+	plan->layers = calloc(count + 1, sizeof(*plan->layers));
+	if (!plan->layers)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		int r = read_layer(json_array_get(rows, i), &plan->layers[i]);
+		if (r < 0)
+			return r;
+		plan->count++;
+	}
+	return count > 0 ? 0 : -EBADMSG;
+}
+
+static int read_digest(const json_t *object, const char *key, struct digest *ret)
+{
+	const char *text = json_get_text(object, key);
+	return text && digest_parse(text, ret) ? 0 : -EBADMSG;
+}
+
+int plan_read(int state_fd, struct plan *ret)
+{
+	CLEANUP(plan_release) struct plan plan = { .path = NULL };
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	cleanup_json json_t *object = NULL;
+	int r = file_read_at(state_fd, file_name, LARGEST_PLAN, &text);
+	if (r == 0)
+		r = json_parse_object(text.data, text.size, &object);
+	if (r < 0)
+		return r;
+	if (json_get_int(object, "version", 0) != PLAN_VERSION)
+		return -EBADMSG;
+	for (size_t i = 0; i < TEXTS; i++) {
+		const char *value = json_get_text(object, texts[i].key);
+		char **field = text_of(&plan, i);
+		*field = value ? strdup(value) : NULL;
+		if (!*field)
+			return value ? -ENOMEM : -EBADMSG;
+	}
+	plan.since = json_get_int(object, "since", 0);
+	plan.changed = json_get_int(object, "changed", 0);
+	r = read_digest(object, "key", &plan.key);
+	if (r == 0)
+		r = read_digest(object, "pack", &plan.pack);
+	if (r == 0)
+		r = read_layers(json_object_get(object, "layers"), &plan);
+	if (r < 0)
+		return r;
+	*ret = plan;
+	plan = (struct plan){ .path = NULL };
+	return 0;
+}
+
+static json_t *layer_row(const struct plan_layer *layer)
+{
+	char image[DIGEST_HEX_SIZE];
+	digest_format(&layer->image, image);
+	json_t *row = json_pack("{s:I, s:s, s:s}", "number", (json_int_t)layer->number,
+				"name", layer->name, "image", image);
+	if (row && layer->packed) {
+		(void)json_object_set_new(row, "offset",
+					  json_integer((json_int_t)layer->offset));
+		(void)json_object_set_new(row, "size",
+					  json_integer((json_int_t)layer->size));
+	}
+	return row;
+}
+
+int plan_write(int state_fd, const struct plan *plan)
+{
+	char key[DIGEST_HEX_SIZE];
+	char pack[DIGEST_HEX_SIZE];
+	digest_format(&plan->key, key);
+	digest_format(&plan->pack, pack);
+	cleanup_json json_t *object =
+	    json_pack("{s:i, s:I, s:I, s:s, s:s}", "version", PLAN_VERSION, "since",
+		      (json_int_t)plan->since, "changed", (json_int_t)plan->changed,
+		      "key", key, "pack", pack);
+	json_t *layers = json_array();
+	if (!object || json_object_set_new(object, "layers", layers) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < TEXTS; i++) {
+		const char *value = *text_of(plan, i);
+		json_t *text = json_string(value ? value : "");
+		/* A path that is not UTF-8 cannot stand in JSON. */
+		if (!text)
+			return value ? -EILSEQ : -ENOMEM;
+		if (json_object_set_new(object, texts[i].key, text) < 0)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < plan->count; i++) {
+		if (json_array_append_new(layers, layer_row(&plan->layers[i])) < 0)
+			return -ENOMEM;
+	}
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	int r = json_print(object, true, &text);
+	return r < 0 ? r
+		     : file_replace_at(state_fd, file_name, text.data, text.size, false);
+}
+
+static int boot_id(char ret_id[64])
+{
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	int r = file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 63, &text);
+	if (r < 0)
+		return r;
+	memcpy(ret_id, text.data, text.size);
+	ret_id[text.size] = '\0';
+	ret_id[strcspn(ret_id, "\n")] = '\0';
+	return 0;
+}
+
+int plan_stamp(struct plan *plan)
+{
+	char boot[64] = "";
+	char host[256] = "";
+	(void)boot_id(boot);
+	(void)gethostname(host, sizeof(host) - 1);
+	free(plan->boot);
+	free(plan->host);
+	plan->boot = strdup(boot);
+	plan->host = strdup(host);
+	return plan->boot && plan->host ? 0 : -ENOMEM;
+}
+
+bool plan_is_of_this_boot(const struct plan *plan)
+{
+	char boot[64] = "";
+	return boot_id(boot) == 0 && strcmp(boot, plan->boot) == 0;
+}

@@ -1,0 +1,50 @@
+/*
+ * What a mount serves: mount.json in its state directory. Written by the command that
+ * mounts, read by the server and by whoever lists mounts. Untrusted when read. One
+ * thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cache/base/digest.h"
+#include "cache/base/error.h"
+
+struct plan_layer {
+	uint32_t number; /* in node ids; see layers.h */
+	char *name;      /* for people: "numpy 2.1.0" */
+	struct digest image;
+	bool packed;           /* in skeleton/pack, at offset; else an image of a cache */
+	uint64_t offset, size; /* in the pack */
+};
+
+struct plan {
+	char *path;   /* the mount point, canonical */
+	char *python; /* the base interpreter's path */
+	char *python_version;
+	char *site_packages; /* below the mount point */
+	char *include;
+	char *socket;  /* path of the control socket */
+	char *boot;    /* id of the boot that it was mounted in */
+	char *host;    /* host name */
+	int64_t since; /* when it was mounted: seconds since 1970 */
+	int64_t
+	    changed; /* when the layers last changed: what directories show as mtime */
+	struct digest key;         /* environment_key() */
+	struct digest pack;        /* XXH3-128 of skeleton/pack */
+	struct plan_layer *layers; /* highest priority first */
+	size_t count;
+};
+
+/* -ENOENT: there is none; -EBADMSG: damaged or of another version. */
+int plan_read(int state_fd, struct plan *ret);
+int plan_write(int state_fd, const struct plan *plan);
+void plan_release(struct plan *plan);
+size_t plan_wheels(const struct plan *plan); /* layers that are wheels */
+
+/* Fills in what the running system says: boot and host. */
+int plan_stamp(struct plan *plan);
+/* Was it mounted on this host since it was started? */
+bool plan_is_of_this_boot(const struct plan *plan);

@@ -1,0 +1,186 @@
+#include "fusefs/serve/server.h"
+
+#include "cache/base/file.h"
+#include "cache/store/cache.h"
+#include "cache/store/lease.h"
+#include "fusefs/serve/control.h"
+#include "fusefs/serve/device.h"
+#include "fusefs/serve/features.h"
+#include "fusefs/serve/log.h"
+#include "fusefs/serve/plan.h"
+#include "fusefs/serve/session.h"
+#include "fusefs/serve/state.h"
+#include "fusefs/serve/view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Measured (ARCHITECTURE.md): more threads cost single requests latency. */
+enum { SERVING_THREADS = 3 };
+
+struct server {
+	struct state *state;
+	struct plan plan;
+	struct cache *cache;
+	struct lease *lease;
+	struct view *view;
+	struct log log;
+	struct session *session;
+	struct control *control;
+	_Atomic(int) ready_fd;
+};
+
+static void server_release(struct server *s)
+{
+	control_stop(s->control);
+	session_free(s->session);
+	view_free(s->view);
+	lease_free(s->lease);
+	cache_free(s->cache);
+	plan_release(&s->plan);
+	state_free(s->state);
+}
+
+static int narrow_lease(struct server *s)
+{
+	cleanup_free struct digest *ids = calloc(s->plan.count + 1, sizeof(*ids));
+	if (!ids)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->plan.count; i++)
+		ids[i] = s->plan.layers[i].image;
+	return lease_narrow(s->lease, ids, s->plan.count);
+}
+
+static void tell(struct server *s, const char *text)
+{
+	int fd = atomic_exchange(&s->ready_fd, -1);
+	if (fd < 0)
+		return;
+	(void)file_write_all(fd, text, strlen(text));
+	(void)close(fd);
+}
+
+static void on_ready(void *context)
+{
+	tell(context, "ready\n");
+}
+
+static int add_counter(void *context, const char *name, uint64_t count)
+{
+	return json_object_set_new(context, name, json_integer((json_int_t)count));
+}
+
+static json_t *answer(void *context, const json_t *request)
+{
+	struct server *s = context;
+	const char *verb = json_get_text(request, "verb");
+	if (!verb || strcmp(verb, "status") != 0)
+		return json_pack("{s:s}", "error", "unknown verb");
+	json_t *requests = json_object();
+	if (requests && session_counters(s->session, add_counter, requests) != 0) {
+		json_decref(requests);
+		return NULL;
+	}
+	return json_pack("{s:s, s:s, s:i, s:I, s:o}", "state", "serving", "version",
+			 VENVFS_VERSION, "pid", (int)getpid(), "seconds",
+			 (json_int_t)(time(NULL) - s->plan.since), "requests", requests);
+}
+
+/* SIGTERM (a shutdown): the mount leaves sight, and ends with its last user. */
+static void *wait_for_signal(void *argument)
+{
+	const struct server *s = argument;
+	sigset_t set;
+	int signal_number;
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	while (sigwait(&set, &signal_number) == 0)
+		(void)device_unmount(s->plan.path, true, NULL);
+	return NULL;
+}
+
+/* Threads inherit the mask, so that only wait_for_signal() sees these. */
+static int take_signals(struct server *s)
+{
+	pthread_t thread;
+	sigset_t set;
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGPIPE);
+	int r = pthread_sigmask(SIG_BLOCK, &set, NULL);
+	if (r == 0)
+		r = pthread_create(&thread, NULL, wait_for_signal, s);
+	if (r == 0)
+		r = pthread_detach(thread);
+	return -r;
+}
+
+static int prepare(struct server *s, const char *state_path, struct error *reterr)
+{
+	int r = state_open_directory(state_path, &s->state, reterr);
+	if (r < 0)
+		return r;
+	r = plan_read(state_fd(s->state), &s->plan);
+	if (r < 0)
+		return error_errno(reterr, r, "cannot read '%s/mount.json'", state_path);
+	r = cache_open(&s->cache, reterr);
+	if (r == 0)
+		r = lease_take(cache_own(s->cache), s->plan.path, &s->lease);
+	if (r == 0)
+		r = view_open(state_fd(s->state), &s->plan, s->cache, &s->view, reterr);
+	if (r == 0)
+		r = narrow_lease(s);
+	return r;
+}
+
+static int start(struct server *s, int fuse_fd, struct error *reterr)
+{
+	struct session_options options = { .fuse_fd = fuse_fd,
+					   .tree = view_tree(s->view),
+					   .log = &s->log,
+					   .threads = SERVING_THREADS,
+					   .on_ready = on_ready,
+					   .context = s };
+	int r = features_unmasked(getenv("VENVFS_MASK"), &options.features, reterr);
+	if (r == 0)
+		r = session_new(&options, &s->session, reterr);
+	if (r == 0)
+		r = take_signals(s);
+	if (r == 0)
+		r = control_start(s->plan.socket, answer, s, &s->control, reterr);
+	return r;
+}
+
+int server_run(const char *state_path, const struct server_fds *fds)
+{
+	struct error err = ERROR_INIT;
+	CLEANUP(server_release)
+	struct server s = { .log = { .fd = STDERR_FILENO } };
+	cleanup_fd int fuse_fd = fds->fuse;
+	atomic_init(&s.ready_fd, fds->ready);
+	(void)prctl(PR_SET_NAME, "venvfs");
+	int r = prepare(&s, state_path, &err);
+	if (r == 0)
+		r = start(&s, fuse_fd, &err);
+	if (r == 0) {
+		r = session_run(s.session);
+		if (r < 0)
+			(void)error_errno(&err, r, "serving ended");
+	}
+	if (r < 0)
+		log_line(&s.log, "%s", error_text(&err, r));
+	tell(&s, error_text(&err, r));
+	return r < 0 ? 1 : 0;
+}

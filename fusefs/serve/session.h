@@ -1,0 +1,41 @@
+/*
+ * A FUSE session over a descriptor of /dev/fuse that is mounted already: our own read
+ * loop over libfuse's session, a few threads, and counters of what the kernel asked for.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cache/base/cleanup.h"
+#include "cache/base/error.h"
+
+struct log;
+struct session;
+struct tree;
+
+struct session_options {
+	int fuse_fd;       /* borrowed */
+	struct tree *tree; /* borrowed */
+	struct log *log;   /* borrowed */
+	unsigned features; /* that may be used: enum feature */
+	unsigned threads;  /* at least 1 */
+	/* Called once, from a serving thread, when the kernel's INIT was answered. */
+	void (*on_ready)(void *context);
+	void *context;
+};
+
+int session_new(const struct session_options *options, struct session **ret,
+		struct error *reterr);
+/* Serves until the mount is gone: 0, or a negative errno when it could not serve on. */
+int session_run(struct session *session);
+void session_free(struct session *session);
+DEFINE_CLEANUP(struct session *, session_free);
+
+/*
+ * Requests so far, by the name the kernel's header gives the opcode ("LOOKUP"), those
+ * that came at least once. Any thread, while it runs too.
+ */
+typedef int session_visit_counter(void *context, const char *name, uint64_t count);
+int session_counters(struct session *session, session_visit_counter *visit,
+		     void *context);

@@ -1,0 +1,117 @@
+#include "fusefs/serve/view.h"
+
+#include "cache/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct view {
+	const struct plan *plan;
+	int pack_fd;
+	struct image **images; /* one for each layer of the plan */
+	struct tree *tree;
+};
+
+void view_free(struct view *view)
+{
+	if (!view)
+		return;
+	tree_free(view->tree);
+	for (size_t i = 0; view->images && i < view->plan->count; i++)
+		image_free(view->images[i]);
+	free(view->images);
+	cleanup_close_fn(&view->pack_fd);
+	free(view);
+}
+
+struct tree *view_tree(struct view *view)
+{
+	return view->tree;
+}
+
+static int open_layer(struct view *view, size_t i, struct cache *cache,
+		      struct error *reterr)
+{
+	const struct plan_layer *layer = &view->plan->layers[i];
+	int r = layer->packed
+		    ? image_open(view->pack_fd, layer->offset, layer->size, -1,
+				 &view->images[i], reterr)
+		    : cache_open_image(cache, &layer->image, &view->images[i], reterr);
+	if (r == -ENOENT)
+		return error_set(reterr, r, "%s is not in the cache any more",
+				 layer->name);
+	if (r < 0)
+		return error_prefix(reterr, r, "%s", layer->name);
+	struct digest found = image_id(view->images[i]);
+	return digest_equal(&found, &layer->image)
+		   ? 0
+		   : error_set(reterr, -EBADMSG, "%s is another image than it was",
+			       layer->name);
+}
+
+static int open_layers(struct view *view, int state_fd, struct cache *cache,
+		       struct error *reterr)
+{
+	view->images = calloc(view->plan->count + 1, sizeof(struct image *));
+	if (!view->images)
+		return -ENOMEM;
+	view->pack_fd = file_open_beneath(state_fd, "skeleton/pack", O_RDONLY, 0);
+	if (view->pack_fd < 0)
+		return error_errno(reterr, view->pack_fd, "cannot open the skeleton");
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < view->plan->count; i++)
+		r = open_layer(view, i, cache, reterr);
+	return r;
+}
+
+/*
+ * The grafts are cache/env's layout of images (environment.h); that of headers is there
+ * only when a wheel has any, since the skeleton makes its directory only then.
+ */
+static int make_tree(struct view *view, struct error *reterr)
+{
+	const struct plan *plan = view->plan;
+	const struct tree_graft grafts[] = { { "root", "" },
+					     { "site-packages", plan->site_packages },
+					     { "include", plan->include } };
+	bool has_include = false;
+	cleanup_free struct tree_layer *layers = calloc(plan->count + 1, sizeof(*layers));
+	if (!layers)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->count; i++) {
+		struct entry ignored;
+		layers[i] = (struct tree_layer){ .number = plan->layers[i].number,
+						 .image = view->images[i],
+						 .quiet = plan->layers[i].packed };
+		has_include |= image_resolve(view->images[i], "include", &ignored) == 0;
+	}
+	const struct tree_options options = {
+		.layers = layers,
+		.layer_count = plan->count,
+		.grafts = grafts,
+		.graft_count = has_include ? 3 : 2,
+		.directory_mtime = plan->changed,
+		.uid = geteuid(),
+		.gid = getegid(),
+	};
+	return tree_new(&options, &view->tree, reterr);
+}
+
+int view_open(int state_fd, const struct plan *plan, struct cache *cache,
+	      struct view **ret, struct error *reterr)
+{
+	CLEANUP(view_freep) struct view *view = calloc(1, sizeof(*view));
+	if (!view)
+		return -ENOMEM;
+	view->plan = plan;
+	view->pack_fd = -1;
+	int r = open_layers(view, state_fd, cache, reterr);
+	if (r == 0)
+		r = make_tree(view, reterr);
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(view);
+	return 0;
+}
