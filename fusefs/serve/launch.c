@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -20,9 +21,8 @@ _Noreturn static void become_server(const char *state_path, const struct server_
 				    int log_fd, bool foreground)
 {
 	const char *argv[] = { "venvfs", "serve-mount", state_path, "3", "4", "5", NULL };
-	char **args;
+	char **args = (char **)(uintptr_t)argv; /* exec does not write to them */
 	sigset_t none;
-	memcpy(&args, &argv, sizeof(args)); /* exec does not write to them */
 	if (!foreground)
 		(void)setsid();
 	(void)chdir("/");

@@ -171,6 +171,9 @@ int server_run(const char *state_path, const struct server_fds *fds)
 	cleanup_fd int fuse_fd = fds->fuse;
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");
+	(void)fcntl(fuse_fd, F_SETFD, FD_CLOEXEC);
+	(void)fcntl(fds->ready, F_SETFD, FD_CLOEXEC);
+	(void)fcntl(fds->lock, F_SETFD, FD_CLOEXEC);
 	int r = prepare(&s, state_path, &err);
 	if (r == 0)
 		r = start(&s, fuse_fd, &err);

@@ -1,0 +1,269 @@
+#include "cache/base/file.h"
+#include "cache/store/cache.h"
+#include "cache/store/lease.h"
+#include "cli/clashes.h"
+#include "cli/commands.h"
+#include "cli/mount_plan.h"
+#include "cli/mount_point.h"
+#include "cli/mount_serve.h"
+#include "cli/output.h"
+#include "cli/wheels.h"
+#include "fusefs/serve/device.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LOCK_MILLISECONDS = 10000 };
+
+struct mount_options {
+	const char *python, *user;
+	struct text_list options;
+	bool foreground, over, strict, lenient, verbose;
+};
+
+#define OFFSET(field) offsetof(struct mount_options, field)
+
+static const struct option_spec mount_options[] = {
+	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
+	  "a path, a version (3.12) or a command; else python3 in PATH" },
+	{ "foreground", 'f', OPTION_FLAG, OFFSET(foreground), NULL,
+	  "return when it was unmounted; Ctrl-C unmounts" },
+	{ "over", 0, OPTION_FLAG, OFFSET(over), NULL,
+	  "mount over a directory that is not empty" },
+	{ "option", 'o', OPTION_LIST, OFFSET(options), "OPTION[,...]",
+	  "mount options: allow_other, noexec, fsname=NAME, ..." },
+	{ "strict", 0, OPTION_FLAG, OFFSET(strict), NULL,
+	  "refuse wheels that have different files at one path" },
+	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
+	  "take old wheels whose RECORD lists more or less than there is" },
+	{ "user", 0, OPTION_TEXT, OFFSET(user), "root",
+	  "under sudo: whose cache and mount it is; only root so far" },
+	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "say what is done" },
+	{ .name = NULL },
+};
+
+/* All that a mount has in hand while it is being made. */
+struct mounting {
+	const struct mount_options *options;
+	char *device_options, *source;
+	char *path; /* canonical */
+	struct cache *cache;
+	struct lease *lease;
+	struct wheel_args wheels;
+	struct environment_wheel *env_wheels;
+	struct interpreter *interpreter;
+	struct state *state;
+	int lock;
+	struct plan plan;
+	bool is_new; /* other layers than were mounted there last */
+	struct mount_point point;
+};
+
+static void mounting_release(struct mounting *m)
+{
+	mount_point_release(&m->point);
+	plan_release(&m->plan);
+	cleanup_close_fn(&m->lock);
+	state_free(m->state);
+	interpreter_free(m->interpreter);
+	for (size_t i = 0; m->env_wheels && i < m->wheels.count; i++)
+		free((void *)(uintptr_t)m->env_wheels[i].path);
+	free(m->env_wheels);
+	wheel_args_release(&m->wheels);
+	lease_free(m->lease);
+	cache_free(m->cache);
+	free(m->path);
+	free(m->source);
+	free(m->device_options);
+}
+
+static int refuse_sudo(const struct command *command, const char *user)
+{
+	const char *uid = getenv("SUDO_UID");
+	if (user && strcmp(user, "root") != 0)
+		return options_wrong_usage(command, "--user can only be root so far");
+	if (user || geteuid() != 0 || !uid || strcmp(uid, "0") == 0)
+		return 0;
+	return say_failed("under sudo the mount and its cache would be root's; run it "
+			  "without sudo, or say that with --user root");
+}
+
+static bool is_wheel_name(const char *text)
+{
+	size_t size = strlen(text);
+	return size > 4 && strcmp(text + size - 4, ".whl") == 0;
+}
+
+static int join_options(struct mounting *m, struct error *err)
+{
+	cleanup_buffer struct buffer all = BUFFER_INIT;
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < m->options->options.count; i++)
+		r = buffer_printf(&all, "%s%s", i ? "," : "",
+				  m->options->options.items[i]);
+	const char *text = r == 0 ? buffer_cstr(&all) : NULL;
+	return text ? device_check_options(text, &m->device_options, &m->source, err)
+		    : -ENOMEM;
+}
+
+/* The cache, the interpreter and what is known of the wheels. */
+static int gather(struct mounting *m, char **wheels, size_t count)
+{
+	struct error err = ERROR_INIT;
+	int r = cache_open(&m->cache, &err);
+	if (r == 0)
+		r = lease_take(cache_own(m->cache), "mount", &m->lease);
+	if (r == 0)
+		r = interpreter_probe(cache_own(m->cache), m->options->python,
+				      &m->interpreter, &err);
+	if (r < 0)
+		return say_error(&err, r);
+	if (*cache_skipped(m->cache) && m->options->verbose)
+		say_note("VENVFS_CACHE_PATH: %s", cache_skipped(m->cache));
+	int status = wheels_add(m->cache, wheels, count, m->options->lenient,
+				m->options->verbose, &m->wheels);
+	if (status != 0)
+		return status;
+	m->env_wheels = calloc(count + 1, sizeof(*m->env_wheels));
+	for (size_t i = 0; m->env_wheels && i < count; i++) {
+		char *path = NULL;
+		r = path_canonical(wheels[i], &path, &err);
+		if (r < 0)
+			return say_error(&err, r);
+		m->env_wheels[i].path = path;
+		m->env_wheels[i].image_id = m->wheels.jobs[i].note.image;
+	}
+	return m->env_wheels ? 0 : say_failed("%s", strerror(ENOMEM));
+}
+
+/* From here on no other venvfs of this user works on this mount point. */
+static int take_lock(struct mounting *m, struct error *err)
+{
+	char type[64];
+	int r = state_open(m->path, true, &m->state, err);
+	if (r < 0)
+		return r;
+	m->lock = state_lock(m->state, 0);
+	if (m->lock == -EAGAIN && device_look(m->path, type) == MOUNTED_VENVFS)
+		return error_set(err, -EBUSY,
+				 "'%s' is mounted already (venvfs unmount '%s')", m->path,
+				 m->path);
+	if (m->lock == -EAGAIN)
+		m->lock = state_lock(m->state, LOCK_MILLISECONDS);
+	if (m->lock == -EAGAIN)
+		return error_set(err, -EBUSY, "another venvfs is working on '%s'",
+				 m->path);
+	if (m->lock < 0)
+		return error_errno(err, m->lock, "cannot lock '%s'",
+				   state_path(m->state));
+	return mount_point_clear(m->path, err);
+}
+
+static int prepare(struct mounting *m, struct error *err)
+{
+	struct plan_request request = { .mount_path = m->path,
+					.interpreter = m->interpreter,
+					.wheels = m->env_wheels,
+					.count = m->wheels.count,
+					.cache = m->cache };
+	int r = take_lock(m, err);
+	if (r == 0)
+		r = mount_point_open(m->path, m->options->over, &m->point, err);
+	if (r < 0)
+		return r;
+	r = mount_plan_make(m->state, &request, &m->plan, &m->is_new, err);
+	if (r == 0 && (m->is_new || m->options->strict))
+		r = clashes_report(m->state, &m->plan, m->cache, m->options->strict, err);
+	return r;
+}
+
+static int mount_all(struct mounting *m, char **wheels, size_t count)
+{
+	struct error err = ERROR_INIT;
+	int status = gather(m, wheels, count);
+	if (status != 0)
+		return status;
+	int r = prepare(m, &err);
+	const struct serve_request request = {
+		.state = m->state,
+		.path = m->path,
+		.dirfd = m->point.fd,
+		.lock = m->lock,
+		.foreground = m->options->foreground,
+		.device = { .source = m->source ? m->source : "venvfs",
+			    .options = m->device_options },
+	};
+	if (r == 0)
+		r = mount_serve(&request, &err);
+	if (r < 0) {
+		mount_point_undo(&m->point);
+		return say_error(&err, r);
+	}
+	return 0;
+}
+
+static void say_done(const struct mounting *m, const char *dir)
+{
+	if (!m->options->verbose && isatty(STDERR_FILENO) != 1)
+		return;
+	(void)fprintf(stderr,
+		      "Mounted %zu wheel%s at %s (Python %s)\n"
+		      "Activate with: source %s/bin/activate\n",
+		      m->wheels.count, m->wheels.count == 1 ? "" : "s", dir,
+		      m->plan.python_version, dir);
+}
+
+static int mount_operands(const struct command *command, struct mounting *m,
+			  char **operands, size_t count)
+{
+	struct error err = ERROR_INIT;
+	const char *dir = ".venv";
+	if (count > 0 && !is_wheel_name(operands[0])) {
+		dir = *operands++;
+		count--;
+	}
+	if (count == 0)
+		return options_wrong_usage(command, "which wheels shall be in '%s'?",
+					   dir);
+	int r = join_options(m, &err);
+	if (r == 0)
+		r = path_canonical(dir, &m->path, &err);
+	if (r < 0)
+		return say_error(&err, r);
+	int status = mount_all(m, operands, count);
+	if (status == 0 && !m->options->foreground)
+		say_done(m, dir);
+	return status;
+}
+
+static int run_mount(const struct command *command, int argc, char **argv)
+{
+	struct mount_options o = { .python = NULL };
+	CLEANUP(mounting_release)
+	struct mounting m = { .options = &o, .lock = -1, .point = { .fd = -1 } };
+	int first;
+	int status = options_parse(command, argc, argv, &o, &first);
+	if (status < 0) {
+		status = refuse_sudo(command, o.user);
+		if (status == 0)
+			status = mount_operands(command, &m, argv + first,
+						(size_t)(argc - first));
+	}
+	text_list_release(&o.options);
+	return status;
+}
+
+const struct command command_mount = {
+	"mount",
+	"[DIR] WHEEL...",
+	"make a virtual environment of wheel files appear at DIR",
+	"Makes a virtual environment of wheel files appear at DIR (.venv), served from the\n"
+	"cache; wheels that are not there yet are added. Of two wheels with the same file\n"
+	"the one named later wins. DIR is made when it is missing.",
+	mount_options,
+	run_mount,
+	NULL
+};

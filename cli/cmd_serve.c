@@ -1,0 +1,39 @@
+/*
+ * The process that serves a mount. `venvfs mount` starts it with descriptors that it
+ * inherits; nobody else can use it.
+ */
+#include "cli/commands.h"
+#include "fusefs/serve/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int parse_fd(const char *text)
+{
+	char *end;
+	long fd = strtol(text, &end, 10);
+	return *text && !*end && fd > 2 && fd < 1024 ? (int)fd : -1;
+}
+
+static int run_serve(const struct command *command, int argc, char **argv)
+{
+	enum { STATE = 1, FUSE, READY, LOCK, ARGUMENTS };
+	if (argc != ARGUMENTS)
+		return options_wrong_usage(command, "this is for venvfs mount only");
+	const struct server_fds fds = { .fuse = parse_fd(argv[FUSE]),
+					.ready = parse_fd(argv[READY]),
+					.lock = parse_fd(argv[LOCK]) };
+	if (fds.fuse < 0 || fds.ready < 0 || fds.lock < 0)
+		return options_wrong_usage(command, "this is for venvfs mount only");
+	return server_run(argv[STATE], &fds);
+}
+
+const struct command command_serve = {
+	"serve-mount",
+	"STATE_DIRECTORY FUSE_FD READY_FD LOCK_FD",
+	"",
+	"Internal: serves a mount that venvfs mount has made.",
+	NULL,
+	run_serve,
+	NULL
+};

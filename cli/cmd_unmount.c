@@ -1,0 +1,135 @@
+#include "cache/base/file.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "fusefs/serve/device.h"
+#include "fusefs/serve/holders.h"
+#include "fusefs/serve/plan.h"
+#include "fusefs/serve/state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WAIT_MILLISECONDS = 10000, HOLDERS_MOST = 8 };
+
+struct unmount_options {
+	bool all;
+};
+
+static const struct option_spec unmount_options[] = {
+	{ "all", 'a', OPTION_FLAG, offsetof(struct unmount_options, all), NULL,
+	  "every mount of this user" },
+	{ .name = NULL },
+};
+
+struct holders {
+	struct buffer text;
+	size_t count;
+};
+
+static int add_holder(void *context, pid_t pid, const char *name, const char *how)
+{
+	struct holders *h = context;
+	if (h->count++ >= HOLDERS_MOST)
+		return 0;
+	return buffer_printf(&h->text, "%s%s (%d, %s)", h->count > 1 ? ", " : "", name,
+			     (int)pid, how);
+}
+
+static int say_busy(const char *path)
+{
+	struct holders h = { .text = BUFFER_INIT };
+	int r = holders_find(path, add_holder, &h);
+	const char *text = r == 0 ? buffer_cstr(&h.text) : NULL;
+	int status;
+	if (h.count == 0)
+		status = say_failed("'%s' is in use, by processes that are not ours to "
+				    "see",
+				    path);
+	else if (h.count > HOLDERS_MOST)
+		status = say_failed("'%s' is in use by %s and %zu more; end them first",
+				    path, text ? text : "?", h.count - HOLDERS_MOST);
+	else
+		status = say_failed("'%s' is in use by %s; end %s first", path,
+				    text ? text : "?", h.count == 1 ? "it" : "them");
+	buffer_release(&h.text);
+	return status;
+}
+
+/* `state` may be NULL: root unmounts what another user mounted. */
+static int unmount_path(const char *path, const struct state *state)
+{
+	struct error err = ERROR_INIT;
+	char type[64];
+	enum mounted mounted = device_look(path, type);
+	if (mounted == MOUNTED_NO)
+		return say_failed("'%s' is not mounted", path);
+	if (mounted == MOUNTED_OTHER)
+		return say_failed("'%s' is not a venvfs mount (%s); see umount(8)", path,
+				  type);
+	int r = device_unmount(path, false, &err);
+	if (r == -EBUSY)
+		return say_busy(path);
+	if (r < 0)
+		return say_error(&err, r);
+	/* The server ends by itself; a new mount can be made once it has let go. */
+	cleanup_fd int lock = state ? state_lock(state, WAIT_MILLISECONDS) : -1;
+	if (lock == -EAGAIN)
+		return say_failed("'%s' is unmounted, but its server has not ended",
+				  path);
+	return 0;
+}
+
+static int unmount_named(const char *dir)
+{
+	struct error err = ERROR_INIT;
+	cleanup_free char *path = NULL;
+	CLEANUP(state_freep) struct state *state = NULL;
+	int r = path_canonical(dir, &path, &err);
+	if (r < 0)
+		return say_error(&err, r);
+	(void)state_open(path, false, &state, NULL);
+	return unmount_path(path, state);
+}
+
+static int unmount_state(void *context, struct state *state)
+{
+	int *status = context;
+	char type[64];
+	CLEANUP(plan_release) struct plan plan = { .path = NULL };
+	if (plan_read(state_fd(state), &plan) == 0 && plan_is_of_this_boot(&plan) &&
+	    device_look(plan.path, type) == MOUNTED_VENVFS)
+		*status |= unmount_path(plan.path, state);
+	return 0;
+}
+
+static int run_unmount(const struct command *command, int argc, char **argv)
+{
+	struct unmount_options o = { .all = false };
+	int first;
+	int status = options_parse(command, argc, argv, &o, &first);
+	if (status >= 0)
+		return status;
+	if (o.all != (first == argc))
+		return options_wrong_usage(command, o.all ? "--all takes no directory"
+							  : "which directory?");
+	status = 0;
+	int r = o.all ? state_each(unmount_state, &status) : 0;
+	if (r < 0)
+		return say_failed("cannot list the mounts: %s", strerror(-r));
+	for (int i = first; i < argc; i++)
+		status |= unmount_named(argv[i]);
+	return status;
+}
+
+const struct command command_unmount = {
+	"unmount",
+	"DIR...|--all",
+	"end mounts",
+	"Unmounts, and returns when a new mount would succeed. When something in it is in\n"
+	"use, nothing is changed and the processes are named.",
+	unmount_options,
+	run_unmount,
+	NULL
+};

@@ -1,0 +1,106 @@
+#include "cli/mount_serve.h"
+
+#include "cache/base/file.h"
+#include "fusefs/serve/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LARGEST_LOG = 1 << 20, READ_AHEAD_KIB = 1024 };
+
+/* The log of earlier mounts is kept until it is large. */
+static int open_log(const struct state *state)
+{
+	struct stat st;
+	cleanup_fd int fd = file_open_beneath(state_fd(state), "log",
+					      O_WRONLY | O_CREAT | O_APPEND, 0600);
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > LARGEST_LOG &&
+	    ftruncate(fd, 0) < 0)
+		return -errno;
+	return steal_fd(&fd);
+}
+
+/*
+ * The kernel reads ahead 128 KiB at a time on FUSE whatever INIT agreed on; root may ask
+ * for more. Without the right to do so reads are smaller, and that is all.
+ */
+static void raise_read_ahead(const struct stat *st)
+{
+	char path[64];
+	(void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb",
+		       major(st->st_dev), minor(st->st_dev));
+	cleanup_fd int fd = file_open(AT_FDCWD, path, O_WRONLY, 0);
+	char text[16];
+	int size = snprintf(text, sizeof(text), "%d", READ_AHEAD_KIB);
+	if (fd >= 0)
+		(void)file_write_all(fd, text, (size_t)size);
+}
+
+static int start(const struct serve_request *q, pid_t *ret_pid, struct error *reterr)
+{
+	struct stat st;
+	cleanup_fd int log = open_log(q->state);
+	if (log < 0)
+		return error_errno(reterr, log, "cannot write to '%s/log'",
+				   state_path(q->state));
+	cleanup_fd int fuse = device_mount(q->path, q->dirfd, &q->device, reterr);
+	if (fuse < 0)
+		return fuse;
+	const struct server_fds fds = { .fuse = fuse, .ready = -1, .lock = q->lock };
+	int r = launch_server(state_path(q->state), &fds, log, q->foreground, ret_pid,
+			      reterr);
+	/* The first request of all: what answers it can be used. */
+	if (r == 0 && stat(q->path, &st) < 0)
+		r = error_errno(reterr, -errno, "the mount at '%s' does not answer",
+				q->path);
+	if (r < 0) {
+		struct error ignored = ERROR_INIT;
+		(void)device_unmount(q->path, true, &ignored);
+		return r;
+	}
+	raise_read_ahead(&st);
+	return 0;
+}
+
+/* The server takes SIGINT and SIGTERM for the order to unmount; ours are its. */
+static int wait_for_end(pid_t server, const sigset_t *signals, struct error *reterr)
+{
+	int status;
+	sigset_t with_child = *signals;
+	(void)sigaddset(&with_child, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &with_child, NULL);
+	while (waitpid(server, &status, WNOHANG) == 0) {
+		int number = sigwaitinfo(&with_child, NULL);
+		if (number == SIGINT || number == SIGTERM || number == SIGHUP)
+			(void)kill(server, SIGTERM);
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	return error_set(reterr, -EIO, "the server ended with %s %d",
+			 WIFEXITED(status) ? "status" : "signal",
+			 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+}
+
+int mount_serve(const struct serve_request *request, struct error *reterr)
+{
+	sigset_t signals;
+	sigset_t before;
+	pid_t server;
+	/* A Ctrl-C between mount(2) and a server would leave a mount that nobody serves.
+	 */
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGHUP);
+	(void)sigprocmask(SIG_BLOCK, &signals, &before);
+	int r = start(request, &server, reterr);
+	if (r == 0 && request->foreground)
+		r = wait_for_end(server, &signals, reterr);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	return r;
+}

@@ -1,0 +1,22 @@
+/* The last step of a mount: mounting, and a server for it. One thread. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "fusefs/serve/device.h"
+#include "fusefs/serve/state.h"
+
+struct serve_request {
+	const struct state *state; /* whose plan is written */
+	const char *path;          /* canonical */
+	int dirfd;                 /* O_PATH */
+	int lock;                  /* the state's, which the server goes on holding */
+	bool foreground;
+	struct device_options device;
+};
+
+/*
+ * Returns when the mount is usable, or (foreground) was unmounted. On an error nothing is
+ * mounted and no server is left.
+ */
+int mount_serve(const struct serve_request *request, struct error *reterr);
