@@ -41,7 +41,7 @@ int wheels_add(struct cache *cache, char **paths, size_t count, bool lenient,
 	       bool verbose, struct wheel_args *ret)
 {
 	bool on_terminal = isatty(STDERR_FILENO) == 1;
-	struct wheel_add_options options = WHEEL_ADD_DEFAULT;
+	struct wheel_options options = WHEEL_OPTIONS_DEFAULT;
 	options.lenient_record = lenient;
 	ret->jobs = calloc(count + 1, sizeof(*ret->jobs));
 	if (!ret->jobs)

@@ -86,14 +86,18 @@ int image_readlink(struct image *image, const struct entry *entry,
 /*
  * Content. A block is 64 KiB counted from the start of the file; whole blocks are read
  * and each is checked, so that no byte leaves here unchecked. `scratch` is the caller's
- * memory of at least IMAGE_SCRATCH(size) bytes; the bytes found are somewhere in it.
- * Returns 0 with *ret_size = 0 at the end of the file; -EBADMSG: content does not match
- * its sum; other errors are the disk's.
+ * memory of at least IMAGE_SCRATCH(size) bytes; the bytes found are somewhere in it, and
+ * none at the end of the file. -EBADMSG: content does not match its sum; other errors are
+ * the disk's.
  */
+struct image_bytes {
+	const void *data;
+	size_t size;
+};
 enum { IMAGE_BLOCK = 64 << 10 };
 #define IMAGE_SCRATCH(size) ((size) + 2 * (size_t)IMAGE_BLOCK)
 int image_read(struct image *image, const struct entry *entry, uint64_t offset,
-	       size_t size, void *scratch, const void **ret_bytes, size_t *ret_size);
+	       size_t size, void *scratch, struct image_bytes *ret);
 /* Appends a whole file; -EFBIG when it is larger than `limit`. */
 int image_read_file(struct image *image, const struct entry *entry, size_t limit,
 		    struct buffer *out);
@@ -116,8 +120,7 @@ int image_xattr(struct image *image, uint32_t number, uint32_t i, struct xattr *
 /* The installed RECORD that does not depend on a mount: rows sorted, one line each. */
 int image_record(struct image *image, const char **ret_text, size_t *ret_size);
 
-/* What mount needs of a wheel without opening its files; any key may stand several times.
- */
+/* What mount needs of a wheel; any key may stand several times. */
 enum info_key {
 	INFO_NAME = 1, /* as METADATA spells it */
 	INFO_VERSION = 2,
@@ -125,8 +128,7 @@ enum info_key {
 	INFO_DIST_INFO = 4,      /* name of the .dist-info directory */
 	INFO_CONSOLE_SCRIPT = 5, /* name = module:function, in this form */
 	INFO_GUI_SCRIPT = 6,
-	INFO_PYTHON_SCRIPT =
-	    7, /* a script in bin that begins with #!python, or #!pythonw */
+	INFO_PYTHON_SCRIPT = 7,   /* a script in bin that begins with #!python */
 	INFO_RECORD_TEMPLATE = 8, /* a RECORD row whose path depends on the interpreter */
 };
 struct info {
@@ -134,11 +136,9 @@ struct info {
 	const char *value; /* borrowed, not NUL-terminated */
 	uint32_t size;
 };
-/*
- * Walks the section: *cursor starts at 0. Returns 1 with *ret filled, 0 at the end.
- */
+/* Walks the section: *cursor starts at 0. Returns 1 with *ret filled, 0 at the end. */
 int image_info_next(struct image *image, uint32_t *cursor, struct info *ret);
-/* The first value of a key; -ENODATA. */
+/* The first value of a key. */
 int image_info(struct image *image, enum info_key key, struct info *ret);
 
 /*

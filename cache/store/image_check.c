@@ -101,13 +101,12 @@ static int check_content(struct image *image, const struct entry *e, struct chec
 		return wrong(reterr, e->number, "its sha256 is damaged");
 	digest_stream_reset(c->digest);
 	for (uint64_t at = 0; at < e->size; at += IMAGE_BLOCK) {
-		const void *bytes;
-		size_t size;
-		if (image_read(image, e, at, IMAGE_BLOCK, c->scratch, &bytes, &size) < 0)
+		struct image_bytes bytes;
+		if (image_read(image, e, at, IMAGE_BLOCK, c->scratch, &bytes) < 0)
 			return wrong(reterr, e->number, "its content is damaged");
-		digest_stream_add(c->digest, bytes, size);
+		digest_stream_add(c->digest, bytes.data, bytes.size);
 		if (has_sha256 == 0)
-			sha256_stream_add(c->sha256, bytes, size);
+			sha256_stream_add(c->sha256, bytes.data, bytes.size);
 	}
 	struct digest digest = digest_stream_end(c->digest);
 	if (!digest_equal(&digest, &e->digest))

@@ -64,13 +64,12 @@ static int read_blocks(struct image *image, const struct entry *entry, uint64_t 
 }
 
 int image_read(struct image *image, const struct entry *entry, uint64_t offset,
-	       size_t size, void *scratch, const void **ret_bytes, size_t *ret_size)
+	       size_t size, void *scratch, struct image_bytes *ret)
 {
 	if (entry->type != ENTRY_FILE)
 		return -EINVAL;
 	if (size == 0 || offset >= entry->size) {
-		*ret_bytes = scratch;
-		*ret_size = 0;
+		*ret = (struct image_bytes){ .data = scratch };
 		return 0;
 	}
 	if (size > entry->size - offset)
@@ -85,8 +84,8 @@ int image_read(struct image *image, const struct entry *entry, uint64_t offset,
 		r = check_blocks(image, entry, first, scratch, (size_t)(end - start));
 	if (r < 0)
 		return r;
-	*ret_bytes = (const uint8_t *)scratch + (offset - start);
-	*ret_size = size;
+	ret->data = (const uint8_t *)scratch + (offset - start);
+	ret->size = size;
 	return 0;
 }
 
@@ -98,12 +97,12 @@ int image_read_file(struct image *image, const struct entry *entry, size_t limit
 	int r = buffer_reserve(out, IMAGE_SCRATCH((size_t)entry->size));
 	if (r < 0)
 		return r;
-	const void *bytes;
-	size_t size;
+	struct image_bytes bytes;
 	r = image_read(image, entry, 0, (size_t)entry->size, out->data + out->size,
-		       &bytes, &size);
+		       &bytes);
 	if (r == 0)
 		out->size +=
-		    size; /* from offset 0 the bytes stand at the start of scratch */
+		    bytes
+			.size; /* from offset 0 the bytes stand at the start of scratch */
 	return r;
 }

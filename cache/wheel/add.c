@@ -29,7 +29,7 @@ struct task {
 
 struct pool {
 	struct cache *cache;
-	const struct wheel_add_options *options;
+	const struct wheel_options *options;
 	wheel_add_progress *progress;
 	void *context;
 	struct task *tasks; /* largest file first */
@@ -131,8 +131,7 @@ static int begin_unpacking(struct pool *p, struct task *t, struct error *reterr)
 		return error_set(reterr, -EROFS, "the cache '%s' cannot be written",
 				 store_path(store));
 	int r = wheel_open(t->fd, (uint64_t)t->st.st_size, file_name(t->job->path),
-			   &p->options->limits, p->options->lenient_record, &t->wheel,
-			   reterr);
+			   p->options, &t->wheel, reterr);
 	return r < 0 ? r : unpack_new(store, &t->wheel, &t->unpack);
 }
 
@@ -305,7 +304,7 @@ static bool is_known(struct pool *p, struct wheel_job *job, uint64_t *ret_size)
 }
 
 int wheel_add_many(struct cache *cache, struct wheel_job *jobs, size_t count,
-		   const struct wheel_add_options *options, wheel_add_progress *progress,
+		   const struct wheel_options *options, wheel_add_progress *progress,
 		   void *context)
 {
 	cleanup_free struct task *tasks = calloc(count + 1, sizeof(*tasks));

@@ -9,14 +9,7 @@
 #include <stddef.h>
 
 #include "cache/store/cache.h"
-#include "cache/wheel/zip.h"
-
-struct wheel_add_options {
-	struct zip_limits limits;
-	bool lenient_record; /* take RECORDs that list more or less than there is */
-};
-
-#define WHEEL_ADD_DEFAULT ((struct wheel_add_options){ .limits = ZIP_LIMITS_DEFAULT })
+#include "cache/wheel/wheel.h"
 
 struct wheel_job {
 	const char *path;              /* of the file */
@@ -39,5 +32,5 @@ typedef void wheel_add_progress(void *context, const struct wheel_job *job, size
  * NULL.
  */
 int wheel_add_many(struct cache *cache, struct wheel_job *jobs, size_t count,
-		   const struct wheel_add_options *options, wheel_add_progress *progress,
+		   const struct wheel_options *options, wheel_add_progress *progress,
 		   void *context);

@@ -144,12 +144,15 @@ static int parse_rows(struct record *record, size_t size, struct error *reterr)
 int record_parse(const char *text, size_t size, struct record *ret, struct error *reterr)
 {
 	CLEANUP(record_release) struct record record = { .rows = NULL };
-	if (memchr(text, '\0', size) || size > UINT32_MAX)
+	if (size > UINT32_MAX - 1)
+		return error_set(reterr, -EBADMSG, "RECORD is too large");
+	if (size > 0 && memchr(text, '\0', size))
 		return error_set(reterr, -EBADMSG, "RECORD has a NUL byte");
 	record.text = malloc(size + 1);
 	if (!record.text)
 		return -ENOMEM;
-	memcpy(record.text, text, size);
+	if (size > 0)
+		memcpy(record.text, text, size);
 	record.text[size] = '\0';
 	int r = parse_rows(&record, size, reterr);
 	if (r < 0)

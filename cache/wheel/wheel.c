@@ -235,13 +235,13 @@ static int check_places(const struct wheel *wheel, struct error *reterr)
 }
 
 int wheel_open(int fd, uint64_t size, const char *file_name,
-	       const struct zip_limits *limits, bool lenient, struct wheel *ret,
+	       const struct wheel_options *options, struct wheel *ret,
 	       struct error *reterr)
 {
 	CLEANUP(wheel_release) struct wheel wheel = { .fd = fd };
 	int r = wheel_name_parse(file_name, &wheel.name, reterr);
 	if (r == 0)
-		r = zip_open(fd, size, limits, &wheel.zip, reterr);
+		r = zip_open(fd, size, &options->limits, &wheel.zip, reterr);
 	if (r == 0)
 		r = find_dist_info(&wheel, reterr);
 	if (r == 0)
@@ -259,7 +259,7 @@ int wheel_open(int fd, uint64_t size, const char *file_name,
 	if (r == 0)
 		r = read_record(&wheel, reterr);
 	if (r == 0)
-		r = check_record(&wheel, lenient, reterr);
+		r = check_record(&wheel, options->lenient_record, reterr);
 	if (r == 0)
 		r = read_entry_points(&wheel, reterr);
 	if (r == 0)

@@ -25,13 +25,20 @@ struct wheel {
 	char data[300];      /* "numpy-2.1.0.data/" */
 };
 
+struct wheel_options {
+	struct zip_limits limits;
+	bool lenient_record; /* take RECORDs that list more or less than there is, never
+				one whose hash is wrong */
+};
+
+#define WHEEL_OPTIONS_DEFAULT ((struct wheel_options){ .limits = ZIP_LIMITS_DEFAULT })
+
 /*
- * `file_name` is the last component of the file's path. `lenient` takes RECORDs that list
- * more or less than there is (never one whose hash is wrong). -EBADMSG: the text names
- * the rule.
+ * `file_name` is the last component of the file's path. -EBADMSG: the text names the
+ * rule.
  */
 int wheel_open(int fd, uint64_t size, const char *file_name,
-	       const struct zip_limits *limits, bool lenient, struct wheel *ret,
+	       const struct wheel_options *options, struct wheel *ret,
 	       struct error *reterr);
 void wheel_release(struct wheel *wheel);
 

@@ -21,17 +21,17 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	struct ops *ops = ops_of(req);
 	struct scratch *scratch = scratch_take(ops);
 	struct node node;
-	const void *bytes = NULL;
+	struct image_bytes bytes = { .data = NULL };
 	(void)fi;
 	if (size > READ_MOST)
 		size = READ_MOST;
 	int r = tree_node(ops->tree, ino, &node);
 	if (r == 0)
 		r = image_read(node.image, &node.entry, (uint64_t)offset, size,
-			       scratch->bytes, &bytes, &size);
+			       scratch->bytes, &bytes);
 	if (r < 0)
 		(void)fuse_reply_err(req, ops_errno(ops, r, "READ", ino));
 	else
-		(void)fuse_reply_buf(req, bytes, size);
+		(void)fuse_reply_buf(req, bytes.data, bytes.size);
 	scratch_give(scratch);
 }

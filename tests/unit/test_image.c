@@ -192,14 +192,12 @@ static void reads_at_any_offset_give_the_right_bytes(void **state)
 	assert_int_equal(image_resolve(f->image, "site-packages/big.bin", &e), 0);
 	assert_int_equal(e.size, BIG);
 	for (uint64_t at = 0; at < BIG + 10; at += 4093) {
-		const void *bytes;
-		size_t size;
-		assert_int_equal(
-		    image_read(f->image, &e, at, 70000, scratch, &bytes, &size), 0);
+		struct image_bytes bytes;
+		assert_int_equal(image_read(f->image, &e, at, 70000, scratch, &bytes), 0);
 		size_t expected = at >= BIG ? 0 : BIG - at < 70000 ? BIG - at : 70000;
-		assert_int_equal(size, expected);
-		if (size > 0)
-			assert_memory_equal(bytes, f->big + at, size);
+		assert_int_equal(bytes.size, expected);
+		if (bytes.size > 0)
+			assert_memory_equal(bytes.data, f->big + at, bytes.size);
 	}
 }
 
@@ -209,14 +207,13 @@ static bool walk(struct image *image)
 	cleanup_free char *scratch = malloc(IMAGE_SCRATCH(BIG));
 	for (uint32_t n = 0; n < image_count(image); n++) {
 		struct entry e;
-		const void *bytes;
-		size_t size;
+		struct image_bytes bytes;
 		const char *target;
 		struct sha256 sha256;
 		if (image_entry(image, n, &e) < 0)
 			return false;
 		if (e.type == ENTRY_FILE &&
-		    image_read(image, &e, 0, BIG, scratch, &bytes, &size) < 0)
+		    image_read(image, &e, 0, BIG, scratch, &bytes) < 0)
 			return false;
 		if (e.type == ENTRY_SYMLINK && image_readlink(image, &e, &target) < 0)
 			return false;
