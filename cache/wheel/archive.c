@@ -68,7 +68,11 @@ static int need_library(struct error *reterr)
 	return 0;
 }
 
-enum { PART = 256 << 10 };
+/*
+ * After a data descriptor libarchive wants to see so much of what follows, be it the end
+ * of the last member. What follows is there: the central directory.
+ */
+enum { PART = 256 << 10, LOOK_AHEAD = 32 };
 
 struct archive_reader {
 	struct archive *archive;
@@ -106,7 +110,7 @@ int archive_open(int fd, uint64_t start, uint64_t end, struct archive_reader **r
 		return -ENOMEM;
 	reader->fd = fd;
 	reader->at = start;
-	reader->end = end;
+	reader->end = end + LOOK_AHEAD;
 	reader->block_end = 0;
 	reader->archive = library.archive_read_new();
 	if (!reader->archive)
@@ -133,7 +137,7 @@ void archive_reader_free(struct archive_reader *reader)
 static int refuse(struct archive_reader *reader, struct error *reterr)
 {
 	const char *why = library.archive_error_string(reader->archive);
-	return error_set(reterr, -EBADMSG, "it cannot be unpacked: %s",
+	return error_set(reterr, -EBADMSG, "cannot be unpacked: %s",
 			 why ? why : "damaged");
 }
 

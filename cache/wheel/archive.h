@@ -13,8 +13,8 @@
 struct archive_reader;
 
 /*
- * Reads the members whose local headers stand in [start, end) of the zip file fd
- * (borrowed). -ENOSYS: libarchive is not there; the text says what to install.
+ * Reads the members that take [start, end) of the zip file fd (borrowed), which are
+ * followed by others or by the central directory: do not read on after the last. -ENOSYS: libarchive is not there; the text says what to install.
  */
 int archive_open(int fd, uint64_t start, uint64_t end, struct archive_reader **ret,
 		 struct error *reterr);

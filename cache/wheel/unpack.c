@@ -186,6 +186,13 @@ static int add_whole(struct unpack *u, struct file *f, const struct buffer *byte
 	return r < 0 ? place_error(f, r, reterr) : 0;
 }
 
+static int read_block(struct archive_reader *reader, const struct zip_member *m,
+		      const void **ret_block, size_t *ret_size, struct error *reterr)
+{
+	int r = archive_read(reader, ret_block, ret_size, reterr);
+	return r < 0 ? error_prefix(reterr, r, "member '%s'", m->name) : 0;
+}
+
 /* Reads to the member's end; `bytes` may be NULL for one that nobody keeps. */
 static int read_whole(struct archive_reader *reader, const struct zip_member *m,
 		      struct sha256_stream *hash, struct buffer *bytes,
@@ -195,7 +202,7 @@ static int read_whole(struct archive_reader *reader, const struct zip_member *m,
 	for (;;) {
 		const void *block;
 		size_t size;
-		int r = archive_read(reader, &block, &size, reterr);
+		int r = read_block(reader, m, &block, &size, reterr);
 		if (r < 0)
 			return r;
 		if (size == 0)
@@ -224,7 +231,7 @@ static int stream_blocks_locked(struct unpack *u, struct archive_reader *reader,
 	while (r == 0) {
 		const void *block;
 		size_t size;
-		r = archive_read(reader, &block, &size, reterr);
+		r = read_block(reader, f->member, &block, &size, reterr);
 		if (r < 0)
 			return r;
 		if (size == 0)

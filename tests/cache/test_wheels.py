@@ -1,0 +1,741 @@
+"""One wheel for each rule: refused in one line that names the wheel and the rule."""
+
+import struct
+import zlib
+
+import pytest
+from wheelmaker import DEFLATED, STORED, Member, Wheel, record_hash, zip_bytes
+
+RULES = {}
+
+
+def rule(said):
+    """Registers a maker of a wheel that must be refused with a text that holds `said`."""
+
+    def register(maker):
+        assert maker.__name__ not in RULES
+        RULES[maker.__name__] = (maker, said)
+        return maker
+
+    return register
+
+
+def spoilt(**wrong):
+    """A right wheel whose first member is wrong in the given fields."""
+    w = Wheel()
+    members = w.members()
+    first = members[0]
+    wrong.setdefault("method", first.method)
+    members[0] = Member(first.name, first.data, first.mode, **wrong)
+    return w, zip_bytes(members)
+
+
+def listed(w, *names_and_data):
+    """Adds members that RECORD lists, too."""
+    for name, data in names_and_data:
+        w.add(name, data)
+    return w
+
+
+# -- the structure of the zip file ------------------------------------------------------
+
+
+@rule("no zip file")
+def empty_file():
+    return Wheel(), b""
+
+
+@rule("no zip file")
+def no_zip_at_all():
+    return Wheel(), b"#!/bin/sh\necho hello\n" * 50
+
+
+@rule("cut short")
+def cut_short():
+    return Wheel(), Wheel().bytes()[:-10]
+
+
+@rule("bytes behind its end")
+def bytes_behind_the_end():
+    return Wheel(), Wheel().bytes() + b"x"
+
+
+@rule("no local header")
+def local_header_without_its_signature():
+    return Wheel(), b"PK\3\5" + Wheel().bytes()[4:]
+
+
+@rule("several end records")
+def end_record_in_the_comment():
+    return Wheel(), zip_bytes(Wheel().members(), comment=zip_bytes([]))
+
+
+@rule("not where its end record says")
+def end_record_behind_the_end_record():
+    whole = Wheel().bytes()
+    return Wheel(), whole + whole[-22:]
+
+
+@rule("central directory")
+def end_record_before_the_end_record():
+    return Wheel(), zip_bytes(Wheel().members(), before_end=zip_bytes([]))
+
+
+@rule("central directory")
+def bytes_before_the_start():
+    return Wheel(), b"MZ" + Wheel().bytes()
+
+
+@rule("bytes before the first member")
+def counted_bytes_before_the_start():
+    return Wheel(), zip_bytes(Wheel().members(), before=b"MZ")
+
+
+@rule("leaves a gap")
+def gap_between_members():
+    return Wheel(), zip_bytes(Wheel().members(), gap=b"xx")
+
+
+@rule("another zip file")
+def comment_with_a_zip_file():
+    return Wheel(), zip_bytes(Wheel().members(), comment=b"PK\1\2....")
+
+
+@rule("several disks")
+def several_disks():
+    return Wheel(), zip_bytes(Wheel().members(), disk=1)
+
+
+@rule("several disks")
+def members_on_another_disk():
+    return Wheel(), zip_bytes(Wheel().members(), count_here=1)
+
+
+@rule("fewer members")
+def too_high_a_count():
+    return Wheel(), zip_bytes(Wheel().members(), count=9, count_here=9)
+
+
+@rule("more than its members")
+def too_low_a_count():
+    return Wheel(), zip_bytes(Wheel().members(), count=2, count_here=2)
+
+
+@rule("central directory")
+def directory_elsewhere():
+    return Wheel(), zip_bytes(Wheel().members(), directory_offset=5)
+
+
+@rule("central directory")
+def directory_of_another_size():
+    return Wheel(), zip_bytes(Wheel().members(), directory_size=46)
+
+
+@rule("outside of the file")
+def member_outside_of_the_file():
+    return spoilt(offset=1 << 30)
+
+
+@rule("overlaps")
+def overlapping_members():
+    w = Wheel()
+    members = w.members()
+    data = members[0].data
+    twin = Member("demo/twin.py", data, offset=0, local_name=members[0].name.encode())
+    return w, zip_bytes([members[0], twin, *members[1:]])
+
+
+@rule("overlaps")
+def offset_into_content():
+    w = Wheel()
+    members = w.members()
+    members[1] = Member(members[1].name, members[1].data, offset=5)
+    return w, zip_bytes(members)
+
+
+@rule("differ in name")
+def local_name_differs():
+    return spoilt(local_name=b"demo/__init__.pY")
+
+
+@rule("differ in")
+def local_crc_differs():
+    return spoilt(local_crc=1)
+
+
+@rule("differ in")
+def local_size_differs():
+    return spoilt(local_size=1)
+
+
+@rule("differ in")
+def local_packed_size_differs():
+    return spoilt(local_packed_size=1)
+
+
+@rule("differ in")
+def local_method_differs():
+    return spoilt(local_method=STORED)
+
+
+@rule("differ in")
+def local_flags_differ():
+    return spoilt(local_flags=2)
+
+
+@rule("encrypted")
+def encrypted():
+    return spoilt(flags=1)
+
+
+@rule("encrypted")
+def strongly_encrypted():
+    return spoilt(flags=0x41)
+
+
+@rule("zip feature")
+def compressed_patched():
+    return spoilt(flags=0x20)
+
+
+@rule("compress")
+def bzip2_member():
+    return spoilt(method=12, local_method=12)
+
+
+@rule("compress")
+def lzma_member():
+    return spoilt(method=14, local_method=14)
+
+
+@rule("data descriptor is missing")
+def no_descriptor_where_one_is_promised():
+    w = Wheel()
+    members = w.members()
+    members[0] = Member(members[0].name, members[0].data, flags=8, descriptor=b"")
+    return w, zip_bytes(members)
+
+
+@rule("descriptor")
+def wrong_descriptor():
+    w = Wheel()
+    members = w.members()
+    m = members[0]
+    packed = m.packed()
+    text = struct.pack("<4s3L", b"PK\7\x08", zlib.crc32(m.data) ^ 1, len(packed), len(m.data))
+    members[0] = Member(m.name, m.data, flags=8, descriptor=text)
+    return w, zip_bytes(members)
+
+
+@rule("twice")
+def same_name_twice():
+    w = Wheel()
+    members = w.members()
+    return w, zip_bytes(members + [Member(members[0].name, members[0].data)])
+
+
+@rule("a file and a directory")
+def file_and_directory():
+    w = listed(Wheel(), ("demo/__init__.py/x", b"x"))
+    return w, w.bytes()
+
+
+@rule("the same extra field twice")
+def extra_field_twice():
+    field = struct.pack("<2H", 1, 0)
+    return spoilt(extra=field + field)
+
+
+@rule("ZIP64 field")
+def zip64_field_of_odd_length():
+    return spoilt(extra=struct.pack("<2H", 1, 5) + b"12345")
+
+
+@rule("malformed extra field")
+def extra_field_cut_short():
+    return spoilt(extra=b"\1\0\xff")
+
+
+@rule("Unicode path")
+def unicode_path_with_another_name():
+    name = b"demo/other.py"
+    body = struct.pack("<BL", 1, zlib.crc32(b"demo/__init__.py")) + name
+    return spoilt(extra=struct.pack("<2H", 0x7075, len(body)) + body)
+
+
+@rule("zip bombs")
+def compression_bomb():
+    w = Wheel()
+    w.add("demo/zeros", bytes(80 << 20))
+    return w, w.bytes()
+
+
+@rule("larger than")
+def impossible_total():
+    extra = struct.pack("<2HQ", 1, 8, 1 << 50)
+    return spoilt(size=0xFFFFFFFF, local_size=0xFFFFFFFF, extra=extra)
+
+
+@rule("wrong size")
+def more_content_than_declared():
+    w = Wheel()
+    data = w.files["demo/__init__.py"]
+    w.rows["demo/__init__.py"] = f"demo/__init__.py,{record_hash(data[:3])},3"
+    members = w.members()
+    members[0] = Member(members[0].name, data, size=3, local_size=3)
+    return w, zip_bytes(members)
+
+
+@rule("demo/__init__.py")
+def wrong_crc():
+    return spoilt(crc=1, local_crc=1)
+
+
+@rule("demo/__init__.py")
+def broken_deflate_stream():
+    w = Wheel()
+    m = w.members()[0]
+    return spoilt(packed=b"\xff" * 50, packed_size=50)
+
+
+# -- names and types --------------------------------------------------------------------
+
+
+@rule("plain relative path")
+def climbing_out():
+    w = listed(Wheel(), ("demo/../../../evil.py", b"x"))
+    return w, w.bytes()
+
+
+@rule("plain relative path")
+def absolute_path():
+    w = listed(Wheel(), ("/etc/evil", b"x"))
+    return w, w.bytes()
+
+
+@rule("plain relative path")
+def dot_component():
+    w = listed(Wheel(), ("demo/./x.py", b"x"))
+    return w, w.bytes()
+
+
+@rule("plain relative path")
+def empty_component():
+    w = listed(Wheel(), ("demo//x.py", b"x"))
+    return w, w.bytes()
+
+
+@rule("plain relative path")
+def component_of_256_bytes():
+    w = listed(Wheel(), ("demo/" + "x" * 256, b"x"))
+    return w, w.bytes()
+
+
+@rule("plain relative path")
+def hundreds_of_directories():
+    w = listed(Wheel(), ("d/" * 300 + "x", b"x"))
+    return w, w.bytes()
+
+
+@rule("plain relative path")
+def drive_letter():
+    w = listed(Wheel(), ("C:/evil.py", b"x"))
+    return w, w.bytes()
+
+
+@rule("backslash")
+def backslash():
+    w = listed(Wheel(), ("demo\\evil.py", b"x"))
+    return w, w.bytes()
+
+
+@rule("control character")
+def control_character():
+    w = listed(Wheel(), ("demo/a\nb.py", b"x"))
+    return w, w.bytes()
+
+
+@rule("empty or has a NUL byte")
+def nul_in_a_name():
+    w = Wheel()
+    return w, zip_bytes(w.members() + [Member("demo/a\0b.py", b"x")])
+
+
+@rule("empty or has a NUL byte")
+def empty_name():
+    w = Wheel()
+    return w, zip_bytes(w.members() + [Member("", b"x")])
+
+
+@rule("not UTF-8")
+def name_not_utf8():
+    w = Wheel()
+    return w, zip_bytes(w.members() + [Member(b"demo/\xff.py", b"x")])
+
+
+@rule("not marked as UTF-8")
+def utf8_without_the_flag():
+    w = Wheel()
+    return w, zip_bytes(w.members() + [Member("demo/\xe9.py", b"x", flags=0)])
+
+
+@rule("symlink or special file")
+def symlink():
+    w = Wheel().add("demo/link", b"/etc/passwd", 0o120777)
+    return w, w.bytes()
+
+
+@rule("symlink or special file")
+def fifo():
+    w = Wheel().add("demo/fifo", b"", 0o010644)
+    return w, w.bytes()
+
+
+@rule("has content")
+def directory_with_content():
+    w = Wheel()
+    return w, zip_bytes(w.members() + [Member("demo/sub/", b"x", 0o040755)])
+
+
+@rule("disagree")
+def directory_type_without_slash():
+    w = Wheel().add("demo/sub", b"", 0o040755)
+    return w, w.bytes()
+
+
+# -- the wheel ----------------------------------------------------------------------------
+
+
+@rule("not end with .whl")
+def another_suffix():
+    w = Wheel()
+    w.file_name = "demo-1.0-py3-none-any.zip"
+    return w, w.bytes()
+
+
+@rule("name-version")
+def too_few_parts_in_the_name():
+    w = Wheel()
+    w.file_name = "demo-1.0.whl"
+    return w, w.bytes()
+
+
+@rule("no .dist-info")
+def no_dist_info():
+    w = Wheel()
+    return w, zip_bytes([Member("demo/__init__.py", b"x")])
+
+
+@rule("several .dist-info")
+def two_dist_infos():
+    w = listed(Wheel(), ("other-1.0.dist-info/METADATA", b"Name: other\nVersion: 1.0\n"))
+    return w, w.bytes()
+
+
+@rule("different releases")
+def dist_info_of_another_name():
+    w = Wheel("other")
+    w.file_name = "demo-1.0-py3-none-any.whl"
+    return w, w.bytes()
+
+
+@rule("METADATA names")
+def metadata_of_another_name():
+    w = Wheel()
+    w.add(w.info + "/METADATA", b"Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    return w, w.bytes()
+
+
+@rule("METADATA has version")
+def metadata_of_another_version():
+    w = Wheel()
+    w.add(w.info + "/METADATA", b"Metadata-Version: 2.1\nName: demo\nVersion: 2.0\n")
+    return w, w.bytes()
+
+
+@rule("no Name or no Version")
+def metadata_without_a_version():
+    w = Wheel()
+    w.add(w.info + "/METADATA", b"Metadata-Version: 2.1\nName: demo\n")
+    return w, w.bytes()
+
+
+@rule("it has no demo-1.0.dist-info/METADATA")
+def no_metadata():
+    w = Wheel()
+    del w.files[w.info + "/METADATA"]
+    return w, w.bytes()
+
+
+@rule("it has no demo-1.0.dist-info/WHEEL")
+def no_wheel_file():
+    w = Wheel()
+    del w.files[w.info + "/WHEEL"]
+    return w, w.bytes()
+
+
+@rule("it has no demo-1.0.dist-info/RECORD")
+def no_record():
+    w = Wheel()
+    w.record = b"none"
+    return w, w.bytes()
+
+
+@rule("Wheel-Version 2.0")
+def wheel_version_of_the_future():
+    w = Wheel()
+    w.add(w.info + "/WHEEL", b"Wheel-Version: 2.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    return w, w.bytes()
+
+
+@rule("no Wheel-Version")
+def no_wheel_version():
+    w = Wheel()
+    w.add(w.info + "/WHEEL", b"Root-Is-Purelib: true\nTag: py3-none-any\n")
+    return w, w.bytes()
+
+
+@rule("Root-Is-Purelib")
+def no_root_is_purelib():
+    w = Wheel()
+    w.add(w.info + "/WHEEL", b"Wheel-Version: 1.0\nTag: py3-none-any\n")
+    return w, w.bytes()
+
+
+@rule("has no Tag")
+def no_tag():
+    w = Wheel()
+    w.add(w.info + "/WHEEL", b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
+    return w, w.bytes()
+
+
+@rule("which its file name has not")
+def tag_that_the_name_has_not():
+    w = Wheel()
+    w.add(w.info + "/WHEEL", b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: cp311-cp311-win32\n")
+    return w, w.bytes()
+
+
+@rule("no sha256 of 'demo/extra.py'")
+def file_that_record_does_not_list():
+    w = listed(Wheel(), ("demo/extra.py", b"x"))
+    w.rows["demo/extra.py"] = ""
+    return w, w.bytes()
+
+
+@rule("no sha256")
+def row_without_a_hash():
+    w = Wheel()
+    w.rows["demo/__init__.py"] = "demo/__init__.py,,"
+    return w, w.bytes()
+
+
+@rule("no sha256")
+def row_with_md5():
+    w = Wheel()
+    w.rows["demo/__init__.py"] = "demo/__init__.py,md5=abc,1"
+    return w, w.bytes()
+
+
+@rule("another sha256")
+def wrong_hash():
+    w = Wheel()
+    data = w.files["demo/__init__.py"]
+    w.rows["demo/__init__.py"] = f"demo/__init__.py,{record_hash(b'x')},{len(data)}"
+    return w, w.bytes()
+
+
+@rule("another size")
+def wrong_size():
+    w = Wheel()
+    data = w.files["demo/__init__.py"]
+    w.rows["demo/__init__.py"] = f"demo/__init__.py,{record_hash(data)},{len(data) + 1}"
+    return w, w.bytes()
+
+
+@rule("which is not there")
+def row_without_a_file():
+    w = Wheel()
+    w.rows["demo/gone.py"] = f"demo/gone.py,{record_hash(b'')},0"
+    return w, w.bytes()
+
+
+@rule("twice")
+def row_twice():
+    w = Wheel()
+    w.rows["again"] = f"demo/__init__.py,{record_hash(b'')},0"
+    return w, w.bytes()
+
+
+@rule("plain relative path")
+def row_that_climbs_out():
+    w = Wheel()
+    w.rows["evil"] = "../../evil,,"
+    return w, w.bytes()
+
+
+@rule("three fields")
+def row_of_two_fields():
+    w = Wheel()
+    w.rows["short"] = "demo/x.py,"
+    return w, w.bytes()
+
+
+@rule("NUL byte")
+def nul_in_record():
+    w = Wheel()
+    w.record = b"demo\0,,\n"
+    return w, w.bytes()
+
+
+@rule("no installation scheme")
+def unknown_scheme():
+    w = listed(Wheel(), ("demo-1.0.data/evil/x", b"x"))
+    return w, w.bytes()
+
+
+@rule("interpreter's place")
+def script_called_python():
+    w = listed(Wheel(), ("demo-1.0.data/scripts/python", b"#!/bin/sh\n"))
+    return w, w.bytes()
+
+
+@rule("interpreter's place")
+def script_called_python_in_capitals():
+    w = listed(Wheel(), ("demo-1.0.data/scripts/PYTHON3.11", b"#!/bin/sh\n"))
+    return w, w.bytes()
+
+
+@rule("venv's own files")
+def data_called_bin_python():
+    w = listed(Wheel(), ("demo-1.0.data/data/bin/python3", b"#!/bin/sh\n"))
+    return w, w.bytes()
+
+
+@rule("venv's own files")
+def data_called_pyvenv_cfg():
+    w = listed(Wheel(), ("demo-1.0.data/data/pyvenv.cfg", b"home = /evil\n"))
+    return w, w.bytes()
+
+
+@rule("venv's own files")
+def data_called_lib64():
+    w = listed(Wheel(), ("demo-1.0.data/data/lib64/x", b"x"))
+    return w, w.bytes()
+
+
+@rule("directory of its own")
+def script_in_a_directory():
+    w = listed(Wheel(), ("demo-1.0.data/scripts/sub/x", b"#!/bin/sh\n"))
+    return w, w.bytes()
+
+
+@rule("where another of its files is")
+def two_files_at_one_place():
+    w = listed(Wheel(), ("demo-1.0.data/purelib/demo/__init__.py", b"y"))
+    return w, w.bytes()
+
+
+@rule("no name for a script")
+def entry_point_that_climbs_out():
+    w = Wheel().scripts("[console_scripts]\n../evil = demo:main\n")
+    return w, w.bytes()
+
+
+@rule("no name for a script")
+def entry_point_called_dot_dot():
+    w = Wheel().scripts("[console_scripts]\n.. = demo:main\n")
+    return w, w.bytes()
+
+
+@rule("interpreter's place")
+def entry_point_called_python():
+    w = Wheel().scripts("[console_scripts]\nPython = demo:main\n")
+    return w, w.bytes()
+
+
+@rule("module:function")
+def entry_point_with_code():
+    w = Wheel().scripts("[console_scripts]\nx = demo:main;import os\n")
+    return w, w.bytes()
+
+
+@rule("module:function")
+def entry_point_without_a_function():
+    w = Wheel().scripts("[console_scripts]\nx = demo\n")
+    return w, w.bytes()
+
+
+@rule("twice")
+def entry_point_twice():
+    w = Wheel().scripts("[console_scripts]\nx = demo:main\nx = demo:other\n")
+    return w, w.bytes()
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_it_is_refused_in_one_line_and_leaves_no_trace(venvfs, tmp_path, name):
+    maker, said = RULES[name]
+    wheel, data = maker()
+    path = tmp_path / wheel.file_name
+    path.write_bytes(data)
+    line = venvfs.refused("cache", "add", path)
+    assert wheel.file_name in line and said in line, line
+    assert venvfs.traces() == []
+
+
+def test_a_right_wheel_is_taken(venvfs, tmp_path):
+    path = Wheel().scripts("[console_scripts]\ndemo = demo:main\n").write(tmp_path)
+    venvfs.add(path)
+    venvfs.run("cache", "verify")
+    assert any("/wheels/" in p for p in venvfs.traces())
+
+
+def test_one_bad_wheel_among_good_ones_does_not_stop_them(venvfs, tmp_path):
+    good = Wheel("good").write(tmp_path)
+    bad, data = wrong_hash()
+    (tmp_path / bad.file_name).write_bytes(data)
+    line = venvfs.refused("cache", "add", good, tmp_path / bad.file_name)
+    assert bad.file_name in line
+    assert "good-1.0" in venvfs.run("cache", "list").stdout
+
+
+def test_data_descriptors_that_are_right_are_taken(venvfs, tmp_path):
+    w = Wheel()
+    members = []
+    for m in w.members():
+        packed = m.packed()
+        text = struct.pack("<4s3L", b"PK\7\x08", zlib.crc32(m.data), len(packed), len(m.data))
+        members.append(Member(m.name, m.data, flags=8, descriptor=text))
+    path = tmp_path / w.file_name
+    path.write_bytes(zip_bytes(members))
+    venvfs.add(path)
+
+
+def test_lenient_record_takes_what_is_not_listed_but_never_a_wrong_hash(venvfs, tmp_path):
+    w, data = file_that_record_does_not_list()
+    path = tmp_path / w.file_name
+    path.write_bytes(data)
+    venvfs.run("cache", "add", "--lenient-record", path)
+    w, data = wrong_hash()
+    w.file_name = "demo-1.0-1-py3-none-any.whl"
+    path = tmp_path / w.file_name
+    path.write_bytes(data)
+    venvfs.refused("cache", "add", "--lenient-record", path)
+
+
+def test_a_file_that_is_not_there_is_said(venvfs):
+    assert "No such file" in venvfs.refused("cache", "add", "/nowhere/demo-1.0-py3-none-any.whl")
+
+
+def test_a_directory_is_no_wheel(venvfs, tmp_path):
+    folder = tmp_path / "demo-1.0-py3-none-any.whl"
+    folder.mkdir()
+    assert str(folder) in venvfs.refused("cache", "add", folder)
+
+
+def test_a_fifo_is_refused_without_waiting(venvfs, tmp_path):
+    import os
+
+    path = tmp_path / "demo-1.0-py3-none-any.whl"
+    os.mkfifo(path)
+    assert str(path) in venvfs.refused("cache", "add", path)
