@@ -13,6 +13,10 @@ def record_hash(data):
     return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
+def quoted(field):
+    return '"%s"' % field.replace('"', '""') if set(field) & set(',"') else field
+
+
 class Member:
     """One member; any keyword overrides what would be right.
 
@@ -103,7 +107,7 @@ class Wheel:
     def record_text(self):
         if self.record is not None:
             return self.record
-        rows = {n: f"{n},{record_hash(d)},{len(d)}" for n, d in self.files.items() if not n.endswith("/")}
+        rows = {n: f"{quoted(n)},{record_hash(d)},{len(d)}" for n, d in self.files.items() if not n.endswith("/")}
         rows.update(self.rows)
         rows[self.info + "/RECORD"] = self.info + "/RECORD,,"
         return "".join(row + "\n" for row in rows.values() if row).encode()

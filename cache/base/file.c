@@ -227,31 +227,42 @@ char *path_join(const char *a, const char *b)
 	return asprintf(&path, "%s%s%s", a, slash, b) < 0 ? NULL : path;
 }
 
-/* The canonical parent of a path whose last component does not exist, and that component.
+/*
+ * The part that exists resolved, and what is missing put behind it. ".." behind something
+ * that is missing has no meaning.
  */
 static int canonical_missing(const char *path, char **ret_path, struct error *reterr)
 {
-	cleanup_free char *copy = strdup(path);
-	if (!copy)
+	cleanup_free char *exists = strdup(path);
+	if (!exists)
 		return -ENOMEM;
-	size_t size = strlen(copy);
-	while (size > 1 && copy[size - 1] == '/')
-		copy[--size] = '\0';
-	char *slash = strrchr(copy, '/');
-	const char *name = slash ? slash + 1 : copy;
-	const char *parent = slash ? (slash == copy ? "/" : copy) : ".";
-	cleanup_free char *name_copy = strdup(name);
-	if (!name_copy)
+	size_t size = strlen(exists);
+	char *resolved = NULL;
+	while (!resolved) {
+		while (size > 0 && exists[size - 1] == '/')
+			size--;
+		while (size > 0 && exists[size - 1] != '/')
+			size--;
+		exists[size] = '\0';
+		resolved = realpath(size > 0 ? exists : ".", NULL);
+		if (!resolved && (errno != ENOENT || size == 0))
+			return error_errno(reterr, -errno, "cannot resolve '%s'", path);
+	}
+	cleanup_free char *held = resolved;
+	cleanup_buffer struct buffer result = BUFFER_INIT;
+	int r = buffer_append_text(&result, strcmp(resolved, "/") == 0 ? "" : resolved);
+	for (const char *p = path + size; r == 0 && *p;) {
+		size_t part = strcspn(p, "/");
+		if (part == 2 && memcmp(p, "..", 2) == 0)
+			return error_errno(reterr, -ENOENT, "cannot resolve '%s'", path);
+		if (part > 0 && !(part == 1 && *p == '.'))
+			r = buffer_printf(&result, "/%.*s", (int)part, p);
+		p += part + (p[part] == '/');
+	}
+	if (r < 0 || !buffer_cstr(&result))
 		return -ENOMEM;
-	if (slash && slash != copy)
-		*slash = '\0';
-	else if (slash)
-		parent = "/";
-	cleanup_free char *resolved = realpath(parent, NULL);
-	if (!resolved)
-		return error_errno(reterr, -errno, "cannot resolve '%s'", path);
-	*ret_path = path_join(resolved, name_copy);
-	return *ret_path ? 0 : -ENOMEM;
+	*ret_path = buffer_steal(&result);
+	return 0;
 }
 
 int path_canonical(const char *path, char **ret_path, struct error *reterr)

@@ -55,7 +55,7 @@ DIR *file_list_dir(int dirfd);
 /* "a/b" from "a" and "b"; the caller frees it. NULL without memory. */
 char *path_join(const char *a, const char *b);
 /*
- * The absolute path with symlinks, "." and ".." resolved; its last component need not
- * exist, or may be a mount whose server is gone. The caller frees it.
+ * The absolute path with symlinks, "." and ".." resolved; its end need not exist, or may
+ * be a mount whose server is gone. The caller frees it.
  */
 int path_canonical(const char *path, char **ret_path, struct error *reterr);

@@ -42,6 +42,23 @@ static int make_locked_dir(struct stage *stage)
 	return 0;
 }
 
+/* What killed processes left: their locks are free. */
+static void clean_up(struct store *store)
+{
+	cleanup_dir DIR *dir = file_list_dir(store->dirs[DIR_TMP]);
+	if (!dir)
+		return;
+	const struct dirent *entry;
+	while ((entry = readdir(dir)) != NULL) {
+		if (entry->d_name[0] == '.')
+			continue;
+		cleanup_fd int fd = file_open(store->dirs[DIR_TMP], entry->d_name,
+					      O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+			(void)file_remove_tree_at(store->dirs[DIR_TMP], entry->d_name);
+	}
+}
+
 int stage_new(struct store *store, struct stage **ret)
 {
 	if (!store->writable)
@@ -51,6 +68,8 @@ int stage_new(struct store *store, struct stage **ret)
 		return -ENOMEM;
 	stage->store = store;
 	stage->fd = -1;
+	if (!atomic_flag_test_and_set(&store->cleaned))
+		clean_up(store);
 	int r;
 	do {
 		r = make_locked_dir(stage);
@@ -75,22 +94,6 @@ void stage_free(struct stage *stage)
 int stage_dirfd(const struct stage *stage)
 {
 	return stage->fd;
-}
-
-void stage_clean(struct store *store)
-{
-	cleanup_dir DIR *dir = file_list_dir(store->dirs[DIR_TMP]);
-	if (!dir)
-		return;
-	const struct dirent *entry;
-	while ((entry = readdir(dir)) != NULL) {
-		if (entry->d_name[0] == '.')
-			continue;
-		cleanup_fd int fd = file_open(store->dirs[DIR_TMP], entry->d_name,
-					      O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-			(void)file_remove_tree_at(store->dirs[DIR_TMP], entry->d_name);
-	}
 }
 
 static bool same_bytes(int a, int b)

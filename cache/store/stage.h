@@ -31,6 +31,3 @@ int stage_dirfd(const struct stage *stage);
 enum publish_kind { PUBLISH_OBJECT, PUBLISH_IMAGE };
 int stage_publish(struct stage *stage, const char *name, enum publish_kind kind,
 		  const struct digest *id, struct error *reterr);
-
-/* Removes what dead processes left in tmp/. */
-void stage_clean(struct store *store);

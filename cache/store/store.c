@@ -54,6 +54,17 @@ static void read_boot_id(char ret_id[40])
 		(void)snprintf(ret_id, 40, "%.36s", (const char *)text.data);
 }
 
+/* The length of what may be shown of an unknown format. */
+static int first_line(const struct buffer *text)
+{
+	enum { SHOWN_MOST = 40 };
+	int size = 0;
+	while (size < SHOWN_MOST && (size_t)size < text->size && text->data[size] &&
+	       text->data[size] != '\n')
+		size++;
+	return size;
+}
+
 static int check_format(struct store *store, struct error *reterr)
 {
 	cleanup_buffer struct buffer text = BUFFER_INIT;
@@ -62,11 +73,11 @@ static int check_format(struct store *store, struct error *reterr)
 		return r;
 	if (text.size != strlen(format_text) ||
 	    memcmp(text.data, format_text, text.size) != 0)
-		return error_set(
-		    reterr, -EPROTO,
-		    "the cache '%s' has a format that this venvfs does not know; use a "
-		    "newer venvfs, or another VENVFS_CACHE_DIR",
-		    store->path);
+		return error_set(reterr, -EPROTO,
+				 "the cache '%s' has a format that this venvfs does not "
+				 "know (%.*s); use a newer venvfs, or another "
+				 "VENVFS_CACHE_DIR",
+				 store->path, first_line(&text), (const char *)text.data);
 	return 0;
 }
 

@@ -55,6 +55,9 @@ int store_find_wheel(struct store *store, const struct sha256 *sha256,
 int store_note_wheel(struct store *store, const struct wheel_note *note,
 		     struct error *reterr);
 
+/* It is not found any more; its image stays. Quietly nothing on a read-only cache. */
+void store_forget_wheel(struct store *store, const struct sha256 *sha256);
+
 /* Calls `visit` for each wheel in the order of file names; stops at what is not 0. */
 typedef int store_visit_wheel(void *context, const struct wheel_note *note);
 int store_each_wheel(struct store *store, store_visit_wheel *visit, void *context);

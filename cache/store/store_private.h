@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "cache/store/store.h"
@@ -24,6 +25,7 @@ struct store {
 	int fd;               /* the store's own directory */
 	int dirs[STORE_DIRS]; /* -1: not there (a shared store that lacks it) */
 	bool writable;
+	atomic_flag cleaned;       /* what dead processes had staged was removed */
 	uint64_t object_threshold; /* files from this size on are objects of their own */
 	char boot_id[40];
 };

@@ -144,6 +144,14 @@ int store_note_wheel(struct store *store, const struct wheel_note *note,
 	return 0;
 }
 
+void store_forget_wheel(struct store *store, const struct sha256 *sha256)
+{
+	char name[SHA256_HEX_SIZE];
+	sha256_format(sha256, name);
+	if (store->writable)
+		(void)unlinkat(store->dirs[DIR_WHEELS], name, 0);
+}
+
 static int compare_notes(const void *a, const void *b)
 {
 	const struct wheel_note *x = a;

@@ -17,6 +17,7 @@ struct verifier {
 	verify_report *report;
 	void *context;
 	struct verify_result *result;
+	struct buffer bad_images; /* of struct digest */
 };
 
 __attribute__((format(printf, 2, 3))) static void report(struct verifier *v,
@@ -37,8 +38,10 @@ static void verify_image(struct verifier *v, int fd, const struct digest *id,
 	struct error err = ERROR_INIT;
 	v->result->images++;
 	int r = store_check_image(v->store, fd, id, true, &err);
-	if (r < 0)
-		report(v, "image %s: %s", name, error_text(&err, r));
+	if (r == 0)
+		return;
+	report(v, "image %s: %s", name, error_text(&err, r));
+	(void)buffer_append(&v->bad_images, id, sizeof(*id));
 }
 
 static void verify_object(struct verifier *v, int fd, const struct digest *id,
@@ -109,7 +112,19 @@ static int verify_all(struct verifier *v, enum store_dir which, verify_one *veri
 	return 0;
 }
 
-/* That each wheel's image is there; whether it is right is found with the images. */
+static bool is_bad(const struct verifier *v, const struct digest *image)
+{
+	for (size_t at = 0; at < v->bad_images.size; at += sizeof(*image)) {
+		if (memcmp(v->bad_images.data + at, image, sizeof(*image)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A wheel whose image is missing or damaged is forgotten, so that adding it again unpacks
+ * it again; that replaces what is damaged.
+ */
 static int verify_note(void *context, const struct wheel_note *note)
 {
 	struct verifier *v = context;
@@ -120,6 +135,8 @@ static int verify_note(void *context, const struct wheel_note *note)
 	    file_open_beneath(v->store->dirs[DIR_IMAGES], path, O_RDONLY, 0);
 	if (fd < 0)
 		report(v, "wheel %s: its image is missing", note->file_name);
+	if (fd < 0 || is_bad(v, &note->image))
+		store_forget_wheel(v->store, &note->sha256);
 	return 0;
 }
 
@@ -127,7 +144,7 @@ int store_verify(struct store *store, verify_report *report_line, void *context,
 		 struct verify_result *ret)
 {
 	*ret = (struct verify_result){ .wheels = 0 };
-	struct verifier v = { store, report_line, context, ret };
+	struct verifier v = { store, report_line, context, ret, BUFFER_INIT };
 	CLEANUP(lease_freep) struct lease *lease = NULL;
 	int r = lease_take(store, "cache verify", &lease);
 	if (r == 0)
@@ -136,5 +153,6 @@ int store_verify(struct store *store, verify_report *report_line, void *context,
 		r = verify_all(&v, DIR_IMAGES, verify_image);
 	if (r == 0)
 		r = store_each_wheel(store, verify_note, &v);
+	buffer_release(&v.bad_images);
 	return r;
 }

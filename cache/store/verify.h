@@ -1,6 +1,7 @@
 /*
- * `cache verify`: every wheel note, image and object read and checked in full, and what
- * is left over named. Any thread; safe beside readers and adders.
+ * `cache verify`: every wheel note, image and object read and checked in full. Wheels
+ * whose image is damaged are forgotten, so that adding them again mends the cache. Any
+ * thread; safe beside readers and adders.
  */
 #pragma once
 

@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <locale.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@
 struct library {
 	void *handle;
 	const char *missing; /* what could not be found, or NULL */
+	locale_t utf8;       /* libarchive brings names into the locale; or 0 */
 #define DECLARE(name) __typeof__(name) *name;
 	FUNCTIONS(DECLARE)
 };
@@ -54,6 +56,7 @@ static void load(void)
 		memcpy(&library.name, &symbol, sizeof(symbol)); \
 	}
 	FUNCTIONS(LOAD)
+	library.utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 }
 
 static int need_library(struct error *reterr)
@@ -145,16 +148,18 @@ int archive_next(struct archive_reader *reader, const char **ret_name,
 		 struct error *reterr)
 {
 	struct archive_entry *entry;
+	locale_t before = library.utf8 ? uselocale(library.utf8) : (locale_t)0;
 	int r = library.archive_read_next_header(reader->archive, &entry);
+	if (before)
+		(void)uselocale(before);
 	if (r == ARCHIVE_EOF)
 		return 0;
-	if (r != ARCHIVE_OK)
+	/* A warning: no such locale here, and a name that C has no characters for. */
+	if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
 		return refuse(reader, reterr);
 	const char *name = library.archive_entry_pathname_utf8(entry);
 	if (!name)
 		name = library.archive_entry_pathname(entry);
-	if (!name)
-		return refuse(reader, reterr);
 	reader->block_end = 0;
 	*ret_name = name;
 	return 1;

@@ -14,15 +14,16 @@ struct archive_reader;
 
 /*
  * Reads the members that take [start, end) of the zip file fd (borrowed), which are
- * followed by others or by the central directory: do not read on after the last. -ENOSYS: libarchive is not there; the text says what to install.
+ * followed by others or by the central directory: do not read on after the last. -ENOSYS:
+ * libarchive is not there; the text says what to install.
  */
 int archive_open(int fd, uint64_t start, uint64_t end, struct archive_reader **ret,
 		 struct error *reterr);
 void archive_reader_free(struct archive_reader *reader);
 DEFINE_CLEANUP(struct archive_reader *, archive_reader_free);
 
-/* The next member: 1 with its name (borrowed until the next call), 0 at the end.
- * -EBADMSG. */
+/* The next member: 1 with its name (borrowed until the next call; NULL when the machine
+ * has no UTF-8), 0 at the end. -EBADMSG. */
 int archive_next(struct archive_reader *reader, const char **ret_name,
 		 struct error *reterr);
 /*

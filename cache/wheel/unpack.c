@@ -312,7 +312,7 @@ int unpack_range(struct unpack *u, uint32_t range, struct error *reterr)
 		const char *name;
 		r = archive_next(reader, &name, reterr);
 		/* Both must read the same file, or one of them was led astray. */
-		if (r == 0 || (r > 0 && strcmp(name, members[i].name) != 0))
+		if (r == 0 || (r > 0 && name && strcmp(name, members[i].name) != 0))
 			return error_set(reterr, -EBADMSG,
 					 "member '%s' is not where it should be",
 					 members[i].name);

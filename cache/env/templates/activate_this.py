@@ -19,7 +19,7 @@ os.environ["VIRTUAL_ENV_PROMPT"] = @PROMPT@ or os.path.basename(_base)
 
 # What .pth files of the environment add comes first, then what was there before.
 _before = len(sys.path)
-site.addsitedir(os.path.realpath(os.path.join(_bin, "..", @SITE@)))
+site.addsitedir(os.path.realpath(os.path.join(_bin, @SITE@)))
 sys.path[:] = sys.path[_before:] + sys.path[:_before]
 
 sys.real_prefix = sys.prefix
