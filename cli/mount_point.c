@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 int mount_point_clear(const char *path, struct error *reterr)
@@ -14,7 +15,7 @@ int mount_point_clear(const char *path, struct error *reterr)
 	enum { STACKED_MOST = 16 };
 	for (int i = 0; i < STACKED_MOST; i++) {
 		char type[64];
-		struct stat st;
+		struct statfs fs;
 		enum mounted mounted = device_look(path, type);
 		if (mounted == MOUNTED_NO)
 			return 0;
@@ -22,8 +23,11 @@ int mount_point_clear(const char *path, struct error *reterr)
 			return error_set(reterr, -EBUSY,
 					 "'%s' is a mount point already (%s)", path,
 					 type);
-		/* No server of this user holds the lock; one of another user answers. */
-		if (stat(path, &st) == 0 || errno != ENOTCONN)
+		/*
+		 * No server of this user holds the lock; one of another user answers. Not
+		 * stat(), which the kernel answers from what it remembers.
+		 */
+		if (statfs(path, &fs) == 0 || errno != ENOTCONN)
 			return error_set(reterr, -EBUSY,
 					 "'%s' is mounted already, by another user",
 					 path);
@@ -98,7 +102,7 @@ int mount_point_open(const char *path, bool over, struct mount_point *ret,
 
 void mount_point_undo(struct mount_point *point)
 {
-	cleanup_free char *copy = strdup(point->path);
+	cleanup_free char *copy = point->path ? strdup(point->path) : NULL;
 	while (copy && point->made > 0) {
 		char *slash = strrchr(copy, '/');
 		if (rmdir(copy) < 0 || !slash)
