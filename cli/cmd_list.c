@@ -84,7 +84,7 @@ static int compare_rows(const void *a, const void *b)
 static json_t *sort_rows(json_t *rows)
 {
 	size_t count = json_array_size(rows);
-	cleanup_free json_t **sorted = calloc(count + 1, sizeof(*sorted));
+	cleanup_free json_t **sorted = calloc(count + 1, sizeof(json_t *));
 	json_t *result = json_array();
 	if (!sorted || !result) {
 		json_decref(result);
@@ -92,7 +92,7 @@ static json_t *sort_rows(json_t *rows)
 	}
 	for (size_t i = 0; i < count; i++)
 		sorted[i] = json_array_get(rows, i);
-	qsort(sorted, count, sizeof(*sorted), compare_rows);
+	qsort(sorted, count, sizeof(json_t *), compare_rows);
 	for (size_t i = 0; i < count; i++)
 		(void)json_array_append(result, sorted[i]);
 	return result;

@@ -38,6 +38,19 @@ bool hex_decode(const char *hex, size_t size, void *ret_bytes)
 	return true;
 }
 
+bool take_number(const char **p, uint32_t *ret)
+{
+	uint64_t value = 0;
+	const char *at = *p;
+	for (; *at >= '0' && *at <= '9' && value <= UINT32_MAX; at++)
+		value = value * 10 + (uint64_t)(*at - '0');
+	if (at == *p || value > UINT32_MAX)
+		return false;
+	*p = at;
+	*ret = (uint32_t)value;
+	return true;
+}
+
 void buffer_release(struct buffer *b)
 {
 	free(b->data);

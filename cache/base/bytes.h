@@ -63,6 +63,12 @@ void hex_encode(const void *bytes, size_t size, char *ret_hex);
 /* False unless `hex` begins with exactly 2 * size lower-case hex digits. */
 bool hex_decode(const char *hex, size_t size, void *ret_bytes);
 
+/*
+ * Takes a decimal number of one digit at least from the start of *p and moves *p behind
+ * it; false, and *p stays, when there is none or it does not fit.
+ */
+bool take_number(const char **p, uint32_t *ret);
+
 /* Growing bytes; all zero is empty. Sizes in bytes. */
 struct buffer {
 	uint8_t *data;

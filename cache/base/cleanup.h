@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CLEANUP(fn) __attribute__((cleanup(fn)))
+/* "unused": some locals are there for nothing but their clean-up. */
+#define CLEANUP(fn) __attribute__((cleanup(fn), unused))
 
 /* Defines name##p(), the clean-up function of a pointer to `type` freed by `name`. */
 #define DEFINE_CLEANUP(type, name)          \

@@ -227,42 +227,56 @@ char *path_join(const char *a, const char *b)
 	return asprintf(&path, "%s%s%s", a, slash, b) < 0 ? NULL : path;
 }
 
-/*
- * The part that exists resolved, and what is missing put behind it. ".." behind something
- * that is missing has no meaning.
- */
-static int canonical_missing(const char *path, char **ret_path, struct error *reterr)
+/* Resolves the longest part of the path that exists; *ret_size is its length. */
+static int resolve_existing(const char *path, char **ret_resolved, size_t *ret_size)
 {
 	cleanup_free char *exists = strdup(path);
 	if (!exists)
 		return -ENOMEM;
 	size_t size = strlen(exists);
-	char *resolved = NULL;
-	while (!resolved) {
+	do {
 		while (size > 0 && exists[size - 1] == '/')
 			size--;
 		while (size > 0 && exists[size - 1] != '/')
 			size--;
 		exists[size] = '\0';
-		resolved = realpath(size > 0 ? exists : ".", NULL);
-		if (!resolved && (errno != ENOENT || size == 0))
-			return error_errno(reterr, -errno, "cannot resolve '%s'", path);
-	}
-	cleanup_free char *held = resolved;
-	cleanup_buffer struct buffer result = BUFFER_INIT;
-	int r = buffer_append_text(&result, strcmp(resolved, "/") == 0 ? "" : resolved);
-	for (const char *p = path + size; r == 0 && *p;) {
+		*ret_resolved = realpath(size > 0 ? exists : ".", NULL);
+	} while (!*ret_resolved && errno == ENOENT && size > 0);
+	*ret_size = size;
+	return *ret_resolved ? 0 : -errno;
+}
+
+/* Appends what is missing, where ".." would have no meaning. */
+static int append_missing(struct buffer *out, const char *missing)
+{
+	int r = 0;
+	for (const char *p = missing; r == 0 && *p;) {
 		size_t part = strcspn(p, "/");
 		if (part == 2 && memcmp(p, "..", 2) == 0)
-			return error_errno(reterr, -ENOENT, "cannot resolve '%s'", path);
+			return -ENOENT;
 		if (part > 0 && !(part == 1 && *p == '.'))
-			r = buffer_printf(&result, "/%.*s", (int)part, p);
+			r = buffer_printf(out, "/%.*s", (int)part, p);
 		p += part + (p[part] == '/');
 	}
-	if (r < 0 || !buffer_cstr(&result))
-		return -ENOMEM;
-	*ret_path = buffer_steal(&result);
-	return 0;
+	return r;
+}
+
+static int canonical_missing(const char *path, char **ret_path)
+{
+	cleanup_free char *resolved = NULL;
+	cleanup_buffer struct buffer result = BUFFER_INIT;
+	size_t size;
+	int r = resolve_existing(path, &resolved, &size);
+	if (r == 0)
+		r = buffer_append_text(&result,
+				       strcmp(resolved, "/") == 0 ? "" : resolved);
+	if (r == 0)
+		r = append_missing(&result, path + size);
+	if (r == 0 && !buffer_cstr(&result))
+		r = -ENOMEM;
+	if (r == 0)
+		*ret_path = buffer_steal(&result);
+	return r;
 }
 
 int path_canonical(const char *path, char **ret_path, struct error *reterr)
@@ -273,7 +287,7 @@ int path_canonical(const char *path, char **ret_path, struct error *reterr)
 		return 0;
 	}
 	/* ENOTCONN: a mount whose server is gone, which has a path all the same. */
-	if (errno != ENOENT && errno != ENOTCONN)
-		return error_errno(reterr, -errno, "cannot resolve '%s'", path);
-	return canonical_missing(path, ret_path, reterr);
+	int r = errno == ENOENT || errno == ENOTCONN ? canonical_missing(path, ret_path)
+						     : -errno;
+	return r < 0 ? error_errno(reterr, r, "cannot resolve '%s'", path) : 0;
 }

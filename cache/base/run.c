@@ -68,6 +68,19 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* 1: there may be more; 0: it has ended. */
+static int read_some(int fd, struct buffer *out)
+{
+	int r = buffer_reserve(out, 4096);
+	if (r < 0)
+		return r;
+	ssize_t n = read(fd, out->data + out->size, out->room - out->size);
+	if (n < 0)
+		return errno == EINTR ? 1 : -errno;
+	out->size += (size_t)n;
+	return n > 0;
+}
+
 static int read_output(int fd, int64_t deadline, size_t limit, struct buffer *out)
 {
 	for (;;) {
@@ -78,15 +91,9 @@ static int read_output(int fd, int64_t deadline, size_t limit, struct buffer *ou
 			continue;
 		if (ready <= 0)
 			return ready < 0 ? -errno : -ETIMEDOUT;
-		int r = buffer_reserve(out, 4096);
-		if (r < 0)
+		int r = read_some(fd, out);
+		if (r <= 0)
 			return r;
-		ssize_t n = read(fd, out->data + out->size, out->room - out->size);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : 0;
-		out->size += (size_t)n;
 		if (out->size > limit)
 			return -EFBIG;
 	}

@@ -23,6 +23,12 @@ static bool is_version(const char *text)
 	       (text[size] == '\0' || strcmp(text + size, "t") == 0);
 }
 
+static bool is_program(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
 static int find_in_path(const char *name, char **ret_path)
 {
 	const char *path = getenv("PATH");
@@ -33,14 +39,12 @@ static int find_in_path(const char *name, char **ret_path)
 	const char *dir;
 	while ((dir = strsep(&rest, ":")) != NULL) {
 		cleanup_free char *candidate = path_join(*dir ? dir : ".", name);
-		struct stat st;
 		if (!candidate)
 			return -ENOMEM;
-		if (stat(candidate, &st) == 0 && S_ISREG(st.st_mode) &&
-		    access(candidate, X_OK) == 0) {
-			*ret_path = steal_ptr(candidate);
-			return 0;
-		}
+		if (!is_program(candidate))
+			continue;
+		*ret_path = steal_ptr(candidate);
+		return 0;
 	}
 	return -ENOENT;
 }

@@ -37,5 +37,5 @@ struct interpreter {
  */
 int interpreter_probe(struct store *store, const char *wanted, struct interpreter **ret,
 		      struct error *reterr);
-void interpreter_free(struct interpreter *interpreter);
+void interpreter_free(struct interpreter *p);
 DEFINE_CLEANUP(struct interpreter *, interpreter_free);

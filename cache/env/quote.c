@@ -2,33 +2,30 @@
 
 #include <stdio.h>
 
-/* How a character that means something is written inside of the quotes; NULL: as it is.
- */
+struct escape {
+	char c;
+	const char *written;
+};
+
+/* What must be written differently inside of the quotes; each list ends with c = 0. */
+static const struct escape escapes[][4] = {
+	[QUOTE_SH] = { { '\'', "'\"'\"'" } },
+	/* History runs even inside of single quotes. */
+	[QUOTE_CSH] = { { '\'', "'\"'\"'" }, { '!', "\\!" }, { '\n', "\\\n" } },
+	[QUOTE_FISH] = { { '\'', "\\'" }, { '\\', "\\\\" } },
+	[QUOTE_NU] = { { '"', "\\\"" }, { '\\', "\\\\" } },
+	[QUOTE_POWERSHELL] = { { '\'', "''" } },
+	[QUOTE_PYTHON] = { { '"', "\\\"" }, { '\\', "\\\\" } },
+};
+
+/* NULL: as it is. */
 static const char *escape(enum quoting quoting, char c, char hex[8])
 {
-	switch (quoting) {
-	case QUOTE_SH:
-		return c == '\'' ? "'\"'\"'" : NULL;
-	case QUOTE_CSH:
-		/* History runs even inside of single quotes. */
-		return c == '\''   ? "'\"'\"'"
-		       : c == '!'  ? "\\!"
-		       : c == '\n' ? "\\\n"
-				   : NULL;
-	case QUOTE_FISH:
-		return c == '\'' ? "\\'" : c == '\\' ? "\\\\" : NULL;
-	case QUOTE_POWERSHELL:
-		return c == '\'' ? "''" : NULL;
-	case QUOTE_NU:
-		return c == '"' ? "\\\"" : c == '\\' ? "\\\\" : NULL;
-	case QUOTE_PYTHON:
-		break;
+	for (const struct escape *e = escapes[quoting]; e->c; e++) {
+		if (e->c == c)
+			return e->written;
 	}
-	if (c == '"' || c == '\\') {
-		(void)snprintf(hex, 8, "\\%c", c);
-		return hex;
-	}
-	if ((unsigned char)c >= 0x20)
+	if (quoting != QUOTE_PYTHON || (unsigned char)c >= 0x20)
 		return NULL;
 	(void)snprintf(hex, 8, "\\x%02x", (unsigned)(unsigned char)c);
 	return hex;

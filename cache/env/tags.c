@@ -1,5 +1,7 @@
 #include "cache/env/tags.h"
 
+#include "cache/base/bytes.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,13 +46,26 @@ static bool read_version(const char *text, int *ret_major, int *ret_minor)
 	return *end == '\0' && minor >= 0 && minor < 1000;
 }
 
+/* "manylinux_2_17_x86_64" */
+static bool read_libc(const char *platform, const char *prefix, uint32_t *ret_major,
+		      uint32_t *ret_minor, const char **ret_machine)
+{
+	size_t size = strlen(prefix);
+	const char *p = platform + size;
+	if (strncmp(platform, prefix, size) != 0 || !take_number(&p, ret_major) ||
+	    *p++ != '_' || !take_number(&p, ret_minor) || *p++ != '_')
+		return false;
+	*ret_machine = p;
+	return true;
+}
+
 /* manylinux's older names stand for a version of glibc. */
-static bool read_manylinux(const char *platform, int *ret_major, int *ret_minor,
+static bool read_manylinux(const char *platform, uint32_t *ret_major, uint32_t *ret_minor,
 			   const char **ret_machine)
 {
 	static const struct {
 		const char *name;
-		int minor;
+		uint32_t minor;
 	} old[] = { { "manylinux1_", 5 },
 		    { "manylinux2010_", 12 },
 		    { "manylinux2014_", 17 } };
@@ -63,12 +78,7 @@ static bool read_manylinux(const char *platform, int *ret_major, int *ret_minor,
 		*ret_machine = platform + size;
 		return true;
 	}
-	int used = 0;
-	if (sscanf(platform, "manylinux_%d_%d_%n", ret_major, ret_minor, &used) != 2 ||
-	    used == 0)
-		return false;
-	*ret_machine = platform + used;
-	return true;
+	return read_libc(platform, "manylinux_", ret_major, ret_minor, ret_machine);
 }
 
 static bool same_machine(const struct interpreter *p, const char *machine)
@@ -81,22 +91,22 @@ static bool same_machine(const struct interpreter *p, const char *machine)
 	return strcmp(machine, p->machine) == 0;
 }
 
-static bool libc_is_at_least(const struct interpreter *p, const char *libc, int major,
-			     int minor)
+static bool libc_is_at_least(const struct interpreter *p, const char *libc,
+			     uint32_t major, uint32_t minor)
 {
-	int have_major;
-	int have_minor;
-	if (strcmp(p->libc, libc) != 0 ||
-	    sscanf(p->libc_version, "%d.%d", &have_major, &have_minor) != 2)
+	uint32_t have_major;
+	uint32_t have_minor;
+	const char *version = p->libc_version;
+	if (strcmp(p->libc, libc) != 0 || !take_number(&version, &have_major) ||
+	    *version++ != '.' || !take_number(&version, &have_minor))
 		return false;
 	return have_major == major && have_minor >= minor;
 }
 
 static bool platform_fits(const struct interpreter *p, const char *platform)
 {
-	int major;
-	int minor;
-	int used = 0;
+	uint32_t major;
+	uint32_t minor;
 	const char *machine;
 	if (strcmp(platform, "any") == 0)
 		return true;
@@ -105,9 +115,8 @@ static bool platform_fits(const struct interpreter *p, const char *platform)
 	if (read_manylinux(platform, &major, &minor, &machine))
 		return same_machine(p, machine) &&
 		       libc_is_at_least(p, "glibc", major, minor);
-	if (sscanf(platform, "musllinux_%d_%d_%n", &major, &minor, &used) == 2 &&
-	    used > 0)
-		return same_machine(p, platform + used) &&
+	if (read_libc(platform, "musllinux_", &major, &minor, &machine))
+		return same_machine(p, machine) &&
 		       libc_is_at_least(p, "musl", major, minor);
 	return false;
 }

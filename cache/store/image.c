@@ -132,7 +132,8 @@ static int read_head(struct image *image)
 	image->count = load_le32(image->map + HEAD_ENTRIES);
 	memcpy(image->id.bytes, image->map + HEAD_ID, sizeof(image->id.bytes));
 	for (uint32_t i = 0; i < sections; i++) {
-		int r = read_section(image, image->map + HEAD_TABLE + i * SECTION_SIZE);
+		int r = read_section(image,
+				     image->map + HEAD_TABLE + (size_t)i * SECTION_SIZE);
 		if (r < 0)
 			return r;
 	}

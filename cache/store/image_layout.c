@@ -346,7 +346,7 @@ static int join_sections(struct layout *l, uint8_t *table)
 static void fill_head(const struct layout *l, uint8_t *head, uint32_t sections,
 		      struct digest_stream *s, struct digest *ret_id)
 {
-	memcpy(head + HEAD_MAGIC, FORMAT_MAGIC, 8);
+	memcpy(head + HEAD_MAGIC, FORMAT_MAGIC, strlen(FORMAT_MAGIC));
 	store_le32(head + HEAD_VERSION, FORMAT_VERSION);
 	store_le64(head + HEAD_IMAGE_SIZE, l->meta_size + l->data_size);
 	store_le64(head + HEAD_META_SIZE, l->meta_size);
@@ -366,30 +366,49 @@ static void fill_head(const struct layout *l, uint8_t *head, uint32_t sections,
 	store_le64(head + HEAD_SUM, digest_sum64(head, l->body));
 }
 
+/* Content on its way to the file, in large pieces. */
+struct outflow {
+	struct buffer bytes;
+	int fd;
+	uint64_t at;
+};
+
+static int flush_outflow(struct outflow *o)
+{
+	int r = file_pwrite_all(o->fd, o->bytes.data, o->bytes.size, o->at);
+	o->at += o->bytes.size;
+	o->bytes.size = 0;
+	return r;
+}
+
+static int write_node(const struct layout *l, const struct node *n, struct outflow *o)
+{
+	int r = 0;
+	for (uint64_t done = 0; r == 0 && done < n->size;) {
+		size_t part = o->bytes.room - o->bytes.size;
+		if (part > n->size - done)
+			part = (size_t)(n->size - done);
+		r = spool_read(&l->b->spool, n->data + done,
+			       o->bytes.data + o->bytes.size, part);
+		o->bytes.size += part;
+		done += part;
+		if (r == 0 && o->bytes.size == o->bytes.room)
+			r = flush_outflow(o);
+	}
+	return r;
+}
+
 static int write_data(const struct layout *l, int fd, uint64_t at)
 {
 	enum { PART = 1 << 20 };
-	CLEANUP(buffer_release) struct buffer out = BUFFER_INIT;
-	int r = buffer_reserve(&out, PART);
-	for (uint32_t i = 0; r == 0 && i < l->data_count; i++) {
-		const struct node *n = &l->b->nodes[l->data_order[i]];
-		uint64_t size = n->size;
-		for (uint64_t done = 0; r == 0 && done < size;) {
-			size_t part = PART - out.size;
-			if (part > size - done)
-				part = (size_t)(size - done);
-			r = spool_read(&l->b->spool, n->data + done, out.data + out.size,
-				       part);
-			out.size += part;
-			done += part;
-			if (r == 0 && out.size == PART) {
-				r = file_pwrite_all(fd, out.data, out.size, at);
-				at += out.size;
-				out.size = 0;
-			}
-		}
-	}
-	return r < 0 ? r : file_pwrite_all(fd, out.data, out.size, at);
+	struct outflow o = { .bytes = BUFFER_INIT, .fd = fd, .at = at };
+	int r = buffer_reserve(&o.bytes, PART);
+	for (uint32_t i = 0; r == 0 && i < l->data_count; i++)
+		r = write_node(l, &l->b->nodes[l->data_order[i]], &o);
+	if (r == 0)
+		r = flush_outflow(&o);
+	buffer_release(&o.bytes);
+	return r;
 }
 
 static int make_metadata(struct layout *l, struct buffer *ret_head, struct digest *ret_id)

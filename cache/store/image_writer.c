@@ -168,25 +168,28 @@ static int add_sum(struct image_writer *w, const void *block, size_t size)
 	return buffer_append(&w->b.sums, sum, sizeof(sum));
 }
 
+/* Adds to the block that is kept, and sums it once it is whole. */
+static int keep_block(struct image_writer *w, const uint8_t *p, size_t size)
+{
+	struct buffer *block = &w->file.block;
+	int r = buffer_append(block, p, size);
+	if (r < 0 || block->size < IMAGE_BLOCK)
+		return r;
+	r = add_sum(w, block->data, block->size);
+	block->size = 0;
+	return r;
+}
+
 /* Sums whole blocks straight from the caller's bytes and keeps what is left of the last.
  */
 static int sum_blocks(struct image_writer *w, const uint8_t *p, size_t size)
 {
-	struct buffer *block = &w->file.block;
 	int r = 0;
 	while (r == 0 && size > 0) {
-		size_t part = IMAGE_BLOCK - block->size;
+		size_t part = IMAGE_BLOCK - w->file.block.size;
 		if (part > size)
 			part = size;
-		if (block->size == 0 && part == IMAGE_BLOCK) {
-			r = add_sum(w, p, part);
-		} else {
-			r = buffer_append(block, p, part);
-			if (r == 0 && block->size == IMAGE_BLOCK) {
-				r = add_sum(w, block->data, block->size);
-				block->size = 0;
-			}
-		}
+		r = part == IMAGE_BLOCK ? add_sum(w, p, part) : keep_block(w, p, part);
 		p += part;
 		size -= part;
 	}

@@ -9,27 +9,34 @@ static int refuse(struct error *reterr, unsigned long line, const char *rule)
 	return error_set(reterr, -EBADMSG, "RECORD line %lu: %s", line, rule);
 }
 
+/* Copies what stands between quotes, "" being one of them; false when it does not end. */
+static bool unquote(char **in, const char *end, char **out)
+{
+	char *p = *in + 1;
+	for (; p < end; p++) {
+		if (*p == '"' && (p + 1 == end || p[1] != '"'))
+			break;
+		if (*p == '"')
+			p++;
+		*(*out)++ = *p;
+	}
+	*in = p + 1;
+	return p < end;
+}
+
 /*
  * One field, unquoted in place (it only gets shorter). *p moves behind it and its
  * separator; *ret_last: the row ends here. False for a quote that is never closed or text
  * behind one.
  */
-static bool take_field(char **p, char *end, char **ret_field, bool *ret_last)
+static bool take_field(char **p, const char *end, char **ret_field, bool *ret_last)
 {
 	char *in = *p;
 	char *out = in;
 	*ret_field = out;
 	if (in < end && *in == '"') {
-		for (in++; in < end; in++) {
-			if (*in == '"' && (in + 1 == end || in[1] != '"'))
-				break;
-			if (*in == '"')
-				in++;
-			*out++ = *in;
-		}
-		if (in >= end)
+		if (!unquote(&in, end, &out))
 			return false;
-		in++;
 	} else {
 		while (in < end && *in != ',' && *in != '\n' && *in != '\r')
 			*out++ = *in++;
@@ -87,8 +94,8 @@ static int parse_size(const char *text, struct record_row *row, unsigned long li
 	return 0;
 }
 
-static int parse_row(char **p, char *end, struct record_row *row, unsigned long line,
-		     struct error *reterr)
+static int parse_row(char **p, const char *end, struct record_row *row,
+		     unsigned long line, struct error *reterr)
 {
 	char *path;
 	char *hash;
@@ -118,7 +125,7 @@ static int compare_rows(const void *a, const void *b)
 static int parse_rows(struct record *record, size_t size, struct error *reterr)
 {
 	char *p = record->text;
-	char *end = p + size;
+	const char *end = p + size;
 	uint32_t room = 0;
 	for (unsigned long line = 1; p < end; line++) {
 		if (*p == '\n' || *p == '\r') {

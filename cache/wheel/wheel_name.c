@@ -46,14 +46,24 @@ int wheel_name_parse(const char *file_name, struct wheel_name *ret, struct error
 	return 0;
 }
 
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+static bool is_separator(char c)
+{
+	return c == '-' || c == '_' || c == '.';
+}
+
 void normalise_name(const char *name, char *ret_text, size_t room)
 {
 	size_t used = 0;
 	for (; *name && used + 1 < room; name++) {
-		bool separator = strchr("-_.", *name) != NULL;
+		bool separator = is_separator(*name);
 		if (separator && used > 0 && ret_text[used - 1] == '-')
 			continue;
-		ret_text[used++] = separator ? '-' : (char)tolower((unsigned char)*name);
+		ret_text[used++] = separator ? '-' : lower(*name);
 	}
 	ret_text[used] = '\0';
 }
@@ -174,6 +184,20 @@ bool same_version(const char *a, const char *b)
 	return strcmp(x, y) == 0;
 }
 
+/* The value behind the colon, without the white space before it. */
+static bool copy_value(const char *value, size_t size, char *ret_value, size_t room)
+{
+	while (size > 0 && (*value == ' ' || *value == '\t')) {
+		value++;
+		size--;
+	}
+	if (size >= room)
+		return false;
+	memcpy(ret_value, value, size);
+	ret_value[size] = '\0';
+	return true;
+}
+
 bool header_value(const char *text, size_t size, const char *name, unsigned n,
 		  char *ret_value, size_t room)
 {
@@ -189,19 +213,9 @@ bool header_value(const char *text, size_t size, const char *name, unsigned n,
 		if (line_size == 0)
 			return false;
 		if (line_size > name_size && line[name_size] == ':' &&
-		    strncasecmp(line, name, name_size) == 0 && n-- == 0) {
-			const char *value = line + name_size + 1;
-			size_t left = line_size - name_size - 1;
-			while (left > 0 && (*value == ' ' || *value == '\t')) {
-				value++;
-				left--;
-			}
-			if (left >= room)
-				return false;
-			memcpy(ret_value, value, left);
-			ret_value[left] = '\0';
-			return true;
-		}
+		    strncasecmp(line, name, name_size) == 0 && n-- == 0)
+			return copy_value(line + name_size + 1, line_size - name_size - 1,
+					  ret_value, room);
 		line = line_end + 1;
 	}
 	return false;

@@ -3,11 +3,10 @@
 #include "cache/base/file.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUMBERS = 1 << 20, LARGEST_FILE = 64 << 20, LINE_MOST = 64 };
+enum { NUMBERS = 1 << 20, LARGEST_FILE = 64 << 20 };
 
 static const char file_name[] = "layers";
 
@@ -41,17 +40,19 @@ static const struct row *find_row(const struct table *t, const struct digest *im
  * over: its numbers may be in use. */
 static int parse(char *text, struct table *t)
 {
-	char *line = strsep(&text, "\n");
-	if (!line || sscanf(line, "next %u", &t->next) != 1 || t->next < 1 ||
-	    t->next > NUMBERS)
+	static const char head[] = "next ";
+	const char *line = strsep(&text, "\n");
+	if (strncmp(line, head, strlen(head)) != 0)
+		return -EBADMSG;
+	line += strlen(head);
+	if (!take_number(&line, &t->next) || *line || t->next < 1 || t->next > NUMBERS)
 		return -EBADMSG;
 	while (text && *text) {
-		char hex[LINE_MOST];
 		struct row *row = &t->rows[t->count];
 		line = strsep(&text, "\n");
-		if (strlen(line) >= LINE_MOST ||
-		    sscanf(line, "%u %63s", &row->number, hex) != 2 || row->number < 1 ||
-		    row->number >= t->next || !digest_parse(hex, &row->image))
+		if (!take_number(&line, &row->number) || *line++ != ' ' ||
+		    row->number < 1 || row->number >= t->next ||
+		    !digest_parse(line, &row->image))
 			return -EBADMSG;
 		t->count++;
 	}

@@ -56,7 +56,7 @@ struct place {
 
 uint64_t node_id(const struct tree *tree, size_t layer, uint32_t entry);
 /* The place of a directory node; -ENOENT, -ENOTDIR. */
-int directory_find(struct tree *tree, uint64_t node, struct place *ret);
+int directory_find(struct tree *tree, uint64_t id, struct place *ret);
 /* The names of a merged directory, made when it is the first visit. */
 int directory_names(struct tree *tree, struct directory *dir, const struct names **ret);
 /* The merged directory that a shared name of `names` is. */
