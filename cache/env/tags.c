@@ -9,7 +9,7 @@
 
 struct parts {
 	char text[256];
-	const char *python, *abi, *platform;
+	char *python, *abi, *platform; /* in text, or in another's */
 };
 
 static bool split(const char *tag, struct parts *ret)
@@ -168,12 +168,45 @@ static bool pypy_fits(const struct interpreter *p, const struct parts *tag)
 	       strncmp(abi, tag->abi, strlen(tag->abi)) == 0;
 }
 
+static bool single_fits(const struct interpreter *interpreter, const struct parts *tag)
+{
+	if (!platform_fits(interpreter, tag->platform))
+		return false;
+	if (strncmp(tag->python, "cp", 2) == 0)
+		return cpython_fits(interpreter, tag);
+	return generic_fits(interpreter, tag) || pypy_fits(interpreter, tag);
+}
+
+/* Takes the next of "py2.py3" off the set; NULL at its end. */
+static char *next_of(char **set)
+{
+	return *set ? strsep(set, ".") : NULL;
+}
+
+static bool any_platform_fits(const struct interpreter *interpreter, struct parts *tag,
+			      const char *platforms)
+{
+	(void)snprintf(tag->text, sizeof(tag->text), "%s", platforms);
+	for (char *set = tag->text; (tag->platform = next_of(&set)) != NULL;) {
+		if (single_fits(interpreter, tag))
+			return true;
+	}
+	return false;
+}
+
 bool tag_fits(const struct interpreter *interpreter, const char *tag)
 {
-	struct parts parts;
-	if (!split(tag, &parts) || !platform_fits(interpreter, parts.platform))
+	struct parts sets;
+	struct parts one;
+	if (!split(tag, &sets))
 		return false;
-	if (strncmp(parts.python, "cp", 2) == 0)
-		return cpython_fits(interpreter, &parts);
-	return generic_fits(interpreter, &parts) || pypy_fits(interpreter, &parts);
+	for (char *pythons = sets.python; (one.python = next_of(&pythons)) != NULL;) {
+		char abi_text[sizeof(sets.text)];
+		(void)snprintf(abi_text, sizeof(abi_text), "%s", sets.abi);
+		for (char *abis = abi_text; (one.abi = next_of(&abis)) != NULL;) {
+			if (any_platform_fits(interpreter, &one, sets.platform))
+				return true;
+		}
+	}
+	return false;
 }

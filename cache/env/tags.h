@@ -7,6 +7,5 @@
 
 #include "cache/env/interpreter.h"
 
-/* `tag` is one tag, "cp311-cp311-manylinux_2_17_x86_64", as the header Tag of WHEEL has
- * it. */
+/* `tag` is "cp311-cp311-manylinux_2_17_x86_64", or a set of tags, "py2.py3-none-any". */
 bool tag_fits(const struct interpreter *interpreter, const char *tag);

@@ -140,6 +140,20 @@ static bool has_part(const char *parts, const char *tag, size_t size)
 	return false;
 }
 
+/* Some builders write sets into WHEEL too, "py2.py3-none-any". */
+static bool has_parts(const char *parts, const char *set, size_t size)
+{
+	const char *end = set + size;
+	while (set < end) {
+		const char *dot = memchr(set, '.', (size_t)(end - set));
+		size_t part = (size_t)((dot ? dot : end) - set);
+		if (!has_part(parts, set, part))
+			return false;
+		set += part + (dot != NULL);
+	}
+	return size > 0;
+}
+
 /* Each Tag of WHEEL is one that the file name promises, and there is one at least. */
 static int check_tags(const struct wheel *wheel, struct error *reterr)
 {
@@ -150,9 +164,9 @@ static int check_tags(const struct wheel *wheel, struct error *reterr)
 		const char *abi = strchr(tag, '-');
 		const char *platform = abi ? strchr(abi + 1, '-') : NULL;
 		if (!platform ||
-		    !has_part(wheel->name.python, tag, (size_t)(abi - tag)) ||
-		    !has_part(wheel->name.abi, abi + 1, (size_t)(platform - abi - 1)) ||
-		    !has_part(wheel->name.platform, platform + 1, strlen(platform + 1)))
+		    !has_parts(wheel->name.python, tag, (size_t)(abi - tag)) ||
+		    !has_parts(wheel->name.abi, abi + 1, (size_t)(platform - abi - 1)) ||
+		    !has_parts(wheel->name.platform, platform + 1, strlen(platform + 1)))
 			return error_set(
 			    reterr, -EBADMSG,
 			    "its WHEEL has the tag '%s', which its file name has not",

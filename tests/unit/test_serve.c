@@ -1,0 +1,251 @@
+/* What of fusefs/serve needs no mount: plans, layer numbers, options, features, control.
+ */
+#include "tests/unit/testing.h"
+
+#include "cache/base/file.h"
+#include "fusefs/serve/control.h"
+#include "fusefs/serve/device.h"
+#include "fusefs/serve/features.h"
+#include "fusefs/serve/layers.h"
+#include "fusefs/serve/plan.h"
+#include "fusefs/serve/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct fixture {
+	char folder[40];
+	int fd;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	*state = f;
+	(void)snprintf(f->folder, sizeof(f->folder), "/tmp/venvfs-serve-XXXXXX");
+	if (!mkdtemp(f->folder))
+		return -1;
+	f->fd = open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return f->fd < 0 ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	int r = file_remove_tree_at(AT_FDCWD, f->folder);
+	(void)close(f->fd);
+	free(f);
+	return r;
+}
+
+static struct plan make_plan(const char *const images[], size_t count)
+{
+	struct plan plan = { .path = strdup("/x/.venv"),
+			     .python = strdup("/usr/bin/python3"),
+			     .python_version = strdup("3.11.7"),
+			     .site_packages = strdup("lib/python3.11/site-packages"),
+			     .include = strdup("include/site/python3.11"),
+			     .socket = strdup("/run/venvfs/x"),
+			     .changed = 5,
+			     .since = 6 };
+	plan.layers = calloc(count + 1, sizeof(*plan.layers));
+	plan.count = count;
+	for (size_t i = 0; i < count; i++) {
+		plan.layers[i].name = strdup(images[i]);
+		plan.layers[i].image = digest_of(images[i], strlen(images[i]));
+		plan.layers[i].packed = i == 0;
+		plan.layers[i].number = (uint32_t)i + 1;
+		plan.layers[i].size = 4096;
+	}
+	assert_int_equal(plan_stamp(&plan), 0);
+	return plan;
+}
+
+#define PLAN(...)                                       \
+	make_plan((const char *const[]){ __VA_ARGS__ }, \
+		  sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
+
+static void a_plan_is_read_as_it_was_written(void **state)
+{
+	const struct fixture *f = *state;
+	struct plan plan = PLAN("skeleton", "numpy 2.1", "idna 3");
+	struct plan read;
+	assert_int_equal(plan_write(f->fd, &plan), 0);
+	assert_int_equal(plan_read(f->fd, &read), 0);
+	assert_string_equal(read.path, plan.path);
+	assert_int_equal(read.count, 3);
+	assert_int_equal(plan_wheels(&read), 2);
+	assert_true(read.layers[0].packed && !read.layers[1].packed);
+	assert_true(digest_equal(&read.layers[2].image, &plan.layers[2].image));
+	assert_true(plan_is_of_this_boot(&read));
+	plan_release(&plan);
+	plan_release(&read);
+}
+
+static void a_damaged_plan_is_EBADMSG_and_never_more(void **state)
+{
+	const struct fixture *f = *state;
+	struct plan plan = PLAN("skeleton", "numpy 2.1");
+	struct plan read;
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	assert_int_equal(plan_write(f->fd, &plan), 0);
+	assert_int_equal(file_read_at(f->fd, "mount.json", 100000, &text), 0);
+	for (size_t size = 0; size < text.size; size += 3) {
+		assert_int_equal(
+		    file_replace_at(f->fd, "mount.json", text.data, size, false), 0);
+		if (plan_read(f->fd, &read) == 0)
+			plan_release(&read);
+	}
+	assert_int_equal(file_replace_at(f->fd, "mount.json", "{}", 2, false), 0);
+	assert_int_equal(plan_read(f->fd, &read), -EBADMSG);
+	plan_release(&plan);
+}
+
+static void an_image_keeps_its_layer_number_and_none_is_used_twice(void **state)
+{
+	const struct fixture *f = *state;
+	bool changed;
+	struct plan first = PLAN("s", "a", "b");
+	struct plan second = PLAN("s", "c", "a");
+	struct plan third = PLAN("s", "b", "a");
+	assert_int_equal(layers_number(f->fd, &first, &changed), 0);
+	assert_true(changed);
+	assert_int_equal(first.layers[2].number, 3);
+	assert_int_equal(layers_number(f->fd, &first, &changed), 0);
+	assert_false(changed);
+	assert_int_equal(layers_number(f->fd, &second, &changed), 0);
+	assert_true(changed);
+	assert_int_equal(second.layers[0].number, 1);
+	assert_int_equal(second.layers[1].number, 4);
+	assert_int_equal(second.layers[2].number, 2);
+	assert_int_equal(layers_number(f->fd, &third, &changed), 0);
+	assert_int_equal(third.layers[1].number, 5); /* b was forgotten, 3 is used up */
+	plan_release(&first);
+	plan_release(&second);
+	plan_release(&third);
+}
+
+static void a_layers_file_that_is_damaged_is_not_written_over(void **state)
+{
+	static const char *const texts[] = {
+		"",         "next\n",          "next 0\n",          "next 9\n7\n",
+		"next x\n", "next 2\n5 abc\n", "next 99999999999\n"
+	};
+	const struct fixture *f = *state;
+	struct plan plan = PLAN("s");
+	bool changed;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		cleanup_buffer struct buffer text = BUFFER_INIT;
+		assert_int_equal(
+		    file_replace_at(f->fd, "layers", texts[i], strlen(texts[i]), false),
+		    0);
+		assert_int_equal(layers_number(f->fd, &plan, &changed), -EBADMSG);
+		assert_int_equal(file_read_at(f->fd, "layers", 1000, &text), 0);
+		assert_int_equal(text.size, strlen(texts[i]));
+	}
+	plan_release(&plan);
+}
+
+static void mount_options_are_checked_and_the_implied_dropped(void **state)
+{
+	char *options;
+	char *source;
+	(void)state;
+	assert_int_equal(device_check_options("ro,nosuid,allow_other,,noatime,fsname=x y",
+					      &options, &source, NULL),
+			 0);
+	assert_string_equal(options, "allow_other,noatime");
+	assert_string_equal(source, "x y");
+	free(options);
+	free(source);
+	assert_int_equal(device_check_options("rw", &options, &source, NULL), -EINVAL);
+	assert_int_equal(device_check_options("suid", &options, &source, NULL), -EINVAL);
+	assert_int_equal(device_check_options("fd=3", &options, &source, NULL), -EINVAL);
+}
+
+static void features_are_masked_by_name(void **state)
+{
+	unsigned features;
+	(void)state;
+	assert_int_equal(features_unmasked(NULL, &features, NULL), 0);
+	assert_int_equal(features, ~0u);
+	assert_int_equal(features_unmasked("no_open,negative", &features, NULL), 0);
+	assert_int_equal(features, ~(unsigned)(FEATURE_NO_OPEN | FEATURE_NEGATIVE));
+	assert_int_equal(features_unmasked("all", &features, NULL), 0);
+	assert_int_equal(features, 0);
+	assert_int_equal(features_unmasked("no_opem", &features, NULL), -EINVAL);
+}
+
+static json_t *answer(void *context, const json_t *request)
+{
+	(void)context;
+	return json_pack("{s:s?}", "echo", json_get_text(request, "verb"));
+}
+
+static void send_raw(const char *path, const void *bytes, size_t size)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char reply[1000];
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)),
+			 0);
+	assert_int_equal(send(fd, bytes, size, MSG_NOSIGNAL), size);
+	(void)recv(fd, reply, sizeof(reply), 0);
+	(void)close(fd);
+}
+
+static void the_control_socket_answers_and_survives_nonsense(void **state)
+{
+	const struct fixture *f = *state;
+	struct control *control;
+	cleanup_free char *path = path_join(f->folder, "socket");
+	cleanup_json json_t *request = json_pack("{s:s}", "verb", "hello");
+	assert_int_equal(control_start(path, answer, NULL, &control, NULL), 0);
+	send_raw(path, "nonsense", 8);
+	send_raw(path, "[1, 2]", 6);
+	send_raw(path, "{", 1);
+	for (int i = 0; i < 5; i++) {
+		cleanup_json json_t *got = NULL;
+		assert_int_equal(control_ask(path, request, 2000, &got), 0);
+		assert_string_equal(json_get_text(got, "echo"), "hello");
+	}
+	control_stop(control);
+	json_t *got;
+	assert_int_equal(control_ask(path, request, 2000, &got), -ENOENT);
+}
+
+static void a_state_directory_that_others_can_read_is_refused(void **state)
+{
+	const struct fixture *f = *state;
+	CLEANUP(state_freep) struct state *s = NULL;
+	assert_int_equal(chmod(f->folder, 0755), 0);
+	assert_int_equal(state_open_directory(f->folder, &s, NULL), -EACCES);
+	assert_int_equal(chmod(f->folder, 0700), 0);
+	assert_int_equal(state_open_directory(f->folder, &s, NULL), 0);
+	cleanup_fd int lock = state_lock(s, 0);
+	assert_true(lock >= 0 && state_is_locked(s));
+	assert_int_equal(state_lock(s, 5), -EAGAIN);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(a_plan_is_read_as_it_was_written),
+		TEST(a_damaged_plan_is_EBADMSG_and_never_more),
+		TEST(an_image_keeps_its_layer_number_and_none_is_used_twice),
+		TEST(a_layers_file_that_is_damaged_is_not_written_over),
+		TEST(mount_options_are_checked_and_the_implied_dropped),
+		TEST(features_are_masked_by_name),
+		TEST(the_control_socket_answers_and_survives_nonsense),
+		TEST(a_state_directory_that_others_can_read_is_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
