@@ -22,3 +22,6 @@ def venvfs(tmp_path):
                 break
             time.sleep(0.1)
         assert done.returncode == 0, done.stderr
+    for log in (tmp_path / "state").rglob("log"):
+        text = log.read_text()
+        assert "Sanitizer" not in text and "runtime error" not in text, text
