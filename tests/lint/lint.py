@@ -9,11 +9,15 @@ import sys
 
 # A layer may include what stands before it.
 LAYERS = [
-    "cache/base", "cache/store", "cache/wheel", "cache/source", "cache/env",
+    "cache/base", "cache/store", "cache/wheel", "cache/folder", "cache/source", "cache/env",
     "fusefs/tree", "fusefs/upper", "fusefs/overlay", "fusefs/serve", "cli", "tests",
 ]
-# fusefs' deciding half stands on the cache's lower layers only.
-NARROW = {"fusefs/tree": {"cache/base", "cache/store"}, "fusefs/upper": {"cache/base"}}
+# What stands on fewer layers than its place allows.
+NARROW = {
+    "cache/folder": {"cache/base", "cache/store"},
+    "fusefs/tree": {"cache/base", "cache/store"},
+    "fusefs/upper": {"cache/base"},
+}
 
 # Headers of libraries, and the only files that may include them.
 DOORS = {
