@@ -7,7 +7,7 @@
 
 enum {
 	SET_TIMES = SET_ATIME | SET_MTIME | SET_ATIME_NOW | SET_MTIME_NOW,
-	SET_OWNER = SET_UID | SET_GID,
+	SET_OWNER = SET_UID | SET_GID | SET_TOUCH,
 };
 
 struct setting {
@@ -85,8 +85,12 @@ static void drop_set_id(struct upper_node *row)
 
 static int apply(const struct setting *s, struct found *f)
 {
-	struct timespec now = overlay_now();
 	struct upper_node *row = &f->row;
+	struct stat st;
+	int r = node_stat(s->o, f, &st);
+	if (r < 0)
+		return r;
+	struct timespec now = overlay_now_after(&st.st_ctim);
 	if (s->flags & SET_OWNER)
 		drop_set_id(row);
 	if (s->flags & SET_UID)

@@ -11,6 +11,16 @@ struct timespec overlay_now(void)
 	return now;
 }
 
+/* Its ticks are milliseconds; who looks twice within one must see a change all the same. */
+struct timespec overlay_now_after(const struct timespec *before)
+{
+	struct timespec now = overlay_now();
+	if (now.tv_sec < before->tv_sec ||
+	    (now.tv_sec == before->tv_sec && now.tv_nsec <= before->tv_nsec))
+		(void)clock_gettime(CLOCK_REALTIME, &now);
+	return now;
+}
+
 int name_check(const char *name)
 {
 	size_t size = strlen(name);
@@ -142,7 +152,7 @@ int directory_touch(struct overlay *o, struct upper_reader *r, uint64_t dir)
 		code = node_take(o, r, &f, true);
 	if (code < 0)
 		return code;
-	f.row.mtime = f.row.ctime = overlay_now();
+	f.row.mtime = f.row.ctime = overlay_now_after(&f.row.ctime);
 	return upper_update_node(o->options.upper, &f.row);
 }
 
@@ -152,7 +162,7 @@ int node_unlink(struct overlay *o, struct upper_reader *r, struct found *f)
 	if (code < 0)
 		return code;
 	f->row.nlink = S_ISDIR(f->row.mode) || f->row.nlink == 0 ? 0 : f->row.nlink - 1;
-	f->row.ctime = overlay_now();
+	f->row.ctime = overlay_now_after(&f->row.ctime);
 	return upper_update_node(o->options.upper, &f->row);
 }
 
@@ -275,7 +285,7 @@ static int link_node(struct overlay *o, struct upper_reader *r, struct found *f,
 	if (f->row.nlink >= INT32_MAX)
 		return -EMLINK;
 	f->row.nlink++;
-	f->row.ctime = overlay_now();
+	f->row.ctime = overlay_now_after(&f->row.ctime);
 	code = upper_update_node(o->options.upper, &f->row);
 	if (code == 0)
 		code = name_put(o, n, f->id);

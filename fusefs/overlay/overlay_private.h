@@ -61,6 +61,8 @@ int node_as_row(struct overlay *o, const struct found *f, struct upper_node *ret
  * to nothing; directory_touch() sets mtime and ctime.
  */
 struct timespec overlay_now(void);
+/* Later than `before`, so that each change shows. */
+struct timespec overlay_now_after(const struct timespec *before);
 int node_take(struct overlay *o, struct upper_reader *r, struct found *f, bool pin);
 int name_put(struct overlay *o, const struct found_name *n, uint64_t node);
 int name_clear(struct overlay *o, const struct found_name *n);

@@ -70,7 +70,7 @@ static int settle(struct renaming *m, struct found *f, uint64_t dir)
 	int r = node_take(m->o, m->reader, f, false);
 	if (r < 0)
 		return r;
-	f->row.ctime = overlay_now();
+	f->row.ctime = overlay_now_after(&f->row.ctime);
 	if (S_ISDIR(f->row.mode))
 		f->row.parent = dir;
 	return upper_update_node(m->o->options.upper, &f->row);

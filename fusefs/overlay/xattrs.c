@@ -129,7 +129,7 @@ static int set(struct overlay *o, struct upper_reader *reader, struct found *f,
 	if (r < 0)
 		return r;
 	f->row.flags |= NODE_XATTRS;
-	f->row.ctime = overlay_now();
+	f->row.ctime = overlay_now_after(&f->row.ctime);
 	return upper_update_node(upper, &f->row);
 }
 
