@@ -89,15 +89,33 @@ static int add_script(struct derived *d, const char *name, const struct buffer *
 	return add_content_row(d, row_path, content);
 }
 
-/* pip's own wheel is built for one Python: its pip3.N becomes this interpreter's. */
-static bool fix_pip_name(const struct derived *d, char *name, size_t room)
+/* pip's own wheel does not know for which Python it will be: pip3.N is made from "pip".
+ */
+static bool is_pip(const struct derived *d)
 {
-	if (strncmp(d->dist_info, "pip-", 4) != 0 || strncmp(name, "pip3.", 5) != 0 ||
-	    !isdigit((unsigned char)name[5]))
-		return false;
-	(void)snprintf(name, room, "pip%d.%d", d->request->interpreter->major,
+	return strncmp(d->dist_info, "pip-", 4) == 0;
+}
+
+static bool is_pip_of_a_version(const char *name)
+{
+	return strncmp(name, "pip3.", 5) == 0 && isdigit((unsigned char)name[5]);
+}
+
+static int add_named_launcher(struct derived *d, const char *name, const char *module,
+			      const char *function)
+{
+	cleanup_buffer struct buffer script = BUFFER_INIT;
+	int r = launcher_script(&script, d->python, module, function);
+	return r < 0 ? r : add_script(d, name, &script);
+}
+
+static int add_pip_of_this_python(struct derived *d, const char *module,
+				  const char *function)
+{
+	char name[32];
+	(void)snprintf(name, sizeof(name), "pip%d.%d", d->request->interpreter->major,
 		       d->request->interpreter->minor);
-	return true;
+	return add_named_launcher(d, name, module, function);
 }
 
 /* "name = module:function", as cache/wheel wrote it; the image is untrusted all the same.
@@ -105,7 +123,6 @@ static bool fix_pip_name(const struct derived *d, char *name, size_t room)
 static int add_launcher(struct derived *d, const struct info *info)
 {
 	char text[1024];
-	char name[256];
 	if (info->size >= sizeof(text))
 		return -EBADMSG;
 	memcpy(text, info->value, info->size);
@@ -113,15 +130,18 @@ static int add_launcher(struct derived *d, const struct info *info)
 	char *equals = strstr(text, " = ");
 	char *colon = equals ? strchr(equals, ':') : NULL;
 	if (!colon || strchr(text, '/') || strchr(text, '\n') || equals == text ||
-	    (size_t)(equals - text) >= sizeof(name))
+	    equals - text >= 256)
 		return -EBADMSG;
 	*equals = '\0';
 	*colon = '\0';
-	memcpy(name, text, (size_t)(equals - text) + 1);
-	(void)fix_pip_name(d, name, sizeof(name));
-	cleanup_buffer struct buffer script = BUFFER_INIT;
-	int r = launcher_script(&script, d->python, equals + 3, colon + 1);
-	return r < 0 ? r : add_script(d, name, &script);
+	const char *module = equals + 3;
+	const char *function = colon + 1;
+	if (is_pip(d) && is_pip_of_a_version(text))
+		return 0;
+	int r = add_named_launcher(d, text, module, function);
+	return r == 0 && is_pip(d) && strcmp(text, "pip") == 0
+		   ? add_pip_of_this_python(d, module, function)
+		   : r;
 }
 
 /* A script that begins with #!python gets this interpreter's first line instead. */

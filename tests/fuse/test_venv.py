@@ -144,6 +144,17 @@ def test_every_kind_of_file_is_where_uv_puts_it(venv, uv, python, tmp_path):
     compare_with_uv(venv, uv, python, wheels, tmp_path / "with spaces/.venv", tmp_path)
 
 
+@pytest.mark.parametrize("names", [["pip", "pip3"], ["pip", "pip3", "pip3.8"]])
+def test_pip_is_also_there_under_the_version_of_this_python(venv, uv, python, tmp_path, names):
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    w = Wheel("pip", "24.0").scripts("[console_scripts]\n" + "".join(f"{n} = pip:main\n" for n in names))
+    compare_with_uv(venv, uv, python, [w.write(folder)], tmp_path / ".venv", tmp_path)
+    minor = sys.version_info.minor
+    found = {p.name for p in (tmp_path / ".venv/bin").glob("pip*")}
+    assert found == {"pip", "pip3", f"pip3.{minor}"}
+
+
 def test_scripts_run_from_a_long_path_and_one_with_spaces(venv, tmp_path):
     wheel = many_things()
     wheel.add("many/cli.py", b"import sys\n\n\ndef main():\n    print(sys.prefix)\n\n\ndef gui():\n    pass\n")
