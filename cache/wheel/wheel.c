@@ -381,7 +381,7 @@ int wheel_place(const struct wheel *wheel, const struct zip_member *member,
 	*ret_path = member->name;
 	if (strncmp(member->name, wheel->data, strlen(wheel->data)) == 0)
 		return place_data(wheel, member, ret_tree, ret_path, reterr);
-	*ret_tree = is_record_file(wheel, member->name) ||
+	*ret_tree = is_in_dist_info(wheel, member->name, "RECORD") ||
 			    is_in_dist_info(wheel, member->name, "INSTALLER") ||
 			    is_in_dist_info(wheel, member->name, "REQUESTED")
 			? TREE_NOWHERE

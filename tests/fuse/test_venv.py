@@ -133,6 +133,9 @@ def many_things():
     w.add("many/setuid", b"x", 0o104755)
     w.add('many/with,comma and "quote".txt', b"x")
     w.add("many/\u00e9t\u00e9.txt", b"x")
+    w.add("many-1.0.dist-info/RECORD.jws", b"{}")
+    w.add("many-1.0.dist-info/licenses/LICENSE", b"x")
+    w.add("many-1.0.data/data/bin/many-data", b"#!/bin/sh\n", 0o100755)
     w.add("many/big.bin", bytes(range(256)) * 1000)
     return w
 
