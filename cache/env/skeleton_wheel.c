@@ -3,6 +3,7 @@
  * rows of RECORD for them, and direct_url.json. The rows are spliced into the sorted
  * RECORD that the wheel's image holds, so that this costs one walk over its text.
  */
+#include "cache/base/file.h"
 #include "cache/env/launcher.h"
 #include "cache/env/skeleton.h"
 #include "cache/wheel/record.h"
@@ -220,19 +221,6 @@ static int add_infos(struct derived *d)
 	return r;
 }
 
-/* RFC 3986: everything but unreserved characters and slashes is escaped, as uv does it.
- */
-static int append_url(struct buffer *out, const char *path)
-{
-	int r = buffer_append_text(out, "file://");
-	for (; r == 0 && *path; path++) {
-		unsigned char c = (unsigned char)*path;
-		bool plain = c > 0x20 && c < 0x7f && !strchr("\"#<>?`{}%\\^|[]", c);
-		r = plain ? buffer_append(out, &c, 1) : buffer_printf(out, "%%%02X", c);
-	}
-	return r;
-}
-
 static int add_direct_url(struct derived *d)
 {
 	char path[400];
@@ -240,7 +228,7 @@ static int add_direct_url(struct derived *d)
 	cleanup_buffer struct buffer text = BUFFER_INIT;
 	int r = buffer_append_text(&text, "{\"url\":\"");
 	if (r == 0)
-		r = append_url(&text, d->wheel->path);
+		r = path_append_url(&text, d->wheel->path);
 	if (r == 0)
 		r = buffer_append_text(&text, "\",\"archive_info\":{}}");
 	if (r < 0)

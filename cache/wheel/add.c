@@ -135,6 +135,16 @@ static int begin_unpacking(struct pool *p, struct task *t, struct error *reterr)
 	return r < 0 ? r : unpack_new(store, &t->wheel, &t->unpack);
 }
 
+/* Only for people: a path that is too long for a note is left out. */
+static void note_origin(struct wheel_job *job)
+{
+	cleanup_free char *path = NULL;
+	cleanup_buffer struct buffer url = BUFFER_INIT;
+	if (path_canonical(job->path, &path, NULL) == 0 &&
+	    path_append_url(&url, path) == 0 && url.size < sizeof(job->note.origin))
+		memcpy(job->note.origin, url.data, url.size);
+}
+
 static int finish_unpacking(struct pool *p, struct task *t, struct error *reterr)
 {
 	struct wheel_job *job = t->job;
@@ -146,7 +156,7 @@ static int finish_unpacking(struct pool *p, struct task *t, struct error *reterr
 		return r;
 	(void)snprintf(job->note.file_name, sizeof(job->note.file_name), "%s",
 		       file_name(job->path));
-	(void)snprintf(job->note.origin, sizeof(job->note.origin), "%s", job->path);
+	note_origin(job);
 	job->store = cache_own(p->cache);
 	r = store_note_wheel(job->store, &job->note, reterr);
 	if (r == 0)

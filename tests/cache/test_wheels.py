@@ -1,6 +1,9 @@
 """One wheel for each rule: refused in one line that names the wheel and the rule."""
 
+import json
+import os
 import struct
+import urllib.parse
 import zlib
 
 import pytest
@@ -734,8 +737,25 @@ def test_a_directory_is_no_wheel(venvfs, tmp_path):
 
 
 def test_a_fifo_is_refused_without_waiting(venvfs, tmp_path):
-    import os
-
     path = tmp_path / "demo-1.0-py3-none-any.whl"
     os.mkfifo(path)
     assert str(path) in venvfs.refused("cache", "add", path)
+
+
+@pytest.mark.parametrize("folder", [b"a b%41", b"new\nline", b"lat\xe9in", "\u00e9".encode()])
+def test_where_a_wheel_came_from_is_a_url_whatever_its_folder_is_called(venvfs, tmp_path, folder):
+    where = os.path.join(os.fsencode(tmp_path), folder)
+    os.mkdir(where)
+    path = Wheel().write(os.fsdecode(where))
+    venvfs.run("cache", "add", os.path.relpath(path, tmp_path))
+    [row] = json.loads(venvfs.run("cache", "list", "--json").stdout)
+    assert row["origin"].startswith("file:///")
+    assert urllib.parse.unquote_to_bytes(row["origin"][len("file://"):]) == os.fsencode(path)
+
+
+def test_an_origin_that_is_too_long_is_left_out_and_not_cut(venvfs, tmp_path):
+    where = tmp_path / ("\u00e9" * 100) / ("\u00e9" * 100)
+    where.mkdir(parents=True)
+    venvfs.add(Wheel().write(where))
+    [row] = json.loads(venvfs.run("cache", "list", "--json").stdout)
+    assert row["origin"] == ""
