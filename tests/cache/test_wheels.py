@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import urllib.parse
 import zlib
@@ -759,3 +760,22 @@ def test_an_origin_that_is_too_long_is_left_out_and_not_cut(venvfs, tmp_path):
     venvfs.add(Wheel().write(where))
     [row] = json.loads(venvfs.run("cache", "list", "--json").stdout)
     assert row["origin"] == ""
+
+
+@pytest.mark.parametrize("name", ["other-1.0-py3-none-any.whl", "demo-2.0-py3-none-any.whl", "demo.whl",
+                                  "demo-1.0-cp27-none-any.whl"])
+def test_a_file_name_is_checked_also_when_the_content_is_known(venvfs, tmp_path, name):
+    right = Wheel().write(tmp_path)
+    wrong = tmp_path / name
+    shutil.copy(right, wrong)
+    said = venvfs.refused("cache", "add", wrong)
+    venvfs.add(right)
+    assert venvfs.refused("cache", "add", wrong) == said
+    assert wrong.name not in venvfs.run("cache", "list").stdout
+
+
+def test_another_file_name_that_is_right_is_taken(venvfs, tmp_path):
+    right = Wheel().write(tmp_path)
+    venvfs.add(right)
+    shutil.copy(right, tmp_path / "Demo-1.0.0-1build-py3-none-any.whl")
+    venvfs.add(tmp_path / "Demo-1.0.0-1build-py3-none-any.whl")
