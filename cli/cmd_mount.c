@@ -121,8 +121,8 @@ static int gather(struct mounting *m, char **wheels, size_t count)
 				      &m->interpreter, &err);
 	if (r < 0)
 		return say_error(&err, r);
-	if (*cache_skipped(m->cache) && m->options->verbose)
-		say_note("VENVFS_CACHE_PATH: %s", cache_skipped(m->cache));
+	if (m->options->verbose)
+		say_lines("VENVFS_CACHE_PATH", cache_skipped(m->cache));
 	int status = wheels_add(m->cache, wheels, count, m->options->lenient,
 				m->options->verbose, &m->wheels);
 	if (status != 0)

@@ -779,3 +779,20 @@ def test_another_file_name_that_is_right_is_taken(venvfs, tmp_path):
     venvfs.add(right)
     shutil.copy(right, tmp_path / "Demo-1.0.0-1build-py3-none-any.whl")
     venvfs.add(tmp_path / "Demo-1.0.0-1build-py3-none-any.whl")
+
+
+@pytest.mark.parametrize("args, status", [
+    (["no\nverb"], 2), (["mount", "two\nlines"], 2), (["unmount", "two\nlines"], 1), (["unmount", "\x1b[31m"], 1),
+    (["cache", "two\nlines"], 2), (["mount", "--two\nlines"], 2), (["cache", "dir", "x"], 2),
+])
+def test_what_is_said_is_one_line_whatever_was_typed(venvfs, args, status):
+    done = venvfs.run(*args, ok=False)
+    assert done.returncode == status
+    assert len(done.stderr.splitlines()) == 1 and done.stderr[:-1].isprintable(), done.stderr
+
+
+def test_each_cache_that_is_passed_over_is_said_in_a_line(venvfs, tmp_path):
+    done = venvfs.run("cache", "list", VENVFS_CACHE_PATH=f"{tmp_path}/a:{tmp_path}/b")
+    assert len(done.stderr.splitlines()) == 2
+    for line, name in zip(done.stderr.splitlines(), "ab"):
+        assert line.startswith("venvfs: VENVFS_CACHE_PATH: ") and f"{tmp_path}/{name}'" in line
