@@ -251,21 +251,22 @@ static int compare_rows(const void *a, const void *b)
 	return strcmp(x->path, y->path);
 }
 
-/* Does the row of `line` stand before `path`? Compared without a copy unless it is
- * quoted. */
-static bool stands_before(const char *line, size_t size, const char *path)
+/* The order of the row of `line` and `path`: compared without a copy unless it is quoted.
+ */
+static int compare_row(const char *line, size_t size, const char *path)
 {
 	if (size > 0 && line[0] == '"') {
 		cleanup_free char *unquoted = row_path(line, size);
-		return unquoted && strcmp(unquoted, path) < 0;
+		return unquoted ? strcmp(unquoted, path) : 1;
 	}
 	const char *comma = memchr(line, ',', size);
 	size_t length = comma ? (size_t)(comma - line) : size;
 	size_t other = strlen(path);
 	int order = memcmp(line, path, length < other ? length : other);
-	return order < 0 || (order == 0 && length < other);
+	return order ? order : (length > other) - (length < other);
 }
 
+/* Where the wheel has a file of its own at a new one's path, the new one covers it. */
 static int splice(const struct derived *d, const char *text, size_t size,
 		  struct buffer *out)
 {
@@ -277,13 +278,14 @@ static int splice(const struct derived *d, const char *text, size_t size,
 		    text < end ? memchr(text, '\n', (size_t)(end - text)) : NULL;
 		size_t line =
 		    line_end ? (size_t)(line_end + 1 - text) : (size_t)(end - text);
-		bool old_first =
-		    next == d->count ||
-		    (line > 0 && stands_before(text, line, d->rows[next].path));
-		if (old_first) {
-			r = buffer_append(out, text, line);
+		int order = line == 0 ? 1 : -1;
+		if (line > 0 && next < d->count)
+			order = compare_row(text, line, d->rows[next].path);
+		if (order <= 0)
 			text += line;
-		} else {
+		if (order < 0) {
+			r = buffer_append(out, text - line, line);
+		} else if (order > 0) {
 			r = buffer_append(out, d->rows[next].line.data,
 					  d->rows[next].line.size);
 			next++;

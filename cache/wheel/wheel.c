@@ -383,7 +383,8 @@ int wheel_place(const struct wheel *wheel, const struct zip_member *member,
 		return place_data(wheel, member, ret_tree, ret_path, reterr);
 	*ret_tree = is_in_dist_info(wheel, member->name, "RECORD") ||
 			    is_in_dist_info(wheel, member->name, "INSTALLER") ||
-			    is_in_dist_info(wheel, member->name, "REQUESTED")
+			    is_in_dist_info(wheel, member->name, "REQUESTED") ||
+			    is_in_dist_info(wheel, member->name, "direct_url.json")
 			? TREE_NOWHERE
 			: TREE_SITE;
 	return 0;

@@ -1,5 +1,6 @@
 """A mounted environment is one: what Python, pip and uv see."""
 
+import csv
 import filecmp
 import os
 import pathlib
@@ -11,7 +12,7 @@ import sys
 
 import pytest
 from support import missing
-from wheelmaker import Wheel
+from wheelmaker import Wheel, record_hash
 
 
 def run(*args, ok=True, **kwargs):
@@ -259,3 +260,22 @@ def test_two_wheels_of_one_package_are_refused(venvfs, tmp_path, python):
     a = Wheel("demo", "1.0").write(tmp_path)
     b = Wheel("demo", "2.0").write(tmp_path)
     assert "two wheels of demo" in venvfs.refused("mount", "--python", python, tmp_path / ".venv", a, b)
+
+
+def test_record_has_one_row_a_file_and_it_is_true(venv, tmp_path):
+    """What a launcher or the installer writes over a file of the wheel has the only row."""
+    w = Wheel("demo").scripts("[console_scripts]\ndemo = demo:main\na-b = demo:main\n")
+    w.add("demo-1.0.data/data/bin/demo", b"#!/bin/sh\n", 0o100755)
+    w.add("demo-1.0.data/headers/x,y.h", b"int x;\n")
+    for name in ("INSTALLER", "REQUESTED", "direct_url.json"):
+        w.add(f"demo-1.0.dist-info/{name}", b"from the wheel")
+    at = venv(w.write(tmp_path))
+    site = next(at.glob("lib/python3*/site-packages"))
+    rows = list(csv.reader((site / "demo-1.0.dist-info/RECORD").open(newline="")))
+    paths = [os.path.normpath(site / row[0]) for row in rows]
+    assert len(paths) == len(set(paths)), rows
+    for path, row in zip(paths, rows):
+        data = pathlib.Path(path).read_bytes()
+        if row[1]:
+            assert [record_hash(data), str(len(data))] == row[1:], row
+    assert run(at / "bin/demo").stdout == "1.0\n"
