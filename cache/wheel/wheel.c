@@ -313,9 +313,11 @@ static bool is_replaced(const struct wheel *wheel, const char *script)
 	return false;
 }
 
-/* Files of the venv itself, which no wheel may bring. */
+/* Files of the venv itself, which no wheel may bring, nor files where it has folders. */
 static bool is_reserved_path(const char *path)
 {
+	if (strcasecmp(path, "bin") == 0 || strcasecmp(path, "lib") == 0)
+		return true;
 	static const char *const files[] = { "pyvenv.cfg", "lib64", ".lock", ".gitignore",
 					     "CACHEDIR.TAG" };
 	size_t first = strcspn(path, "/");

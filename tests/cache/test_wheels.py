@@ -628,6 +628,18 @@ def data_called_lib64():
     return w, w.bytes()
 
 
+@rule("venv's own files")
+def data_that_is_a_file_called_bin():
+    w = listed(Wheel(), ("demo-1.0.data/data/bin", b"x"))
+    return w, w.bytes()
+
+
+@rule("venv's own files")
+def data_that_is_a_file_called_lib():
+    w = listed(Wheel(), ("demo-1.0.data/data/lib", b"x"))
+    return w, w.bytes()
+
+
 @rule("directory of its own")
 def script_in_a_directory():
     w = listed(Wheel(), ("demo-1.0.data/scripts/sub/x", b"#!/bin/sh\n"))
@@ -649,6 +661,12 @@ def entry_point_that_climbs_out():
 @rule("no name for a script")
 def entry_point_called_dot_dot():
     w = Wheel().scripts("[console_scripts]\n.. = demo:main\n")
+    return w, w.bytes()
+
+
+@rule("not UTF-8")
+def entry_points_in_another_encoding():
+    w = Wheel().add("demo-1.0.dist-info/entry_points.txt", "[console_scripts]\n\u00e9 = demo:main\n".encode("latin-1"))
     return w, w.bytes()
 
 
