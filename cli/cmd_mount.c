@@ -1,4 +1,5 @@
 #include "cache/base/file.h"
+#include "cache/base/utf8.h"
 #include "cache/store/cache.h"
 #include "cache/store/lease.h"
 #include "cli/clashes.h"
@@ -231,6 +232,11 @@ static int mount_operands(const struct command *command, struct mounting *m,
 	int r = join_options(m, &err);
 	if (r == 0)
 		r = path_canonical(dir, &m->path, &err);
+	if (r == 0 && !utf8_is_valid(m->path, strlen(m->path)))
+		r = error_set(&err, -EILSEQ,
+			      "cannot mount at '%s': its path is not UTF-8, which Python "
+			      "and scripts could not name; choose another",
+			      m->path);
 	if (r < 0)
 		return say_error(&err, r);
 	int status = mount_all(m, operands, count);
