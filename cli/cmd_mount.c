@@ -110,13 +110,22 @@ static int join_options(struct mounting *m, struct error *err)
 		    : -ENOMEM;
 }
 
+static int take_lease(struct mounting *m, struct error *err)
+{
+	struct store *own = cache_own(m->cache);
+	int r = lease_take(own, "mount", &m->lease);
+	return r < 0 ? error_errno(err, r, "cannot write to the cache '%s'",
+				   store_path(own))
+		     : 0;
+}
+
 /* The cache, the interpreter and what is known of the wheels. */
 static int gather(struct mounting *m, char **wheels, size_t count)
 {
 	struct error err = ERROR_INIT;
 	int r = cache_open(&m->cache, &err);
 	if (r == 0)
-		r = lease_take(cache_own(m->cache), "mount", &m->lease);
+		r = take_lease(m, &err);
 	if (r == 0)
 		r = interpreter_probe(cache_own(m->cache), m->options->python,
 				      &m->interpreter, &err);

@@ -131,8 +131,11 @@ static int open_own(struct store *store, const char *path, struct error *reterr)
 {
 	int r = file_make_dirs(path, 0700);
 	if (r < 0)
-		return error_errno(reterr, r, "cannot make the cache directory '%s'",
-				   path);
+		return error_set(
+		    reterr, r,
+		    "cannot make the cache directory '%s' (%s); name another "
+		    "in VENVFS_CACHE_DIR",
+		    path, strerror(-r));
 	r = path_canonical(path, &store->path, reterr);
 	if (r < 0)
 		return r;

@@ -84,6 +84,23 @@ def test_a_full_disk_is_said_and_costs_nothing(venvfs, tmp_path, small_disk):
     assert "2 wheels, 2 images" in venvfs.run("cache", "verify", **env).stdout
 
 
+def test_a_disk_without_a_byte_left_can_be_verified_and_is_said_by_mount(venvfs, tmp_path, small_disk):
+    wheel = large_wheel("small", tmp_path, files=20, objects=1)
+    env = {"VENVFS_CACHE_DIR": str(small_disk / "cache")}
+    venvfs.run("cache", "add", wheel, **env)
+    subprocess.run(["dd", "if=/dev/zero", f"of={small_disk}/fill", "bs=64k"], stderr=subprocess.DEVNULL)
+    assert os.statvfs(small_disk).f_bavail == 0
+    assert "1 wheels, 1 images" in venvfs.run("cache", "verify", **env).stdout
+    line = venvfs.refused("mount", tmp_path / ".venv", wheel, **env)
+    assert str(small_disk / "cache") in line and "No space left on device" in line
+
+
+def test_a_home_that_cannot_be_written_is_said_with_what_helps(venvfs, tmp_path):
+    (tmp_path / "file").touch()
+    line = venvfs.refused("cache", "add", Wheel().write(tmp_path), XDG_CACHE_HOME=str(tmp_path / "file"))
+    assert str(tmp_path / "file/venvfs") in line and "VENVFS_CACHE_DIR" in line
+
+
 def as_nobody(*args, env):
     """As a user whom permissions bind."""
     return subprocess.run(
