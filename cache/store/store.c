@@ -110,12 +110,16 @@ static bool has_foreign_entries(int dirfd)
 /* A new cache, or one whose maker was killed half-way: its parts, and `format` last. */
 static int make_parts(struct store *store, struct error *reterr)
 {
-	if (has_foreign_entries(store->fd))
+	if (has_foreign_entries(store->fd)) {
+		/* Others may have finished it since, and put more into it. */
+		if (check_format(store, NULL) == 0)
+			return 0;
 		return error_set(
 		    reterr, -ENOTEMPTY,
 		    "'%s' is no venvfs cache and not empty; name another directory in "
 		    "VENVFS_CACHE_DIR",
 		    store->path);
+	}
 	int r = file_replace_at(store->fd, "CACHEDIR.TAG", cachedir_tag,
 				strlen(cachedir_tag), false);
 	for (int i = 0; r == 0 && i < STORE_DIRS; i++)

@@ -198,6 +198,38 @@ def test_a_damaged_image_is_replaced_by_adding_again(venvfs, tmp_path):
         verify(venvfs)
 
 
+@pytest.mark.parametrize("verified", [False, True])
+def test_a_wheel_whose_image_is_gone_is_unpacked_again(venvfs, tmp_path, verified):
+    wheel = large_wheel("demo", tmp_path, files=10, objects=1)
+    venvfs.add(wheel)
+    for image in (venvfs.cache / "images").rglob("*"):
+        if image.is_file():
+            image.unlink()
+    if verified:
+        assert "its image is missing" in venvfs.run("cache", "verify", ok=False).stderr
+    venvfs.add(wheel)
+    assert "1 wheels, 1 images" in verify(venvfs)
+
+
+def test_a_cache_that_another_has_just_made_is_no_foreign_directory(venvfs, tmp_path):
+    """Its maker may have put more into it since we saw that it has no format yet."""
+    if not shutil.which("strace"):
+        missing("strace")
+    late = subprocess.Popen(
+        ["strace", "-f", "-qq", "-o", tmp_path / "trace", "-e", "trace=openat2",
+         "-e", "inject=openat2:delay_exit=1000000:when=1", BINARY, "cache", "list"],
+        env={**venvfs.env, "ASAN_OPTIONS": "detect_leaks=0"}, stderr=subprocess.PIPE, text=True,
+    )
+    deadline = time.monotonic() + 10
+    while not venvfs.cache.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    venvfs.add(Wheel().write(tmp_path))
+    (venvfs.cache / "interpreters").mkdir()
+    _, said = late.communicate(timeout=60)
+    assert late.returncode == 0, said
+
+
 def test_an_unknown_format_is_refused_and_never_rewritten(venvfs, tmp_path):
     wheel = Wheel().write(tmp_path)
     venvfs.add(wheel)
