@@ -2,6 +2,7 @@
 
 import csv
 import filecmp
+import json
 import os
 import pathlib
 import re
@@ -279,3 +280,38 @@ def test_record_has_one_row_a_file_and_it_is_true(venv, tmp_path):
         if row[1]:
             assert [record_hash(data), str(len(data))] == row[1:], row
     assert run(at / "bin/demo").stdout == "1.0\n"
+
+
+PYTHONS = [
+    ({"free_threaded": True, "site_packages": "lib/python3.13t/site-packages"}, {"python3.13t"}),
+    ({"name": "pypy", "site_packages": "lib/pypy3.13/site-packages"}, {"pypy", "pypy3"}),
+    ({"name": "graalpy", "site_packages": "lib/graalpy3.13/site-packages"}, {"graalpy"}),
+]
+
+
+@pytest.mark.parametrize("answer, names", PYTHONS, ids=["free-threaded", "pypy", "graalpy"])
+def test_other_pythons_have_the_names_and_places_that_uv_gives_them(venvfs, tmp_path, answer, names):
+    facts = {
+        "executable": "/opt/other/bin/python", "version": "3.13.0", "implementation": "X", "name": "cpython",
+        "major": 3, "minor": 13, "pointer_bits": 64, **answer,
+    }
+    python = tmp_path / "other-python"
+    python.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(facts)}\nEND\n")
+    python.chmod(0o755)
+    w = Wheel().add("demo-1.0.data/headers/x.h", b"int x;\n")
+    at = tmp_path / ".venv"
+    venvfs.run("mount", "--python", python, at, w.write(tmp_path))
+    links = {p.name for p in (at / "bin").iterdir() if p.is_symlink()}
+    assert links == {"python", "python3", "python3.13", *names}
+    assert (at / answer["site_packages"] / "demo/__init__.py").exists()
+    assert (at / "include/site/python3.13/demo/x.h").read_text() == "int x;\n"
+
+
+@pytest.mark.parametrize("place", ["lib/python3.13/dist-packages", "/lib/x/site-packages", "lib/../site-packages", ""])
+def test_a_python_whose_site_packages_are_elsewhere_is_refused(venvfs, tmp_path, place):
+    facts = {"executable": "/opt/x", "version": "3.13.0", "major": 3, "minor": 13, "site_packages": place}
+    python = tmp_path / "other-python"
+    python.write_text(f"#!/bin/sh\necho '{json.dumps(facts)}'\n")
+    python.chmod(0o755)
+    line = venvfs.refused("mount", "--python", python, tmp_path / ".venv", Wheel().write(tmp_path))
+    assert str(python) in line and f"'{place}'" in line
