@@ -267,6 +267,146 @@ def unicode_path_with_another_name():
     return spoilt(extra=struct.pack("<2H", 0x7075, len(body)) + body)
 
 
+def with_zip64_end(locator_at=0, locator_disks=1, end_at=0, count=None, **wrong):
+    """A right wheel with a ZIP64 end record and its locator, or wrong in the given fields."""
+    w = Wheel()
+    members = w.members()
+    start = struct.unpack("<L", zip_bytes(members)[-6:-2])[0]
+    size = len(zip_bytes(members)) - 22 - start
+    count = len(members) if count is None else count
+    end = struct.pack(
+        "<4sQ2H2L4Q", b"PK\6\6", wrong.pop("end_size", 44), 45, 45, wrong.pop("disk", 0), 0,
+        wrong.pop("count_here", count), count, size, start,
+    ) + wrong.pop("extensible", b"")
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, start + size + locator_at, locator_disks)
+    assert not set(wrong) - {"end_count", "end_directory_offset"}, wrong
+    if "end_count" in wrong:
+        wrong["count"] = wrong["count_here"] = wrong.pop("end_count")
+    if "end_directory_offset" in wrong:
+        wrong["directory_offset"] = wrong.pop("end_directory_offset")
+    return w, zip_bytes(members, before_end=end + locator, **wrong)
+
+
+@rule("ZIP64 locator")
+def zip64_locator_that_points_elsewhere():
+    return with_zip64_end(locator_at=-1)
+
+
+@rule("ZIP64 locator")
+def zip64_locator_of_several_disks():
+    return with_zip64_end(locator_disks=2)
+
+
+@rule("ZIP64 locator")
+def zip64_end_record_with_bytes_behind_it():
+    return with_zip64_end(extensible=b"hidden", end_size=50)
+
+
+@rule("extensible data")
+def zip64_end_record_of_another_size():
+    return with_zip64_end(end_size=50)
+
+
+@rule("several disks")
+def zip64_end_record_on_another_disk():
+    return with_zip64_end(disk=1)
+
+
+@rule("several disks")
+def zip64_end_record_with_members_elsewhere():
+    return with_zip64_end(count_here=1)
+
+
+@rule("fewer members")
+def zip64_end_record_with_too_high_a_count():
+    return with_zip64_end(count=9, end_count=0xFFFF)
+
+
+@rule("fewer members")
+def zip64_end_record_with_an_absurd_count():
+    return with_zip64_end(count=999_999, end_count=0xFFFF)
+
+
+@rule("more than 1000000 members")
+def zip64_end_record_with_more_members_than_any_wheel():
+    return with_zip64_end(count=1 << 60, end_count=0xFFFF)
+
+
+@rule("differ")
+def end_records_of_two_counts():
+    return with_zip64_end(end_count=3)
+
+
+@rule("differ")
+def end_records_of_two_offsets():
+    return with_zip64_end(end_directory_offset=1)
+
+
+@rule("several end records")
+def two_end_records_that_both_reach_the_end():
+    inner = zip_bytes([])
+    return Wheel(), zip_bytes(Wheel().members(), comment=b"text" + inner)
+
+
+@rule("newer zip version")
+def member_that_needs_a_newer_zip():
+    return spoilt(needed=63, local_needed=63)
+
+
+@rule("has a comment")
+def member_with_a_comment():
+    return spoilt(comment=b"hello")
+
+
+@rule("on another disk")
+def member_on_another_disk():
+    return spoilt(disk=1)
+
+
+@rule("two sizes differ")
+def stored_member_of_two_sizes():
+    return spoilt(method=STORED, size=9, local_size=9)
+
+
+@rule("with its size behind it")
+def stored_member_with_a_descriptor():
+    data = Wheel().files["demo/__init__.py"]
+    text = struct.pack("<4s3L", b"PK\7\x08", zlib.crc32(data), len(data), len(data))
+    return spoilt(method=STORED, flags=8, descriptor=text)
+
+
+@rule("compressed by a method other")
+def zstd_member():
+    return spoilt(method=93, local_method=93)
+
+
+@rule("disagree")
+def file_type_with_a_slash():
+    w = Wheel()
+    return w, zip_bytes([*w.members(), Member("demo/folder/", b"", mode=0o100644, method=STORED)])
+
+
+@rule("demo/__init__.py")
+def bytes_behind_the_deflate_stream():
+    w = Wheel()
+    m = Member("demo/__init__.py", w.files["demo/__init__.py"])
+    return spoilt(packed=m.packed() + b"hidden")
+
+
+@rule("demo/__init__.py")
+def bytes_behind_the_deflate_stream_before_a_descriptor():
+    data = Wheel().files["demo/__init__.py"]
+    packed = Member("x", data).packed() + b"hidden"
+    text = struct.pack("<4s3L", b"PK\7\x08", zlib.crc32(data), len(packed), len(data))
+    return spoilt(packed=packed, flags=8, descriptor=text)
+
+
+@rule("demo/__init__.py")
+def deflate_stream_cut_short():
+    data = Wheel().files["demo/__init__.py"]
+    return spoilt(packed=Member("x", data).packed()[:-1])
+
+
 @rule("zip bombs")
 def compression_bomb():
     w = Wheel()
@@ -731,6 +871,29 @@ def test_data_descriptors_that_are_right_are_taken(venvfs, tmp_path):
     path = tmp_path / w.file_name
     path.write_bytes(zip_bytes(members))
     venvfs.add(path)
+
+
+def test_zip64_end_records_that_are_right_are_taken(venvfs, tmp_path):
+    for number, fields in enumerate(({}, {"end_count": 0xFFFF, "end_directory_offset": 0xFFFFFFFF})):
+        w, data = with_zip64_end(**fields)
+        path = tmp_path / f"demo-1.0-{number}-py3-none-any.whl"
+        path.write_bytes(data)
+        venvfs.add(path)
+
+
+def test_zip64_sizes_that_are_right_are_taken(venvfs, tmp_path):
+    """As Python's zipfile writes a member that it streams: the sizes stand in the extra field only."""
+    data = Wheel().files["demo/__init__.py"]
+    packed = Member("x", data).packed()
+    field = struct.pack("<2H2Q", 1, 16, len(data), len(packed))
+    sentinel = 0xFFFFFFFF
+    w, wheel = spoilt(local_extra=field, local_size=sentinel, local_packed_size=sentinel)
+    (tmp_path / w.file_name).write_bytes(wheel)
+    venvfs.add(tmp_path / w.file_name)
+    w, wheel = spoilt(extra=field, size=sentinel, packed_size=sentinel, local_extra=field,
+                      local_size=sentinel, local_packed_size=sentinel)
+    (tmp_path / "demo-1.0-1-py3-none-any.whl").write_bytes(wheel)
+    venvfs.add(tmp_path / "demo-1.0-1-py3-none-any.whl")
 
 
 def test_lenient_record_takes_what_is_not_listed_but_never_a_wrong_hash(venvfs, tmp_path):
