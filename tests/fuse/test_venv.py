@@ -138,6 +138,7 @@ def many_things():
     w.add("many-1.0.dist-info/RECORD.jws", b"{}")
     w.add("many-1.0.dist-info/licenses/LICENSE", b"x")
     w.add("many-1.0.data/data/bin/many-data", b"#!/bin/sh\n", 0o100755)
+    w.add("many-1.0.data/data/lib/libmany.so.3", b"so")
     w.add("many/big.bin", bytes(range(256)) * 1000)
     return w
 
