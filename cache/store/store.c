@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 /* The version of the directory's layout; what is not this is refused, never rewritten. */
@@ -45,13 +46,23 @@ static uint64_t object_threshold(void)
 	return size ? size : OBJECT_THRESHOLD;
 }
 
-static void read_boot_id(char ret_id[40])
+/*
+ * Where the kernel does not say which boot it is (no /proc), every process has one of its
+ * own: what it publishes is checked once by the next, as after a power cut.
+ */
+static int read_boot_id(char ret_id[40])
 {
 	cleanup_buffer struct buffer text = BUFFER_INIT;
-	ret_id[0] = '\0';
+	uint8_t random[16];
 	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &text) == 0 &&
-	    text.size >= 36)
+	    text.size >= 36) {
 		(void)snprintf(ret_id, 40, "%.36s", (const char *)text.data);
+		return 0;
+	}
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return -EIO;
+	hex_encode(random, sizeof(random), ret_id);
+	return 0;
 }
 
 /* The length of what may be shown of an unknown format. */
@@ -223,9 +234,10 @@ int store_open(const char *path, enum store_access access, struct store **ret,
 	for (int i = 0; i < STORE_DIRS; i++)
 		store->dirs[i] = -1;
 	store->object_threshold = object_threshold();
-	read_boot_id(store->boot_id);
-	int r = access == STORE_OWN ? open_own(store, path, reterr)
-				    : open_shared(store, path, reterr);
+	int r = read_boot_id(store->boot_id);
+	if (r == 0)
+		r = access == STORE_OWN ? open_own(store, path, reterr)
+					: open_shared(store, path, reterr);
 	if (r == 0)
 		r = open_dirs(store, reterr);
 	if (r < 0)

@@ -230,6 +230,24 @@ def test_a_cache_that_another_has_just_made_is_no_foreign_directory(venvfs, tmp_
     assert late.returncode == 0, said
 
 
+def test_without_proc_what_another_process_published_is_checked_before_it_is_trusted(venvfs, tmp_path):
+    if os.geteuid() != 0:
+        missing("root, who may hide /proc/sys,")
+    wheel = large_wheel("demo", tmp_path, files=10, objects=1)
+    script = f"""
+        set -e
+        mount -t tmpfs venvfs-test /proc/sys
+        {BINARY} cache add {wheel}
+        image=$(find {venvfs.cache}/images -type f)
+        chmod 600 $image
+        printf x | dd of=$image bs=1 seek=$(($(stat -c %s $image) - 1)) conv=notrunc status=none
+        {BINARY} cache add {wheel}
+        {BINARY} cache verify
+    """
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, env=venvfs.env)
+    assert done.returncode == 0 and "all right" in done.stdout, (done.stdout, done.stderr)
+
+
 def test_an_unknown_format_is_refused_and_never_rewritten(venvfs, tmp_path):
     wheel = Wheel().write(tmp_path)
     venvfs.add(wheel)
