@@ -11,7 +11,8 @@ struct timespec overlay_now(void)
 	return now;
 }
 
-/* Its ticks are milliseconds; who looks twice within one must see a change all the same. */
+/* Its ticks are milliseconds; who looks twice within one must see a change all the same.
+ */
 struct timespec overlay_now_after(const struct timespec *before)
 {
 	struct timespec now = overlay_now();
