@@ -25,7 +25,6 @@ class Place:
         self.system = system or System()
         self.started = None
         self.mounted = False
-        os.umask(0o022)
         if self.folder:
             empty(self.folder)
             self.fill(self.folder)
@@ -51,6 +50,7 @@ class Place:
         return Side("test", self.under, self.system), Side("plain", self.plain)
 
     def fill(self, folder):
+        os.umask(0o022)
         os.chmod(folder, 0o755)
         if self.spec is not None:
             lower.make(folder, self.spec)
