@@ -41,8 +41,9 @@ def options_from(arguments):
     p.add_argument("--remount-every", type=int, default=1500, metavar="N", help="0: never")
     p.add_argument("--life", type=int, default=4000, metavar="N", help="steps until all starts anew")
     p.add_argument("--check", type=int, default=250, metavar="N", help="steps between whole trees")
-    p.add_argument("--allow", default="", help="known deviations, by comma: inode-again (a number "
-                   "is used again), times, or an operation whose results may differ")
+    p.add_argument("--allow", default="", help="known deviations, by comma: ctime, mtime, "
+                   "inode-again (a number is used again), listed-inode (readdir has another than stat), "
+                   "held (descriptors see what was before a copy-up), or an operation's name")
     p.add_argument("--no-users", dest="users", action="store_false", help="act as root only")
     p.add_argument("--no-odd-names", dest="odd_names", action="store_false")
     p.add_argument("--shrink", type=int, default=120, metavar="SECONDS")
