@@ -47,6 +47,8 @@ def read_on(side, fd, path, chunk, edits):
         listed += piece
         if edits:
             results.append(edit(side, path, edits.pop(0)))
+    # How many pieces there are is each file system's own affair; what is done is not.
+    results += [edit(side, path, change) for change in edits]
     return listed, results
 
 
