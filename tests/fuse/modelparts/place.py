@@ -62,8 +62,8 @@ class Place:
 
     def end(self):
         if self.mounted:
-            shell(self.unmount)
             self.mounted = False
+            shell(self.unmount)
 
     def remount(self):
         self.end()
