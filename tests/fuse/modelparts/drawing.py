@@ -25,10 +25,11 @@ class Drawing:
         found = [path for path, kind in self.view.names.items() if kinds is None or kind in kinds]
         if not found:
             return self.name()
-        # What was used a moment ago meets the held descriptors more often.
-        if self.rng.random() < 0.3:
-            return self.rng.choice(found[-20:])
-        return self.rng.choice(found)
+        # What is held open sees more when it is also changed by its name.
+        chance = self.rng.random()
+        if chance < 0.2 and self.view.opened:
+            return self.rng.choice(list(self.view.opened.values()))
+        return self.rng.choice(found[-20:] if chance < 0.4 else found)
 
     def path(self, kinds=None):
         """Mostly one that exists, mostly of these kinds."""

@@ -10,6 +10,7 @@ class View:
     def __init__(self):
         self.names = {}  # path: kind
         self.slots = {}  # slot: kind
+        self.opened = {}  # slot: the path it was opened by
         self.maps = set()
 
     def refresh(self, plain):
@@ -29,7 +30,7 @@ class View:
     def note(self, operation, result):
         """What a step changed, as far as it need be known before the next refresh."""
         if operation["do"] == "remount":
-            self.slots, self.maps = {}, set()
+            self.slots, self.opened, self.maps = {}, {}, set()
         if result[0] != "ok":
             return
         self.note_slots(operation, result[1])
@@ -40,8 +41,10 @@ class View:
     def note_slots(self, operation, result):
         if operation["do"] == "open":
             self.slots[operation["slot"]] = "dir" if stat.S_ISDIR(int(result[0], 8)) else "file"
+            self.opened[operation["slot"]] = operation["path"]
         elif operation["do"] == "close":
             self.slots.pop(operation["slot"], None)
+            self.opened.pop(operation["slot"], None)
         elif operation["do"] == "map" and result == "mapped":
             self.maps.add(operation["number"])
         elif operation["do"] == "unmap":
