@@ -91,7 +91,13 @@ static int apply(const struct setting *s, struct found *f)
 	if (r < 0)
 		return r;
 	struct timespec now = overlay_now_after(&st.st_ctim);
-	if (s->flags & SET_OWNER)
+	/*
+	 * The kernel asks for SET_TOUCH before a write by anybody, too; a write says for
+	 * itself when bits shall go.
+	 */
+	bool may =
+	    s->flags != SET_TOUCH || s->caller->uid == 0 || s->caller->uid == row->uid;
+	if ((s->flags & SET_OWNER) && may)
 		drop_set_id(row);
 	if (s->flags & SET_UID)
 		row->uid = s->st->st_uid;

@@ -145,7 +145,9 @@ int directory_check(struct overlay *o, struct upper_reader *r, uint64_t dir)
 	return f.has_row && f.row.nlink == 0 ? -ENOENT : 0;
 }
 
-int directory_touch(struct overlay *o, struct upper_reader *r, uint64_t dir)
+/* nlink 1 of a lower directory says that its subdirectories are not counted. */
+int directory_touch(struct overlay *o, struct upper_reader *r, uint64_t dir,
+		    int subdirectories)
 {
 	struct found f;
 	int code = node_find(o, r, dir, &f);
@@ -154,6 +156,8 @@ int directory_touch(struct overlay *o, struct upper_reader *r, uint64_t dir)
 	if (code < 0)
 		return code;
 	f.row.mtime = f.row.ctime = overlay_now_after(&f.row.ctime);
+	if (f.row.nlink > 1)
+		f.row.nlink += (uint32_t)subdirectories;
 	return upper_update_node(o->options.upper, &f.row);
 }
 
@@ -197,7 +201,7 @@ static int new_row(struct overlay *o, struct upper_reader *r, const struct calle
 	*ret = (struct upper_node){
 		.id = upper_new_node(o->options.upper),
 		.mode = what->mode,
-		.nlink = 1,
+		.nlink = S_ISDIR(what->mode) ? 2 : 1,
 		.rdev = what->rdev,
 		.size = what->target ? strlen(what->target) : 0,
 		.atime = now,
@@ -221,7 +225,7 @@ static int make(struct overlay *o, struct upper_reader *r, const struct found_na
 	int code = upper_insert_node(o->options.upper, row, what->target);
 	if (code == 0)
 		code = name_put(o, n, row->id);
-	return code == 0 ? directory_touch(o, r, n->dir) : code;
+	return code == 0 ? directory_touch(o, r, n->dir, S_ISDIR(row->mode)) : code;
 }
 
 int overlay_make(struct overlay *o, const struct caller *caller, uint64_t dir,
@@ -290,7 +294,7 @@ static int link_node(struct overlay *o, struct upper_reader *r, struct found *f,
 	code = upper_update_node(o->options.upper, &f->row);
 	if (code == 0)
 		code = name_put(o, n, f->id);
-	return code == 0 ? directory_touch(o, r, n->dir) : code;
+	return code == 0 ? directory_touch(o, r, n->dir, 0) : code;
 }
 
 int overlay_link(struct overlay *o, const struct caller *caller, uint64_t node,
