@@ -83,14 +83,13 @@ static void drop_set_id(struct upper_node *row)
 		row->mode &= ~(mode_t)S_ISGID;
 }
 
-static int apply(const struct setting *s, struct found *f)
+static int apply(const struct setting *s, struct found *f, struct stat *ret)
 {
 	struct upper_node *row = &f->row;
-	struct stat st;
-	int r = node_stat(s->o, f, &st);
+	int r = node_stat(s->o, f, ret);
 	if (r < 0)
 		return r;
-	struct timespec now = overlay_now_after(&st.st_ctim);
+	struct timespec now = overlay_now_after(&ret->st_ctim);
 	/*
 	 * The kernel asks for SET_TOUCH before a write by anybody, too; a write says for
 	 * itself when bits shall go.
@@ -107,10 +106,19 @@ static int apply(const struct setting *s, struct found *f)
 		row->mode = (row->mode & S_IFMT) | (s->st->st_mode & 07777u);
 	apply_times(s, &now, row);
 	row->ctime = now;
+	/* What content of its own says of size and times stands. */
+	ret->st_mode = row->mode;
+	ret->st_uid = row->uid;
+	ret->st_gid = row->gid;
+	ret->st_ctim = now;
+	if (s->flags & SET_TIMES) {
+		ret->st_atim = row->atime;
+		ret->st_mtim = row->mtime;
+	}
 	return upper_update_node(s->o->options.upper, row);
 }
 
-static int set_row(const struct setting *s)
+static int set_row(const struct setting *s, struct stat *ret)
 {
 	struct upper_reader *reader;
 	struct found f;
@@ -121,7 +129,7 @@ static int set_row(const struct setting *s)
 	if (r == 0)
 		r = node_take(s->o, reader, &f, true);
 	if (r == 0)
-		r = apply(s, &f);
+		r = apply(s, &f, ret);
 	r = change_end(s->o, NULL, r, 0);
 	if (r == 0)
 		overlay_release(s->o);
@@ -144,6 +152,6 @@ int overlay_set(struct overlay *o, const struct caller *caller, uint64_t node,
 			r = 0;
 	}
 	if (r == 0 && s.flags)
-		r = set_row(&s);
+		return set_row(&s, ret);
 	return r < 0 ? r : overlay_stat(o, node, ret);
 }

@@ -97,7 +97,7 @@ int overlay_list(struct overlay *o, uint64_t dir, uint64_t after, bool full,
 	struct upper *upper = o->options.upper;
 	struct merge m = { .o = o, .visit = visit, .context = context, .full = full };
 	if (upper && upper_may_have(upper, dir))
-		m.reader = upper_read(upper);
+		m.reader = upper_read_list(upper);
 	int r = merge_all(&m, dir, after);
 	if (upper)
 		upper_read_end(upper, m.reader);

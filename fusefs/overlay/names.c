@@ -134,31 +134,28 @@ int name_clear(struct overlay *o, const struct found_name *n)
 	return name_put(o, n, 0);
 }
 
-int directory_check(struct overlay *o, struct upper_reader *r, uint64_t dir)
+int parent_find(struct overlay *o, struct upper_reader *r, uint64_t dir,
+		   struct found *ret)
 {
-	struct found f;
-	int code = node_find(o, r, dir, &f);
+	int code = node_find(o, r, dir, ret);
 	if (code < 0)
 		return code;
-	if (!node_is_directory(&f))
+	if (!node_is_directory(ret))
 		return -ENOTDIR;
-	return f.has_row && f.row.nlink == 0 ? -ENOENT : 0;
+	return ret->has_row && ret->row.nlink == 0 ? -ENOENT : 0;
 }
 
 /* nlink 1 of a lower directory says that its subdirectories are not counted. */
-int directory_touch(struct overlay *o, struct upper_reader *r, uint64_t dir,
+int directory_touch(struct overlay *o, struct upper_reader *r, struct found *dir,
 		    int subdirectories)
 {
-	struct found f;
-	int code = node_find(o, r, dir, &f);
-	if (code == 0)
-		code = node_take(o, r, &f, true);
+	int code = node_take(o, r, dir, true);
 	if (code < 0)
 		return code;
-	f.row.mtime = f.row.ctime = overlay_now_after(&f.row.ctime);
-	if (f.row.nlink > 1)
-		f.row.nlink += (uint32_t)subdirectories;
-	return upper_update_node(o->options.upper, &f.row);
+	dir->row.mtime = dir->row.ctime = overlay_now_after(&dir->row.ctime);
+	if (dir->row.nlink > 1)
+		dir->row.nlink += (uint32_t)subdirectories;
+	return upper_update_node(o->options.upper, &dir->row);
 }
 
 int node_unlink(struct overlay *o, struct upper_reader *r, struct found *f)
@@ -184,48 +181,56 @@ static void set_owner(const struct caller *caller, const struct stat *dir,
 		row->mode |= S_ISGID;
 }
 
-/* The row of a new node in `dir`, which must be there. */
-static int new_row(struct overlay *o, struct upper_reader *r, const struct caller *caller,
-		   uint64_t dir, const struct overlay_new *what, struct upper_node *ret)
+/* The row of a new node in a directory. */
+static int new_row(struct overlay *o, const struct caller *caller,
+		   const struct found *dir, const struct overlay_new *what,
+		   struct upper_node *ret)
 {
-	struct found parent;
 	struct stat st;
-	int code = directory_check(o, r, dir);
-	if (code == 0)
-		code = node_find(o, r, dir, &parent);
-	if (code == 0)
-		code = node_stat(o, &parent, &st);
-	if (code < 0)
-		return code;
+	int r = node_stat(o, dir, &st);
+	if (r < 0)
+		return r;
 	struct timespec now = overlay_now();
+	bool is_directory = S_ISDIR(what->mode);
 	*ret = (struct upper_node){
 		.id = upper_new_node(o->options.upper),
 		.mode = what->mode,
-		.nlink = S_ISDIR(what->mode) ? 2 : 1,
+		.nlink = is_directory ? 2 : 1,
 		.rdev = what->rdev,
 		.size = what->target ? strlen(what->target) : 0,
 		.atime = now,
 		.mtime = now,
 		.ctime = now,
-		.parent = S_ISDIR(what->mode) ? dir : 0,
+		.parent = is_directory ? dir->id : 0,
 	};
 	set_owner(caller, &st, ret);
 	return 0;
 }
 
+/* Of a row whose node has no content yet. */
 static int stat_row(struct overlay *o, const struct upper_node *row, struct stat *ret)
 {
-	const struct found f = { .id = row->id, .has_row = true, .row = *row };
+	const struct found f = {
+		.id = row->id, .has_row = true, .row = *row, .is_new = true
+	};
 	return node_stat(o, &f, ret);
 }
 
-static int make(struct overlay *o, struct upper_reader *r, const struct found_name *n,
-		const struct overlay_new *what, const struct upper_node *row)
+static int make(struct overlay *o, struct upper_reader *r, const struct caller *caller,
+		const struct found_name *n, const struct overlay_new *what,
+		struct upper_node *ret)
 {
-	int code = upper_insert_node(o->options.upper, row, what->target);
+	struct found dir;
+	if (n->node.id != 0)
+		return -EEXIST;
+	int code = parent_find(o, r, n->dir, &dir);
 	if (code == 0)
-		code = name_put(o, n, row->id);
-	return code == 0 ? directory_touch(o, r, n->dir, S_ISDIR(row->mode)) : code;
+		code = new_row(o, caller, &dir, what, ret);
+	if (code == 0)
+		code = upper_insert_node(o->options.upper, ret, what->target);
+	if (code == 0)
+		code = name_put(o, n, ret->id);
+	return code == 0 ? directory_touch(o, r, &dir, S_ISDIR(ret->mode)) : code;
 }
 
 int overlay_make(struct overlay *o, const struct caller *caller, uint64_t dir,
@@ -240,12 +245,8 @@ int overlay_make(struct overlay *o, const struct caller *caller, uint64_t dir,
 	if (r < 0)
 		return r;
 	r = name_find(o, reader, dir, name, &n);
-	if (r == 0 && n.node.id != 0)
-		r = -EEXIST;
 	if (r == 0)
-		r = new_row(o, reader, caller, dir, what, &row);
-	if (r == 0)
-		r = make(o, reader, &n, what, &row);
+		r = make(o, reader, caller, &n, what, &row);
 	if (r == 0)
 		r = stat_row(o, &row, ret);
 	if (r == 0)
@@ -259,10 +260,13 @@ int overlay_make_nameless(struct overlay *o, const struct caller *caller, uint64
 	const struct overlay_new what = { .mode = S_IFREG | (mode & 07777u) };
 	struct upper_reader *reader;
 	struct upper_node row = { .id = 0 };
+	struct found parent;
 	int r = change_begin(o, true, &reader);
 	if (r < 0)
 		return r;
-	r = new_row(o, reader, caller, dir, &what, &row);
+	r = parent_find(o, reader, dir, &parent);
+	if (r == 0)
+		r = new_row(o, caller, &parent, &what, &row);
 	row.nlink = 0;
 	if (r == 0)
 		r = upper_insert_node(o->options.upper, &row, NULL);
@@ -282,7 +286,8 @@ static int link_node(struct overlay *o, struct upper_reader *r, struct found *f,
 		return -EEXIST;
 	if (node_is_directory(f))
 		return -EPERM;
-	int code = directory_check(o, r, n->dir);
+	struct found dir;
+	int code = parent_find(o, r, n->dir, &dir);
 	if (code == 0)
 		code = node_take(o, r, f, true);
 	if (code < 0)
@@ -294,7 +299,7 @@ static int link_node(struct overlay *o, struct upper_reader *r, struct found *f,
 	code = upper_update_node(o->options.upper, &f->row);
 	if (code == 0)
 		code = name_put(o, n, f->id);
-	return code == 0 ? directory_touch(o, r, n->dir, 0) : code;
+	return code == 0 ? directory_touch(o, r, &dir, 0) : code;
 }
 
 int overlay_link(struct overlay *o, const struct caller *caller, uint64_t node,

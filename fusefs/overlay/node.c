@@ -144,7 +144,7 @@ int node_stat(struct overlay *o, const struct found *f, struct stat *ret)
 		.st_mtim = row->mtime,
 		.st_ctim = row->ctime,
 	};
-	return S_ISREG(row->mode) ? add_content(o, f, ret) : 0;
+	return S_ISREG(row->mode) && !f->is_new ? add_content(o, f, ret) : 0;
 }
 
 int node_as_row(struct overlay *o, const struct found *f, struct upper_node *ret)

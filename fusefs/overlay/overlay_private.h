@@ -27,6 +27,7 @@ struct overlay {
 struct found {
 	uint64_t id;
 	bool has_row, has_lower;
+	bool is_new;           /* has certainly no content yet */
 	struct upper_node row; /* when has_row */
 	struct node lower;     /* when has_lower; its name is the lower's */
 };
@@ -66,7 +67,7 @@ struct timespec overlay_now_after(const struct timespec *before);
 int node_take(struct overlay *o, struct upper_reader *r, struct found *f, bool pin);
 int name_put(struct overlay *o, const struct found_name *n, uint64_t node);
 int name_clear(struct overlay *o, const struct found_name *n);
-int directory_touch(struct overlay *o, struct upper_reader *r, uint64_t dir,
+int directory_touch(struct overlay *o, struct upper_reader *r, struct found *dir,
 		    int subdirectories);
 /* One name less leads to it; the last one makes it an orphan. */
 int node_unlink(struct overlay *o, struct upper_reader *r, struct found *f);
@@ -74,8 +75,9 @@ int node_unlink(struct overlay *o, struct upper_reader *r, struct found *f);
 void node_orphan(struct overlay *o, const struct found *f);
 /* -ENOTEMPTY. */
 int directory_is_empty(struct overlay *o, uint64_t dir);
-/* -ENOENT for a directory that was removed, -ENOTDIR. */
-int directory_check(struct overlay *o, struct upper_reader *r, uint64_t dir);
+/* The directory that a change is made in. -ENOENT: it was removed; -ENOTDIR. */
+int parent_find(struct overlay *o, struct upper_reader *r, uint64_t dir,
+		   struct found *ret);
 int name_check(const char *name);
 
 /* Ends a change that may have failed with `r`: commits and keeps the lock, or undoes. */

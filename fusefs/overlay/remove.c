@@ -36,14 +36,17 @@ static int check_removable(struct overlay *o, const struct found *f, bool direct
 static int remove_name(struct overlay *o, struct upper_reader *r, struct found_name *n,
 		       bool directory)
 {
+	struct found dir;
 	if (n->node.id == 0)
 		return -ENOENT;
 	int code = check_removable(o, &n->node, directory);
 	if (code == 0)
+		code = parent_find(o, r, n->dir, &dir);
+	if (code == 0)
 		code = node_unlink(o, r, &n->node);
 	if (code == 0)
 		code = name_clear(o, n);
-	return code == 0 ? directory_touch(o, r, n->dir, directory ? -1 : 0) : code;
+	return code == 0 ? directory_touch(o, r, &dir, directory ? -1 : 0) : code;
 }
 
 int overlay_remove(struct overlay *o, const struct caller *caller, uint64_t dir,

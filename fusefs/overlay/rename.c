@@ -53,7 +53,8 @@ static int check(struct renaming *m)
 {
 	if (m->from.node.id == 0)
 		return -ENOENT;
-	int r = directory_check(m->o, m->reader, m->to.dir);
+	struct found dir;
+	int r = parent_find(m->o, m->reader, m->to.dir, &dir);
 	if (r == 0 && m->from.dir != m->to.dir && node_is_directory(&m->from.node))
 		r = check_loop(m, m->from.node.id, m->to.dir);
 	if (r == 0)
@@ -96,6 +97,14 @@ static int move(struct renaming *m)
 	return r == 0 ? name_clear(m->o, &m->from) : r;
 }
 
+/* Looked up again: one of them may have been moved itself. */
+static int touch(struct renaming *m, uint64_t dir, int subdirectories)
+{
+	struct found f;
+	int r = node_find(m->o, m->reader, dir, &f);
+	return r == 0 ? directory_touch(m->o, m->reader, &f, subdirectories) : r;
+}
+
 static int touch_parents(struct renaming *m)
 {
 	int from = node_is_directory(&m->from.node);
@@ -103,9 +112,9 @@ static int touch_parents(struct renaming *m)
 	/* What is replaced is gone; what is exchanged comes to the other side. */
 	int gained = m->q->flags & RENAME_EXCHANGE ? to : 0;
 	if (m->from.dir == m->to.dir)
-		return directory_touch(m->o, m->reader, m->from.dir, gained - to);
-	int r = directory_touch(m->o, m->reader, m->from.dir, gained - from);
-	return r == 0 ? directory_touch(m->o, m->reader, m->to.dir, from - to) : r;
+		return touch(m, m->from.dir, gained - to);
+	int r = touch(m, m->from.dir, gained - from);
+	return r == 0 ? touch(m, m->to.dir, from - to) : r;
 }
 
 static int run(struct renaming *m)

@@ -18,8 +18,8 @@ struct place_row {
 
 struct report {
 	struct overlay *o;
-	struct upper_reader *reader; /* of the second pass's questions */
-	struct place_row *rows;      /* sorted by node */
+	struct upper_reader *reader;
+	struct place_row *rows; /* sorted by node */
 	size_t count, room;
 	overlay_visit_change *visit;
 	void *context;
@@ -196,14 +196,12 @@ int overlay_changes(struct overlay *o, overlay_visit_change *visit, void *contex
 	struct report r = { .o = o, .visit = visit, .context = context };
 	if (!o->options.upper)
 		return 0;
-	struct upper_reader *rows = upper_read(o->options.upper);
-	r.reader = upper_read(o->options.upper);
-	int code = upper_each(rows, collect, &r);
+	r.reader = upper_read_list(o->options.upper);
+	int code = upper_each(r.reader, collect, &r);
 	if (code == 0) {
 		qsort(r.rows, r.count, sizeof(*r.rows), compare_rows);
-		code = upper_each(rows, report, &r);
+		code = upper_each(r.reader, report, &r);
 	}
-	upper_read_end(o->options.upper, rows);
 	upper_read_end(o->options.upper, r.reader);
 	return code;
 }

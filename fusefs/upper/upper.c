@@ -174,6 +174,14 @@ struct upper_reader *upper_read(struct upper *u)
 {
 	if (!upper_has_rows(u))
 		return NULL;
+	(void)pthread_mutex_lock(&u->lock);
+	return &u->writer;
+}
+
+struct upper_reader *upper_read_list(struct upper *u)
+{
+	if (!upper_has_rows(u))
+		return NULL;
 	unsigned first = atomic_fetch_add(&u->next_reader, 1);
 	for (unsigned i = 0; i < READERS; i++) {
 		struct upper_reader *r = &u->readers[(first + i) % READERS];
@@ -187,11 +195,12 @@ struct upper_reader *upper_read(struct upper *u)
 
 void upper_read_end(struct upper *u, struct upper_reader *reader)
 {
-	(void)u;
-	if (!reader)
-		return;
-	upper_list_end(reader);
-	(void)pthread_mutex_unlock(&reader->busy);
+	if (reader == &u->writer) {
+		(void)pthread_mutex_unlock(&u->lock);
+	} else if (reader) {
+		upper_list_end(reader);
+		(void)pthread_mutex_unlock(&reader->busy);
+	}
 }
 
 static int make_index(struct upper *u)

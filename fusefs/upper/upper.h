@@ -47,8 +47,14 @@ bool upper_has_rows(struct upper *u);
 /* May there be a row of this node, or of a name in it? Answers without a query. */
 bool upper_may_have(struct upper *u, uint64_t node);
 
-/* Reading: NULL when nothing was ever changed, which every question below takes. */
+/*
+ * Reading: NULL when nothing was ever changed, which every question of rows.h takes. For
+ * a moment: the reader is the writer's connection, whose pages are at hand, under its
+ * lock. A listing has a connection of its own, and may be asked for inside a change (it
+ * sees what was committed before).
+ */
 struct upper_reader *upper_read(struct upper *u);
+struct upper_reader *upper_read_list(struct upper *u);
 void upper_read_end(struct upper *u, struct upper_reader *reader);
 
 /*

@@ -10,7 +10,7 @@
 #include "fusefs/upper/upper.h"
 
 enum {
-	READERS = 4,
+	READERS = 2,                /* for listings */
 	NUMBERS_RESERVED = 65536,   /* at a time, by a commit that is synced */
 	NUMBERS_OF_ONE_CHANGE = 64, /* at most; what a reservation must leave */
 	WAL_CHECKPOINT = 4 << 20,   /* bytes: written back aside from here on */
