@@ -62,7 +62,7 @@ static int write_base(const struct plan *plan, struct error *reterr)
 		return error_errno(reterr, fd, "cannot make '%s'", plan->upper);
 	if (is_of(fd, &wanted))
 		return 0;
-	if (fstatat(fd, "index.db", &st, AT_SYMLINK_NOFOLLOW) == 0)
+	if (fstatat(fd, "index.db", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > 0)
 		return error_set(
 		    reterr, -EEXIST,
 		    "'%s' was changed while other packages were mounted there; "

@@ -135,7 +135,7 @@ int name_clear(struct overlay *o, const struct found_name *n)
 }
 
 int parent_find(struct overlay *o, struct upper_reader *r, uint64_t dir,
-		   struct found *ret)
+		struct found *ret)
 {
 	int code = node_find(o, r, dir, ret);
 	if (code < 0)

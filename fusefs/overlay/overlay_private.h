@@ -77,7 +77,7 @@ void node_orphan(struct overlay *o, const struct found *f);
 int directory_is_empty(struct overlay *o, uint64_t dir);
 /* The directory that a change is made in. -ENOENT: it was removed; -ENOTDIR. */
 int parent_find(struct overlay *o, struct upper_reader *r, uint64_t dir,
-		   struct found *ret);
+		struct found *ret);
 int name_check(const char *name);
 
 /* Ends a change that may have failed with `r`: commits and keeps the lock, or undoes. */

@@ -202,10 +202,13 @@ int sql_open(const char *path, enum sql_mode mode, bool sync, struct sql *ret)
 	int r = sqlite3_open_v2(path, &sql.db, flags, vfs) == SQLITE_OK ? 0
 		: sql.db                                                ? sql_error(&sql)
 									: -ENOMEM;
+	/* Looked at first, as configuring may write to what is not ours. */
+	if (r == 0 && mode == SQL_CHECK)
+		r = check_version(&sql);
 	if (r == 0)
 		r = configure(&sql, create, sync);
-	if (r == 0 && mode != SQL_AGAIN)
-		r = create ? make_schema(&sql) : check_version(&sql);
+	if (r == 0 && create)
+		r = make_schema(&sql);
 	if (r < 0) {
 		sql_close(&sql);
 		return r;

@@ -80,6 +80,9 @@ static int open_existing(struct upper *u, struct error *reterr)
 	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
 		return error_set(reterr, -EBADMSG, "'%s' is no index of ours",
 				 u->index_path);
+	/* Made, and never written: a power cut came first. */
+	if (st.st_size == 0)
+		return unlinkat(u->fd, "index.db", 0) < 0 ? -errno : 0;
 	int r = upper_open_index(u, false);
 	if (r == -EPROTO)
 		return error_set(reterr, r,

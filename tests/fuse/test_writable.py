@@ -1,0 +1,292 @@
+"""The life of the writable layer: where changes are kept, who may share them, what survives."""
+
+import contextlib
+import errno
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+from wheelmaker import Wheel
+
+
+@pytest.fixture
+def lower(tmp_path):
+    folder = tmp_path / "lower"
+    (folder / "pkg/sub").mkdir(parents=True)
+    (folder / "pkg/a.py").write_text("a = 1\n")
+    (folder / "pkg/b.py").write_text("b = 1\n")
+    (folder / "pkg/sub/c.py").write_text("c = 1\n")
+    (folder / "big").write_bytes(os.urandom(3 << 20))
+    return folder
+
+
+@pytest.fixture
+def layered(venvfs, lower, tmp_path):
+    """Mounts the folder; options go to the command line."""
+    def mount(*options, at=None, **kwargs):
+        path = at or tmp_path / "m"
+        venvfs.run("mount", path, "--layer", lower, *options, **kwargs)
+        return path
+
+    return mount
+
+
+def state_of(venvfs, path):
+    return pathlib.Path(next(row["state_directory"] for row in venvfs.list() if row["path"] == str(path)))
+
+
+def ask(venvfs, path, **request):
+    """One question to the control socket of a mount."""
+    plan = json.loads((state_of(venvfs, path) / "mount.json").read_text())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.connect(plan["socket"])
+        s.send(json.dumps(request).encode())
+        return json.loads(s.recv(1 << 20))
+
+
+def changes(venvfs, path):
+    found, start = {}, 0
+    while start is not None:
+        answer = ask(venvfs, path, verb="changes", **{"from": start})
+        for row in answer["changes"]:
+            found[row["path"]] = row
+        start = answer.get("next")
+    return found
+
+
+def test_without_a_change_there_is_no_index(venvfs, layered):
+    path = layered()
+    assert (path / "pkg/a.py").read_text() == "a = 1\n" and len(os.listdir(path / "pkg")) == 3
+    upper = state_of(venvfs, path) / "upper"
+    assert not (upper / "index.db").exists()
+    (path / "new").touch()
+    assert (upper / "index.db").exists()
+
+
+def test_changes_survive_a_remount_and_the_folder_stays_as_it_was(venvfs, layered, lower):
+    path = layered()
+    (path / "pkg/a.py").write_text("a = 2\n")
+    (path / "pkg/new.py").write_text("new\n")
+    os.rename(path / "pkg/sub", path / "moved")
+    os.unlink(path / "pkg/b.py")
+    before = {p: os.lstat(p).st_ino for p in (path / "pkg/a.py", path / "pkg/new.py", path / "moved")}
+    venvfs.run("unmount", path)
+    assert os.listdir(path) == []
+    layered()
+    assert (path / "pkg/a.py").read_text() == "a = 2\n" and (path / "pkg/new.py").read_text() == "new\n"
+    assert os.listdir(path / "moved") == ["c.py"] and not (path / "pkg/b.py").exists()
+    assert {p: os.lstat(p).st_ino for p in before} == before
+    assert (lower / "pkg/a.py").read_text() == "a = 1\n" and (lower / "pkg/b.py").exists()
+
+
+def test_a_killed_server_loses_nothing_that_was_answered(venvfs, layered, tmp_path):
+    path = layered()
+    for round_number in range(5):
+        pid = next(row["pid"] for row in venvfs.list() if row["path"] == str(path))
+        done = []
+        with contextlib.suppress(OSError):
+            for i in range(2000):
+                name = f"f{round_number}-{i}"
+                (path / name).write_text(name)
+                os.rename(path / name, path / (name + "x"))
+                done.append(name + "x")
+                if i == 150:
+                    os.kill(pid, signal.SIGKILL)
+        assert len(done) >= 150
+        venvfs.run("mount", path, "--layer", tmp_path / "lower")
+        for name in done:
+            assert (path / name).read_text() == name[:-1]
+
+
+def test_what_was_changed_is_listed(venvfs, layered):
+    path = layered()
+    os.chmod(path / "pkg/b.py", 0o600)
+    (path / "pkg/a.py").write_text("a = 3\n")
+    (path / "pkg/n.py").write_text("")
+    os.rename(path / "pkg/sub", path / "sub2")
+    (path / "sub2/d.py").write_text("")
+    os.unlink(path / "big")
+    kinds = {name: row["kind"] for name, row in changes(venvfs, path).items()}
+    assert kinds == {
+        "pkg/b.py": "attributes", "pkg/a.py": "changed", "pkg/n.py": "added", "pkg/sub": "removed",
+        "sub2": "moved", "sub2/d.py": "added", "big": "removed",
+    }
+    before = changes(venvfs, path)["pkg/a.py"]
+    time.sleep(0.01)
+    (path / "pkg/a.py").write_text("a = 4\n")
+    after = changes(venvfs, path)["pkg/a.py"]
+    assert (before["change"], before["stamp"]) != (after["change"], after["stamp"])
+
+
+def test_many_changes_come_in_pages(venvfs, layered):
+    path = layered()
+    names = {f"{'n' * 200}{i}" for i in range(700)} | {os.fsdecode(b"not-utf8-\xff")}
+    for name in names:
+        (path / name).touch()
+    start, found = 0, []
+    while start is not None:
+        answer = ask(venvfs, path, verb="changes", **{"from": start})
+        found += [row.get("path") or os.fsdecode(bytes.fromhex(row["bytes"])) for row in answer["changes"]]
+        start = answer.get("next")
+    assert sorted(found) == sorted(names)
+
+
+def test_ephemeral_changes_are_dropped(venvfs, layered):
+    path = layered("--ephemeral")
+    (path / "new").write_text("x")
+    (path / "pkg/a.py").write_text("other")
+    state = state_of(venvfs, path)
+    venvfs.run("unmount", path)
+    assert not (state / "ephemeral/index.db").exists() and not (state / "ephemeral/files").exists()
+    layered("--ephemeral")
+    assert not (path / "new").exists() and (path / "pkg/a.py").read_text() == "a = 1\n"
+    pid = next(row["pid"] for row in venvfs.list())
+    (path / "again").write_text("x")
+    os.kill(pid, signal.SIGKILL)
+    layered("--ephemeral")
+    assert not (path / "again").exists()
+
+
+def test_read_only_changes_nothing_and_shows_no_changes(venvfs, layered):
+    path = layered()
+    (path / "new").write_text("x")
+    venvfs.run("unmount", path)
+    layered("--read-only")
+    assert not (path / "new").exists()
+    with pytest.raises(OSError) as caught:
+        (path / "other").touch()
+    assert caught.value.errno == errno.EROFS
+
+
+def test_two_mounts_never_share_an_upper(venvfs, layered, lower, tmp_path):
+    first = layered("--upper", tmp_path / "up")
+    (first / "new").write_text("x")
+    said = venvfs.refused("mount", tmp_path / "second", "--layer", lower, "--upper", tmp_path / "up")
+    assert str(first) in said and "two mounts cannot share" in said
+    assert not (tmp_path / "second").exists()
+    venvfs.run("unmount", first)
+    venvfs.run("mount", tmp_path / "second", "--layer", lower, "--upper", tmp_path / "up")
+    assert (tmp_path / "second/new").read_text() == "x"
+
+
+def test_an_upper_that_others_can_change_is_refused(venvfs, lower, tmp_path):
+    (tmp_path / "up").mkdir()
+    (tmp_path / "up").chmod(0o777)
+    said = venvfs.refused("mount", tmp_path / "m", "--layer", lower, "--upper", tmp_path / "up")
+    assert "can be changed by others" in said
+
+
+def test_an_index_that_is_none_is_refused_and_left_alone(venvfs, layered, lower, tmp_path):
+    path = layered("--upper", tmp_path / "up")
+    (path / "new").touch()
+    venvfs.run("unmount", path)
+    index = tmp_path / "up/index.db"
+    for content in (b"garbage", b"garbage" * 1000, index.read_bytes()[:5000]):
+        index.write_bytes(content)
+        said = venvfs.refused("mount", path, "--layer", lower, "--upper", tmp_path / "up")
+        assert "index.db" in said
+        assert index.read_bytes() == content
+
+
+def test_an_index_that_was_never_written_is_none(venvfs, layered, lower, tmp_path):
+    """A power cut came between making it and its first row."""
+    (tmp_path / "up").mkdir()
+    (tmp_path / "up/index.db").touch()
+    path = layered("--upper", tmp_path / "up")
+    (path / "new").touch()
+    assert sorted(os.listdir(path)) == ["big", "new", "pkg"]
+
+
+def test_a_newer_index_is_refused_and_left_alone(venvfs, layered, lower, tmp_path):
+    import sqlite3
+
+    path = layered("--upper", tmp_path / "up")
+    (path / "new").touch()
+    venvfs.run("unmount", path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "up/index.db")) as db:
+        db.execute("PRAGMA user_version = 99")
+        db.commit()
+    assert "another version" in venvfs.refused("mount", path, "--layer", lower, "--upper", tmp_path / "up")
+
+
+def test_other_packages_over_changes_are_refused_until_fresh(venvfs, tmp_path, python):
+    path = tmp_path / ".venv"
+    first = Wheel().write(tmp_path)
+    second = Wheel("other").write(tmp_path)
+    venvfs.run("mount", "--python", python, path, first)
+    (path / "mine").write_text("x")
+    venvfs.run("unmount", path)
+    said = venvfs.refused("mount", "--python", python, path, first, second)
+    assert "--fresh" in said
+    venvfs.run("mount", "--python", python, path, first)
+    assert (path / "mine").read_text() == "x"
+    venvfs.run("unmount", path)
+    venvfs.run("mount", "--fresh", "--python", python, path, first, second)
+    assert not (path / "mine").exists()
+
+
+@pytest.mark.parametrize("where", ["cache", "state", "upper", "below"])
+def test_a_mount_over_what_its_server_needs_is_refused(venvfs, lower, tmp_path, where):
+    """It would wait for itself."""
+    inside = {"cache": tmp_path / "cache", "state": tmp_path / "state", "upper": tmp_path / "up",
+              "below": tmp_path / "up"}[where]
+    upper = tmp_path / "up" / "deep" if where == "below" else tmp_path / "up"
+    said = venvfs.refused("mount", "--over", inside, "--layer", lower, "--upper", upper)
+    assert "would be hidden by the mount" in said
+    assert f" {inside} " not in pathlib.Path("/proc/self/mountinfo").read_text()
+
+
+def test_a_mount_in_a_mount(venvfs, layered, lower, tmp_path):
+    outer = layered()
+    inner = outer / "pkg/inner"
+    venvfs.run("mount", inner, "--layer", lower)
+    (inner / "deep").write_text("x")
+    assert (inner / "pkg/a.py").read_text() == "a = 1\n" and (inner / "deep").read_text() == "x"
+    venvfs.run("unmount", inner)
+    venvfs.run("unmount", outer)
+
+
+def test_acls_and_capabilities_are_refused_and_user_xattrs_kept(layered):
+    path = layered()
+    file = path / "pkg/a.py"
+    for name in ("system.posix_acl_access", "security.selinux"):
+        with pytest.raises(OSError) as caught:
+            os.setxattr(file, name, b"\x02\0\0\0")
+        assert caught.value.errno in (errno.EOPNOTSUPP, errno.EINVAL), name
+    os.setxattr(file, "user.note", b"kept")
+    os.rename(file, path / "renamed")
+    assert os.getxattr(path / "renamed", "user.note") == b"kept"
+
+
+def test_a_copy_up_that_fails_leaves_the_file_as_it_was(venvfs, lower, tmp_path):
+    """Too little room for a copy of the file: the error is the disk's, and nothing is left."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "venvfs-test", disk], check=True)
+    path = tmp_path / "m"
+    try:
+        venvfs.run("mount", path, "--layer", lower, "--upper", disk / "up")
+        before = (path / "big").read_bytes()
+        with pytest.raises(OSError) as caught, open(path / "big", "r+b") as f:
+            f.write(b"x")
+        assert caught.value.errno == errno.ENOSPC
+        assert (path / "big").read_bytes() == before
+        assert os.listdir(disk / "up/staging") == []
+        os.chmod(path / "big", 0o600)
+        venvfs.run("unmount", path)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_bytecode_is_kept(venv, tmp_path):
+    """Bytecode is written, and read at the next start."""
+    path = venv(Wheel().write(tmp_path))
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    for _ in range(2):
+        subprocess.run([path / "bin/python", "-c", "import demo"], check=True, env=env)
+    assert list(path.glob("lib/python3*/site-packages/demo/__pycache__/*.pyc"))
