@@ -1,15 +1,10 @@
 #include "fusefs/upper/sql.h"
 
+#include "fusefs/upper/wal_vfs.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/*
- * VFS "unix-excl": the whole process holds the file, so that nobody else can write to an
- * open upper, the index of the WAL lies in memory, and several connections of this
- * process still work at once: readers beside the writer, and checkpoints beside both.
- */
-static const char vfs[] = "unix-excl";
 
 enum { SCHEMA_VERSION = 1, APPLICATION_ID = 0x76667570 /* "vfup" */, BUSY_MS = 30000 };
 
@@ -199,6 +194,9 @@ int sql_open(const char *path, enum sql_mode mode, bool sync, struct sql *ret)
 	struct sql sql = { .db = NULL };
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
 		    (create ? SQLITE_OPEN_CREATE : 0);
+	const char *vfs = wal_vfs_name();
+	if (!vfs)
+		return -ENOMEM;
 	int r = sqlite3_open_v2(path, &sql.db, flags, vfs) == SQLITE_OK ? 0
 		: sql.db                                                ? sql_error(&sql)
 									: -ENOMEM;
