@@ -202,6 +202,72 @@ static int check_all(struct upper_fixture *f)
 	return listed;
 }
 
+static void a_row_that_cannot_be_is_an_error(void **state)
+{
+	static const char *const changes[] = {
+		"node SET mode = 0", /* of no type */
+		"node SET mode = 0x181a4",
+		"node SET flags = 8",
+		"node SET nlink = -1",
+		"node SET nlink = 0x80000000",
+		"node SET size = -1",
+		"node SET atime_ns = 1000000000",
+		"node SET mtime_ns = -1",
+		"node SET ctime_ns = 0x3fffffff",
+		"node SET size = 'text'",
+		"node SET mtime = x'00'",
+		"node SET parent = 1.5",
+		"dentry SET node = 99",
+		"dentry SET node = -1",
+		"dentry SET node = 'text'",
+		"dentry SET name = x'' WHERE name = CAST('n3' AS BLOB)",
+		"dentry SET name = CAST('.' AS BLOB) WHERE name = CAST('n3' AS BLOB)",
+		"dentry SET name = CAST('..' AS BLOB) WHERE name = CAST('n3' AS BLOB)",
+		"dentry SET name = CAST('a/b' AS BLOB) WHERE name = CAST('n3' AS BLOB)",
+		"dentry SET name = x'610062' WHERE name = CAST('n3' AS BLOB)",
+		"dentry SET name = zeroblob(300) WHERE name = CAST('n3' AS BLOB)",
+		"dentry SET name = 5 WHERE name = CAST('n3' AS BLOB)",
+		"dentry SET cookie = cookie || 'x'",
+		"dentry SET cookie = 7.5 WHERE name = CAST('n3' AS BLOB)",
+		"dentry SET base = x'0011'",
+		"dentry SET base = 'text'",
+		"dentry SET flags = 'text'",
+		"dentry SET flags = 4",
+	};
+	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+		struct upper_fixture *f = *state;
+		char text[128];
+		fill(f);
+		(void)snprintf(text, sizeof(text), "UPDATE %s", changes[i]);
+		upper_sql(f, text);
+		upper_start(f);
+		if (check_all(f) != -EBADMSG)
+			fail_msg("%s is taken", changes[i]);
+		upper_stop(f);
+		assert_int_equal(upper_discard(f->path, NULL), 0);
+	}
+}
+
+static void numbers_that_cannot_be_are_refused(void **state)
+{
+	static const char *const changes[] = {
+		"next = 0",       "next = -5",
+		"next = 1 << 51", "mark = -1",
+		"mark = 1 << 51", "boot = zeroblob(100)",
+		"id = 2",         "boot = printf('%.100c', 'x')",
+		"next = 'text'",
+	};
+	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+		struct upper_fixture *f = *state;
+		char text[128];
+		fill(f);
+		(void)snprintf(text, sizeof(text), "UPDATE meta SET %s", changes[i]);
+		upper_sql(f, text);
+		assert_int_equal(upper_try(f, NULL), -EBADMSG);
+		assert_int_equal(upper_discard(f->path, NULL), 0);
+	}
+}
+
 static void no_numbers_left_is_a_full_disk(void **state)
 {
 	struct upper_fixture *f = *state;
@@ -258,6 +324,8 @@ int main(void)
 		UPPER_TEST(what_was_never_written_is_none),
 		UPPER_TEST(what_is_no_file_is_refused),
 		UPPER_TEST(a_truncated_index_is_an_error_and_no_crash),
+		UPPER_TEST(a_row_that_cannot_be_is_an_error),
+		UPPER_TEST(numbers_that_cannot_be_are_refused),
 		UPPER_TEST(no_numbers_left_is_a_full_disk),
 		UPPER_TEST(content_that_is_no_file_is_never_opened),
 	};
