@@ -55,8 +55,11 @@ void content_release(struct content *c)
 	cleanup_close_fn(&c->stage);
 }
 
+/* Once, however often the first change is tried: others may use the descriptor. */
 static int attach_one(int upper_fd, const char *name, bool create, int *ret_fd)
 {
+	if (*ret_fd >= 0)
+		return 0;
 	int r = create ? file_make_dir_at(upper_fd, name, 0700) : 0;
 	int fd = r < 0 ? r : file_open_beneath(upper_fd, name, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)

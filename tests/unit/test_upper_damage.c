@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -279,6 +281,34 @@ static void no_numbers_left_is_a_full_disk(void **state)
 	assert_int_equal(check_all(f), 0);
 }
 
+/* No file of this process may grow: what SQLite writes fails, as on a full disk. */
+static void limit_files(rlim_t size)
+{
+	struct rlimit limit;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = size;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	(void)signal(SIGXFSZ, SIG_IGN);
+}
+
+static void a_first_change_that_fails_leaves_no_index_and_no_descriptor(void **state)
+{
+	struct upper_fixture *f = *state;
+	struct upper_reader *reader;
+	upper_start(f);
+	limit_files(10000);
+	(void)upper_begin(f->upper, true, &reader);
+	unsigned descriptors = count_descriptors();
+	for (int i = 0; i < 5; i++)
+		assert_true(upper_begin(f->upper, true, &reader) < 0);
+	limit_files(RLIM_INFINITY);
+	assert_int_equal(count_descriptors(), descriptors);
+	assert_false(upper_holds(f, "index.db"));
+	assert_false(upper_has_rows(f->upper));
+	assert_true(upper_add_file(f->upper, ROOT, "a") != 0);
+	assert_rows(f->upper, ROOT, 0, "a ");
+}
+
 static void put_in_place(struct upper_fixture *f, uint64_t node, const char *kind)
 {
 	char below[64];
@@ -327,6 +357,7 @@ int main(void)
 		UPPER_TEST(a_row_that_cannot_be_is_an_error),
 		UPPER_TEST(numbers_that_cannot_be_are_refused),
 		UPPER_TEST(no_numbers_left_is_a_full_disk),
+		UPPER_TEST(a_first_change_that_fails_leaves_no_index_and_no_descriptor),
 		UPPER_TEST(content_that_is_no_file_is_never_opened),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
