@@ -185,14 +185,21 @@ int content_make(struct upper *u, uint64_t node, struct content_ref *ret, bool *
 	return r;
 }
 
+/* A slot without a node was removed while it was in use. */
 void content_put(struct content_ref *ref)
 {
-	if (!ref->set) {
-		cleanup_close_fn(&ref->fd);
-	} else {
+	struct content_slot *slot = ref->slot;
+	if (ref->set) {
+		int old = -1;
 		(void)pthread_mutex_lock(&ref->set->lock);
-		ref->slot->users--;
+		if (--slot->users == 0 && slot->node == 0) {
+			old = slot->fd;
+			slot->fd = -1;
+		}
 		(void)pthread_mutex_unlock(&ref->set->lock);
+		cleanup_close_fn(&old);
+	} else {
+		cleanup_close_fn(&ref->fd);
 	}
 	*ref = CONTENT_NONE;
 }
@@ -259,6 +266,7 @@ void content_drop(struct upper *u, uint64_t node)
 	(void)unlinkat(u->content.stage, name, 0);
 }
 
+/* Nobody finds it any more; who uses it closes it. */
 static void forget_cached(struct upper *u, uint64_t node)
 {
 	struct content_set *set = set_of(u, node);
@@ -268,6 +276,8 @@ static void forget_cached(struct upper *u, uint64_t node)
 	if (slot && slot->users == 0) {
 		old = slot->fd;
 		*slot = (struct content_slot){ .fd = -1 };
+	} else if (slot) {
+		slot->node = 0;
 	}
 	(void)pthread_mutex_unlock(&set->lock);
 	cleanup_close_fn(&old);

@@ -141,6 +141,22 @@ static void more_files_in_use_than_are_cached_work_too(void **state)
 	assert_in_range(count_descriptors(), before, before + CACHED);
 }
 
+static void a_file_in_use_is_still_read_after_it_was_removed(void **state)
+{
+	struct upper_fixture *f = *state;
+	struct content_ref ref;
+	uint64_t found;
+	start_with_a_row(f);
+	assert_int_equal(write_number(f->upper, id_of(1)), 0);
+	assert_int_equal(content_open(f->upper, id_of(1), &ref), 0);
+	assert_int_equal(content_remove(f->upper, id_of(1)), 0);
+	assert_int_equal(file_pread_all(ref.fd, &found, sizeof(found), 0), 0);
+	assert_int_equal(found, id_of(1));
+	content_put(&ref);
+	/* And is not found for ever: the number may be that of a lower file. */
+	assert_int_equal(content_open(f->upper, id_of(1), &ref), -ENOENT);
+}
+
 struct worker {
 	struct upper *upper;
 	unsigned number, wrong;
@@ -236,6 +252,7 @@ int main(void)
 		UPPER_TEST(what_is_staged_appears_whole_or_not_at_all),
 		UPPER_TEST(more_files_than_are_cached_are_all_found),
 		UPPER_TEST(more_files_in_use_than_are_cached_work_too),
+		UPPER_TEST(a_file_in_use_is_still_read_after_it_was_removed),
 		UPPER_TEST(threads_share_the_cache),
 		UPPER_TEST(threads_change_and_read_side_by_side),
 	};
