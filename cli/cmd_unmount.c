@@ -76,8 +76,11 @@ static int unmount_path(const char *path, const struct state *state)
 	/* The server ends by itself; a new mount can be made once it has let go. */
 	cleanup_fd int lock = state ? state_lock(state, WAIT_MILLISECONDS) : -1;
 	if (lock == -EAGAIN)
-		return say_failed("'%s' is unmounted, but its server has not ended",
-				  path);
+		return say_failed(
+		    "'%s' is unmounted here, but somebody still has it: another "
+		    "mount namespace (a container, unshare)? Its server ends "
+		    "with the last of them",
+		    path);
 	return 0;
 }
 

@@ -48,18 +48,32 @@ int file_write_all(int fd, const void *bytes, size_t size)
 	return 0;
 }
 
-int file_pwrite_all(int fd, const void *bytes, size_t size, uint64_t offset)
+ssize_t file_pwrite_some(int fd, const void *bytes, size_t size, uint64_t offset)
 {
-	const char *p = bytes;
-	while (size > 0) {
-		ssize_t n = pwrite(fd, p, size, (off_t)offset);
+	size_t done = 0;
+	while (done < size) {
+		ssize_t n = pwrite(fd, (const char *)bytes + done, size - done,
+				   (off_t)(offset + done));
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
+		if (n <= 0 && done == 0)
 			return n < 0 ? -errno : -EIO;
-		p += n;
-		size -= (size_t)n;
-		offset += (uint64_t)n;
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+int file_pwrite_all(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+	while (done < size) {
+		ssize_t n = file_pwrite_some(fd, (const char *)bytes + done, size - done,
+					     offset + done);
+		if (n < 0)
+			return (int)n;
+		done += (size_t)n;
 	}
 	return 0;
 }

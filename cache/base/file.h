@@ -26,6 +26,8 @@ int file_open(int dirfd, const char *path, int flags, mode_t mode);
 
 int file_write_all(int fd, const void *bytes, size_t size);
 int file_pwrite_all(int fd, const void *bytes, size_t size, uint64_t offset);
+/* As much as fits: how many bytes, or a negative errno when it was none. */
+ssize_t file_pwrite_some(int fd, const void *bytes, size_t size, uint64_t offset);
 /* Reads exactly `size` bytes; -ENODATA when the file ends before. */
 int file_pread_all(int fd, void *ret_bytes, size_t size, uint64_t offset);
 /* Appends the whole file to `out`; -EFBIG when it is larger than `limit` bytes. */

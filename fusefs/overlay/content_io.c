@@ -46,13 +46,13 @@ int overlay_read(struct overlay *o, uint64_t node, uint64_t offset, size_t size,
 }
 
 /* Once more after what waits to be removed made room. */
-static bool made_room(struct overlay *o, int r)
+static bool made_room(struct overlay *o, ssize_t r)
 {
 	return (r == -ENOSPC || r == -EDQUOT) && upper_reap_now(o->options.upper);
 }
 
-int overlay_write(struct overlay *o, const struct caller *caller, uint64_t node,
-		  uint64_t offset, const void *bytes, size_t size)
+ssize_t overlay_write(struct overlay *o, const struct caller *caller, uint64_t node,
+		      uint64_t offset, const void *bytes, size_t size)
 {
 	cleanup_content struct content_ref content = CONTENT_NONE;
 	int r = content_take(o, node, UINT64_MAX, &content);
@@ -60,8 +60,8 @@ int overlay_write(struct overlay *o, const struct caller *caller, uint64_t node,
 		r = privileges_drop(o, caller, node);
 	if (r < 0)
 		return r;
-	r = file_pwrite_all(content.fd, bytes, size, offset);
-	return made_room(o, r) ? file_pwrite_all(content.fd, bytes, size, offset) : r;
+	ssize_t n = file_pwrite_some(content.fd, bytes, size, offset);
+	return made_room(o, n) ? file_pwrite_some(content.fd, bytes, size, offset) : n;
 }
 
 /* From content that may still be the lower's, through memory. */

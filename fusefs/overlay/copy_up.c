@@ -213,7 +213,10 @@ int privileges_drop(struct overlay *o, const struct caller *caller, uint64_t nod
 	if (r < 0 || !f.has_row)
 		return r;
 	mode_t mode = f.row.mode & ~(mode_t)S_ISUID;
-	if (mode & S_IXGRP)
+	/* As setattr_should_drop_sgid() of the kernel, which knows all groups of a
+	 * caller. */
+	bool in_group = caller->uid == 0 || caller->gid == f.row.gid;
+	if ((mode & S_IXGRP) || !in_group)
 		mode &= ~(mode_t)S_ISGID;
 	if (mode == f.row.mode)
 		return 0;

@@ -87,9 +87,9 @@ void overlay_forget(struct overlay *o, uint64_t node, uint64_t count);
 /* Content. `scratch` is as for image_read(). */
 int overlay_read(struct overlay *o, uint64_t node, uint64_t offset, size_t size,
 		 void *scratch, struct image_bytes *ret);
-/* All of it, or an error. */
-int overlay_write(struct overlay *o, const struct caller *caller, uint64_t node,
-		  uint64_t offset, const void *bytes, size_t size);
+/* How many bytes were written: on a full disk those that fit, if any do. */
+ssize_t overlay_write(struct overlay *o, const struct caller *caller, uint64_t node,
+		      uint64_t offset, const void *bytes, size_t size);
 struct overlay_copy {
 	uint64_t from, from_offset, to, to_offset, size;
 };

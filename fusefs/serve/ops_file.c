@@ -38,12 +38,12 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size,
 {
 	const struct caller caller = ops_caller(req);
 	(void)fi;
-	int r = overlay_write(ops_of(req)->overlay, &caller, ino, (uint64_t)offset, bytes,
-			      size);
-	if (r == 0)
-		(void)fuse_reply_write(req, size);
+	ssize_t n = overlay_write(ops_of(req)->overlay, &caller, ino, (uint64_t)offset,
+				  bytes, size);
+	if (n >= 0)
+		(void)fuse_reply_write(req, (size_t)n);
 	else
-		ops_reply(req, r, "WRITE", ino);
+		ops_reply(req, (int)n, "WRITE", ino);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
