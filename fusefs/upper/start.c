@@ -162,6 +162,14 @@ static int queue_orphans(struct upper *u)
 	return r;
 }
 
+static int queue_all_orphans(struct upper *u)
+{
+	(void)pthread_mutex_lock(&u->lock);
+	int r = queue_orphans(u);
+	(void)pthread_mutex_unlock(&u->lock);
+	return r;
+}
+
 static int load(struct upper *u)
 {
 	struct meta meta;
@@ -172,8 +180,6 @@ static int load(struct upper *u)
 		r = add_ids(u, SQL_PARENTS);
 	if (r == 0)
 		r = recover(u, &meta);
-	if (r == 0)
-		r = queue_orphans(u);
 	/* Numbers of requests start again with each mount. */
 	u->record = (struct upper_record){ .unique = 0 };
 	return r;
@@ -224,7 +230,8 @@ int upper_open_index(struct upper *u, bool create)
 	}
 	reserve_refill(u);
 	atomic_store_explicit(&u->exists, true, memory_order_release);
-	return 0;
+	/* Not before: the janitor would begin a change, and find that there is no index. */
+	return create ? 0 : queue_all_orphans(u);
 }
 
 void upper_close_index(struct upper *u)
