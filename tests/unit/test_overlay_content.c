@@ -260,6 +260,21 @@ static off_t wal_size(struct overlay_fixture *f)
 	return st.st_size;
 }
 
+static void a_copy_whose_row_does_not_fit_leaves_nothing(void **state)
+{
+	struct overlay_fixture *f = *state;
+	uint64_t node = node_of(f, "file");
+	assert_int_equal(set_mode(f, "d", 0700), 0);
+	limit_files((rlim_t)wal_size(f));
+	ssize_t n = put_text(f, node, 0, "x");
+	limit_files(RLIM_INFINITY);
+	assert_true(n < 0);
+	assert_nothing_left(f, "file");
+	assert_text(f, node, "0123456789");
+	assert_int_equal(put_text(f, node, 0, "x"), 1);
+	assert_text(f, node, "x123456789");
+}
+
 static void a_name_whose_row_does_not_fit_is_not_there(void **state)
 {
 	struct overlay_fixture *f = *state;
@@ -439,6 +454,7 @@ int main(void)
 		OVERLAY_TEST(copying_takes_what_is_there_from_either_side),
 		OVERLAY_TEST(what_is_damaged_below_is_not_copied),
 		OVERLAY_TEST(a_copy_that_does_not_fit_leaves_nothing),
+		OVERLAY_TEST(a_copy_whose_row_does_not_fit_leaves_nothing),
 		OVERLAY_TEST(a_name_whose_row_does_not_fit_is_not_there),
 		OVERLAY_TEST(set_id_bits_go_when_another_writes),
 		OVERLAY_TEST(a_set_gid_bit_without_execution_means_locking),
