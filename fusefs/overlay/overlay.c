@@ -105,6 +105,8 @@ int overlay_readlink(struct overlay *o, uint64_t node, struct buffer *out)
 	}
 	if (!S_ISLNK(f.row.mode))
 		return -EINVAL;
+	if (!(node & NODE_UPPER))
+		return -EIO; /* its layer is gone, and its target with it */
 	struct upper_reader *reader = read_begin(o);
 	r = upper_read_target(reader, node, out);
 	read_end(o, reader);

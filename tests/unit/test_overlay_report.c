@@ -323,6 +323,36 @@ static void a_read_only_overlay_changes_nothing(void **state)
 	assert_int_equal(room.f_blocks, 0);
 }
 
+/* The same rows over a plan that has other layers. */
+static void change_plan(struct overlay_fixture *f)
+{
+	stop(f);
+	f->lower->layers[0].number = 2;
+	assert_int_equal(unite_folders(f->lower, false), 0);
+	start(f);
+}
+
+static void a_row_whose_layer_is_gone_has_no_content(void **state)
+{
+	struct overlay_fixture *f = *state;
+	enum { MOST = 100 };
+	cleanup_free void *scratch = malloc(IMAGE_SCRATCH(MOST));
+	cleanup_buffer struct buffer target = BUFFER_INIT;
+	struct image_bytes bytes;
+	assert_int_equal(move(f, "file", "moved", 0), 0);
+	assert_int_equal(move(f, "link", "link2", 0), 0);
+	change_plan(f);
+	assert_int_equal(see(f, "moved").st_size, 10);
+	uint64_t node = node_of(f, "moved");
+	/* Not empty: that would be believed, and copied. */
+	assert_int_equal(overlay_read(f->overlay, node, 0, MOST, scratch, &bytes), -EIO);
+	assert_int_equal(put_text(f, node, 0, "x"), -EIO);
+	assert_int_equal(overlay_readlink(f->overlay, node_of(f, "link2"), &target),
+			 -EIO);
+	assert_int_equal(drop(f, "moved", false), 0);
+	assert_int_equal(drop(f, "link2", false), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,6 +367,7 @@ int main(void)
 		OVERLAY_TEST(a_listing_tells_what_stat_tells),
 		OVERLAY_TEST(a_request_that_comes_again_finds_its_result),
 		OVERLAY_TEST(a_read_only_overlay_changes_nothing),
+		OVERLAY_TEST(a_row_whose_layer_is_gone_has_no_content),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
