@@ -1,7 +1,7 @@
 /*
  * What a wheel has only in a mount: its launchers (their first line names the mount), the
  * rows of RECORD for them, and direct_url.json. The rows are spliced into the sorted
- * RECORD that the wheel's image holds, so that this costs one walk over its text.
+ * RECORD that the wheel's image holds, so that this costs one copy of its text.
  */
 #include "cache/env/launcher.h"
 #include "cache/env/skeleton.h"
@@ -258,30 +258,40 @@ static bool stands_before(const char *line, size_t size, const char *path)
 	return order < 0 || (order == 0 && length < other);
 }
 
+/* How much of the sorted text stands before `path`: a bisection, as texts are long and
+ * new rows few. */
+static size_t size_before(const char *text, size_t size, const char *path)
+{
+	size_t low = 0; /* of a line that may be the first not to stand before */
+	size_t high = size;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const char *before = memrchr(text + low, '\n', middle - low);
+		size_t start = before ? (size_t)(before + 1 - text) : low;
+		const char *newline = memchr(text + middle, '\n', size - middle);
+		size_t end = newline ? (size_t)(newline + 1 - text) : size;
+		if (stands_before(text + start, end - start, path))
+			low = end;
+		else
+			high = start;
+	}
+	return low;
+}
+
 static int splice(const struct derived *d, const char *text, size_t size,
 		  struct buffer *out)
 {
-	const char *end = text + size;
-	size_t next = 0;
 	int r = buffer_reserve(out, size + d->count * 128);
-	while (r == 0 && (text < end || next < d->count)) {
-		const char *line_end =
-		    text < end ? memchr(text, '\n', (size_t)(end - text)) : NULL;
-		size_t line =
-		    line_end ? (size_t)(line_end + 1 - text) : (size_t)(end - text);
-		bool old_first =
-		    next == d->count ||
-		    (line > 0 && stands_before(text, line, d->rows[next].path));
-		if (old_first) {
-			r = buffer_append(out, text, line);
-			text += line;
-		} else {
-			r = buffer_append(out, d->rows[next].line.data,
-					  d->rows[next].line.size);
-			next++;
-		}
+	for (size_t i = 0; r == 0 && i < d->count; i++) {
+		const struct new_row *row = &d->rows[i];
+		size_t before = size_before(text, size, row->path);
+		r = buffer_append(out, text, before);
+		if (r == 0)
+			r = buffer_append(out, row->line.data, row->line.size);
+		text += before;
+		size -= before;
 	}
-	return r;
+	return r < 0 ? r : buffer_append(out, text, size);
 }
 
 static int add_record(struct derived *d)
