@@ -69,8 +69,10 @@ static void mounting_release(struct mounting *m)
 	cleanup_close_fn(&m->lock);
 	state_free(m->state);
 	interpreter_free(m->interpreter);
-	for (size_t i = 0; m->env_wheels && i < m->wheels.count; i++)
+	for (size_t i = 0; m->env_wheels && i < m->wheels.count; i++) {
+		image_free(m->env_wheels[i].image);
 		free((void *)(uintptr_t)m->env_wheels[i].path);
+	}
 	free(m->env_wheels);
 	wheel_args_release(&m->wheels);
 	lease_free(m->lease);

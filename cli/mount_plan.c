@@ -46,14 +46,6 @@ static bool take_over(const struct state *state, const struct digest *key,
 	return true;
 }
 
-static void close_images(struct plan_request *request)
-{
-	for (size_t i = 0; i < request->count; i++) {
-		image_free(request->wheels[i].image);
-		request->wheels[i].image = NULL;
-	}
-}
-
 static int open_images(struct plan_request *request, struct error *reterr)
 {
 	for (size_t i = 0; i < request->count; i++) {
@@ -91,8 +83,10 @@ static int build_pack(const struct state *state, const struct plan_request *requ
 		     : 0;
 }
 
-static int take_layers(struct environment *e, struct plan *plan)
+static int take_layers(const struct plan_request *request, struct environment *e,
+		       struct plan *plan)
 {
+	size_t wheel = request->count; /* the last one comes first */
 	plan->layers = calloc(e->count + 1, sizeof(*plan->layers));
 	if (!plan->layers)
 		return -ENOMEM;
@@ -103,6 +97,8 @@ static int take_layers(struct environment *e, struct plan *plan)
 						       .packed = from->packed,
 						       .offset = from->offset,
 						       .size = from->size };
+		if (!from->packed)
+			plan->layers[i].open = request->wheels[--wheel].image;
 		plan->count++;
 	}
 	return 0;
@@ -130,10 +126,9 @@ static int build(const struct state *state, struct plan_request *request,
 	int r = open_images(request, reterr);
 	if (r == 0)
 		r = build_pack(state, request, &e, &plan->pack, reterr);
-	close_images(request);
 	if (r < 0)
 		return r;
-	r = take_layers(&e, plan);
+	r = take_layers(request, &e, plan);
 	if (r == 0)
 		r = copy_texts(request, plan);
 	if (r == 0)
