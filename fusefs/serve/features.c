@@ -16,6 +16,8 @@ static const struct {
 	{ "parallel_dirops", FEATURE_PARALLEL_DIROPS },
 	{ "async_read", FEATURE_ASYNC_READ },
 	{ "large_reads", FEATURE_LARGE_READS },
+	{ "killpriv", FEATURE_KILLPRIV },
+	{ "tmpfile", FEATURE_TMPFILE },
 	{ "all", ~0u },
 };
 

@@ -16,6 +16,8 @@ enum feature {
 	FEATURE_PARALLEL_DIROPS = 1 << 6, /* "parallel_dirops" */
 	FEATURE_ASYNC_READ = 1 << 7,      /* "async_read" */
 	FEATURE_LARGE_READS = 1 << 8,     /* "large_reads": 1 MiB instead of 128 KiB */
+	FEATURE_KILLPRIV = 1 << 9,        /* "killpriv": set-id bits, version 2 */
+	FEATURE_TMPFILE = 1 << 10,        /* "tmpfile": O_TMPFILE */
 };
 
 /* The features that `text` (may be NULL) does not mask. -EINVAL: an unknown name. */

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUMBERS = 1 << 20, LARGEST_FILE = 64 << 20 };
+/* Node ids with the bit above these are of the writable layer. */
+enum { NUMBERS = 1 << 19, LARGEST_FILE = 64 << 20 };
 
 static const char file_name[] = "layers";
 

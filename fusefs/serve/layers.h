@@ -11,6 +11,6 @@
 /*
  * Gives each layer of the plan its number and writes the file when it changed.
  * *ret_changed: the plan's layers are not those of the file before. -EOVERFLOW: all
- * 2^20 numbers were used.
+ * 2^19 numbers were used.
  */
 int layers_number(int state_fd, struct plan *plan, bool *ret_changed);

@@ -8,7 +8,7 @@ enum { COOKIE_DOT = 1, COOKIE_DOTDOT = 2 };
 
 struct listing {
 	fuse_req_t req;
-	const struct ops *ops;
+	struct ops *ops;
 	bool plus;
 	char *bytes;
 	size_t size, used;
@@ -29,19 +29,22 @@ static int add(struct listing *l, const char *name, const struct fuse_entry_para
 	return 0;
 }
 
-static int add_child(void *context, const struct node *child, uint64_t cookie)
+/* What READDIRPLUS tells the kernel of counts as a lookup. */
+static int add_child(void *context, const struct overlay_child *child)
 {
 	struct listing *l = context;
 	struct fuse_entry_param e;
 	char name[256];
-	memcpy(name, child->entry.name, child->entry.name_size);
-	name[child->entry.name_size] = '\0';
-	ops_fill_entry(l->ops, child, &e);
-	return add(l, name, &e, cookie);
+	memcpy(name, child->name, child->name_size);
+	name[child->name_size] = '\0';
+	ops_fill_entry(&child->st, &e);
+	int r = add(l, name, &e, child->cookie);
+	return r == 0 && l->plus ? overlay_remember(l->ops->overlay, child->st.st_ino)
+				 : r;
 }
 
 /* Inode 0 tells READDIRPLUS that no lookup is counted for these two. */
-static int add_dots(struct listing *l, struct tree *tree, uint64_t dir, uint64_t after)
+static int add_dots(struct listing *l, uint64_t dir, uint64_t after)
 {
 	struct fuse_entry_param e = { .attr = { .st_mode = S_IFDIR, .st_ino = dir } };
 	if (after < COOKIE_DOT && add(l, ".", &e, COOKIE_DOT) != 0)
@@ -49,13 +52,17 @@ static int add_dots(struct listing *l, struct tree *tree, uint64_t dir, uint64_t
 	if (after >= COOKIE_DOTDOT)
 		return 0;
 	uint64_t parent;
-	int r = tree_parent(tree, dir, &parent);
+	int r = overlay_parent(l->ops->overlay, dir, &parent);
 	if (r < 0)
 		return r;
 	e.attr.st_ino = parent;
 	return add(l, "..", &e, COOKIE_DOTDOT);
 }
 
+/*
+ * An error after some names were added must not lose them: those of READDIRPLUS are
+ * counted. It comes again at the next call, which begins with it.
+ */
 static void list(fuse_req_t req, uint64_t dir, size_t size, uint64_t after, bool plus)
 {
 	struct ops *ops = ops_of(req);
@@ -65,12 +72,12 @@ static void list(fuse_req_t req, uint64_t dir, size_t size, uint64_t after, bool
 			     .plus = plus,
 			     .bytes = (char *)scratch->bytes,
 			     .size = size < READ_MOST ? size : READ_MOST };
-	int r = add_dots(&l, ops->tree, dir, after);
+	int r = add_dots(&l, dir, after);
 	if (r == 0)
-		r = tree_list(ops->tree, dir, after > COOKIE_DOTDOT ? after : 0,
-			      add_child, &l);
-	if (r < 0)
-		(void)fuse_reply_err(req, ops_errno(ops, r, "READDIR", dir));
+		r = overlay_list(ops->overlay, dir, after > COOKIE_DOTDOT ? after : 0,
+				 plus, add_child, &l);
+	if (r < 0 && l.used == 0)
+		ops_reply(req, r, "READDIR", dir);
 	else
 		(void)fuse_reply_buf(req, l.bytes, l.used);
 	scratch_give(scratch);
@@ -103,4 +110,11 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->keep_cache = 1;
 	fi->cache_readdir = ops_has(ops, FEATURE_CACHE_READDIR);
 	(void)fuse_reply_open(req, fi);
+}
+
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	(void)datasync;
+	(void)fi;
+	ops_reply(req, overlay_sync(ops_of(req)->overlay, ino), "FSYNCDIR", ino);
 }

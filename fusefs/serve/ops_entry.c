@@ -1,5 +1,6 @@
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/ops.h"
+#include "fusefs/serve/request.h"
 
 #include <errno.h>
 #include <string.h>
@@ -16,73 +17,130 @@ int ops_errno(struct ops *ops, int code, const char *request, uint64_t node)
 	return EIO;
 }
 
-void ops_fill_entry(const struct ops *ops, const struct node *node,
-		    struct fuse_entry_param *ret)
+struct caller ops_caller(fuse_req_t req)
 {
-	*ret = (struct fuse_entry_param){ .ino = node->id,
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	const struct request *r = request_current();
+	return (struct caller){ .uid = ctx->uid,
+				.gid = ctx->gid,
+				.unique = r->unique,
+				.kill_privileges = r->kill_privileges };
+}
+
+void ops_fill_entry(const struct stat *st, struct fuse_entry_param *ret)
+{
+	*ret = (struct fuse_entry_param){ .ino = st->st_ino,
+					  .attr = *st,
 					  .attr_timeout = TIMEOUT_NEVER,
 					  .entry_timeout = TIMEOUT_NEVER };
-	tree_stat(ops->tree, node, &ret->attr);
+}
+
+void ops_reply_entry(fuse_req_t req, const struct stat *st)
+{
+	struct ops *ops = ops_of(req);
+	struct fuse_entry_param e;
+	ops_fill_entry(st, &e);
+	if (fuse_reply_entry(req, &e) < 0)
+		overlay_forget(ops->overlay, st->st_ino, 1);
+}
+
+void ops_reply(fuse_req_t req, int code, const char *request, uint64_t node)
+{
+	(void)fuse_reply_err(req,
+			     code < 0 ? ops_errno(ops_of(req), code, request, node) : 0);
 }
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct ops *ops = ops_of(req);
-	struct fuse_entry_param e = { .entry_timeout = TIMEOUT_NEVER };
-	struct node node;
-	int r = tree_lookup(ops->tree, parent, name, strlen(name), &node);
+	const struct fuse_entry_param nothing = { .entry_timeout = TIMEOUT_NEVER };
+	struct stat st;
+	int r = overlay_lookup(ops->overlay, parent, name, &st);
 	if (r == 0)
-		ops_fill_entry(ops, &node, &e);
+		r = overlay_remember(ops->overlay, st.st_ino);
+	if (r == 0)
+		ops_reply_entry(req, &st);
 	/* Inode 0 with a timeout: the kernel remembers that the name is not there. */
-	if (r == 0 || (r == -ENOENT && ops_has(ops, FEATURE_NEGATIVE)))
-		(void)fuse_reply_entry(req, &e);
+	else if (r == -ENOENT && ops_has(ops, FEATURE_NEGATIVE))
+		(void)fuse_reply_entry(req, &nothing);
 	else
-		(void)fuse_reply_err(req, ops_errno(ops, r, "LOOKUP", parent));
+		ops_reply(req, r, "LOOKUP", parent);
+}
+
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+	overlay_forget(ops_of(req)->overlay, ino, nlookup);
+	fuse_reply_none(req);
+}
+
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	struct ops *ops = ops_of(req);
+	for (size_t i = 0; i < count; i++)
+		overlay_forget(ops->overlay, forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void reply_attr(fuse_req_t req, int code, const struct stat *st,
+		       const char *request, uint64_t node)
+{
+	if (code == 0)
+		(void)fuse_reply_attr(req, st, TIMEOUT_NEVER);
+	else
+		ops_reply(req, code, request, node);
 }
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct ops *ops = ops_of(req);
-	struct node node;
 	struct stat st;
 	(void)fi;
-	int r = tree_node(ops->tree, ino, &node);
-	if (r < 0) {
-		(void)fuse_reply_err(req, ops_errno(ops, r, "GETATTR", ino));
-		return;
-	}
-	tree_stat(ops->tree, &node, &st);
-	(void)fuse_reply_attr(req, &st, TIMEOUT_NEVER);
+	int r = overlay_stat(ops_of(req)->overlay, ino, &st);
+	reply_attr(req, r, &st, "GETATTR", ino);
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		struct fuse_file_info *fi)
+{
+	static const struct {
+		int theirs;
+		unsigned ours;
+	} flags[] = {
+		{ FUSE_SET_ATTR_MODE, SET_MODE },
+		{ FUSE_SET_ATTR_UID, SET_UID },
+		{ FUSE_SET_ATTR_GID, SET_GID },
+		{ FUSE_SET_ATTR_SIZE, SET_SIZE },
+		{ FUSE_SET_ATTR_ATIME, SET_ATIME },
+		{ FUSE_SET_ATTR_MTIME, SET_MTIME },
+		{ FUSE_SET_ATTR_ATIME_NOW, SET_ATIME_NOW },
+		{ FUSE_SET_ATTR_MTIME_NOW, SET_MTIME_NOW },
+	};
+	const struct caller caller = ops_caller(req);
+	unsigned wanted = 0;
+	struct stat st;
+	(void)fi;
+	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
+		wanted |= to_set & flags[i].theirs ? flags[i].ours : 0;
+	int r = overlay_set(ops_of(req)->overlay, &caller, ino, wanted, attr, &st);
+	reply_attr(req, r, &st, "SETATTR", ino);
 }
 
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	struct ops *ops = ops_of(req);
-	char target[4096];
-	struct node node;
-	const char *bytes;
-	int r = tree_node(ops->tree, ino, &node);
-	if (r == 0)
-		r = image_readlink(node.image, &node.entry, &bytes);
-	if (r == 0 && node.entry.size >= sizeof(target))
-		r = -ENAMETOOLONG;
-	if (r < 0) {
-		(void)fuse_reply_err(req, ops_errno(ops, r, "READLINK", ino));
-		return;
-	}
-	memcpy(target, bytes, node.entry.size);
-	target[node.entry.size] = '\0';
-	(void)fuse_reply_readlink(req, target);
+	cleanup_buffer struct buffer target = BUFFER_INIT;
+	int r = overlay_readlink(ops_of(req)->overlay, ino, &target);
+	const char *text = r == 0 ? buffer_cstr(&target) : NULL;
+	if (text)
+		(void)fuse_reply_readlink(req, text);
+	else
+		ops_reply(req, r < 0 ? r : -ENOMEM, "READLINK", ino);
 }
 
-/* No blocks, as /proc has none: df leaves it out rather than showing a disk that is full.
- */
 void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-	enum { BLOCK = 4096, NAME_MOST = 255 };
-	const struct statvfs st = { .f_bsize = BLOCK,
-				    .f_frsize = BLOCK,
-				    .f_namemax = NAME_MOST };
-	(void)ino;
-	(void)fuse_reply_statfs(req, &st);
+	struct statvfs st;
+	int r = overlay_statfs(ops_of(req)->overlay, &st);
+	if (r == 0)
+		(void)fuse_reply_statfs(req, &st);
+	else
+		ops_reply(req, r, "STATFS", ino);
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PLAN_VERSION = 1, LARGEST_PLAN = 64 << 20 };
+enum { PLAN_VERSION = 2, LARGEST_PLAN = 64 << 20 };
 
 static const char file_name[] = "mount.json";
 
@@ -23,6 +23,7 @@ void plan_release(struct plan *plan)
 	free(plan->python_version);
 	free(plan->site_packages);
 	free(plan->include);
+	free(plan->upper);
 	free(plan->socket);
 	free(plan->boot);
 	free(plan->host);
@@ -47,6 +48,7 @@ static const struct {
 	{ "python_version", offsetof(struct plan, python_version) },
 	{ "site_packages", offsetof(struct plan, site_packages) },
 	{ "include", offsetof(struct plan, include) },
+	{ "upper", offsetof(struct plan, upper) },
 	{ "socket", offsetof(struct plan, socket) },
 	{ "boot", offsetof(struct plan, boot) },
 	{ "host", offsetof(struct plan, host) },
@@ -118,6 +120,7 @@ int plan_read(int state_fd, struct plan *ret)
 	}
 	plan.since = json_get_int(object, "since", 0);
 	plan.changed = json_get_int(object, "changed", 0);
+	plan.ephemeral = json_get_bool(object, "ephemeral", false);
 	r = read_digest(object, "key", &plan.key);
 	if (r == 0)
 		r = read_digest(object, "pack", &plan.pack);
@@ -152,9 +155,9 @@ int plan_write(int state_fd, const struct plan *plan)
 	digest_format(&plan->key, key);
 	digest_format(&plan->pack, pack);
 	cleanup_json json_t *object =
-	    json_pack("{s:i, s:I, s:I, s:s, s:s}", "version", PLAN_VERSION, "since",
+	    json_pack("{s:i, s:I, s:I, s:b, s:s, s:s}", "version", PLAN_VERSION, "since",
 		      (json_int_t)plan->since, "changed", (json_int_t)plan->changed,
-		      "key", key, "pack", pack);
+		      "ephemeral", plan->ephemeral, "key", key, "pack", pack);
 	json_t *layers = json_array();
 	if (!object || json_object_set_new(object, "layers", layers) < 0)
 		return -ENOMEM;

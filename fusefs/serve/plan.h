@@ -29,10 +29,12 @@ struct plan {
 	char *python_version;
 	char *site_packages; /* below the mount point */
 	char *include;
-	char *socket;  /* path of the control socket */
-	char *boot;    /* id of the boot that it was mounted in */
-	char *host;    /* host name */
-	int64_t since; /* when it was mounted: seconds since 1970 */
+	char *upper;    /* directory of the writable layer; "": read-only */
+	char *socket;   /* path of the control socket */
+	char *boot;     /* id of the boot that it was mounted in */
+	char *host;     /* host name */
+	bool ephemeral; /* what was changed goes with the mount */
+	int64_t since;  /* when it was mounted: seconds since 1970 */
 	int64_t
 	    changed; /* when the layers last changed: what directories show as mtime */
 	struct digest key;         /* environment_key() */

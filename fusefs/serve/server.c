@@ -3,6 +3,7 @@
 #include "cache/base/file.h"
 #include "cache/store/cache.h"
 #include "cache/store/lease.h"
+#include "fusefs/overlay/overlay.h"
 #include "fusefs/serve/control.h"
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/features.h"
@@ -11,6 +12,7 @@
 #include "fusefs/serve/session.h"
 #include "fusefs/serve/state.h"
 #include "fusefs/serve/view.h"
+#include "fusefs/upper/upper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,6 +35,8 @@ struct server {
 	struct cache *cache;
 	struct lease *lease;
 	struct view *view;
+	struct upper *upper; /* NULL: read-only */
+	struct overlay *overlay;
 	struct log log;
 	struct session *session;
 	struct control *control;
@@ -43,6 +47,8 @@ static void server_release(struct server *s)
 {
 	control_stop(s->control);
 	session_free(s->session);
+	overlay_free(s->overlay);
+	upper_close(s->upper);
 	view_free(s->view);
 	lease_free(s->lease);
 	cache_free(s->cache);
@@ -127,6 +133,27 @@ static int take_signals(struct server *s)
 	return -r;
 }
 
+static void on_blocking(void *context, bool begins)
+{
+	const struct server *s = context;
+	session_blocking(s->session, begins);
+}
+
+static int prepare_upper(struct server *s, struct error *reterr)
+{
+	const struct upper_options options = { .path = s->plan.upper,
+					       .owner = s->plan.path,
+					       .sync = !s->plan.ephemeral };
+	int r = *s->plan.upper ? upper_open(&options, &s->upper, reterr) : 0;
+	if (r < 0)
+		return r;
+	const struct overlay_options overlay = { .tree = view_tree(s->view),
+						 .upper = s->upper,
+						 .on_blocking = on_blocking,
+						 .context = s };
+	return overlay_new(&overlay, &s->overlay);
+}
+
 static int prepare(struct server *s, const char *state_path, struct error *reterr)
 {
 	int r = state_open_directory(state_path, &s->state, reterr);
@@ -142,13 +169,13 @@ static int prepare(struct server *s, const char *state_path, struct error *reter
 		r = view_open(state_fd(s->state), &s->plan, s->cache, &s->view, reterr);
 	if (r == 0)
 		r = narrow_lease(s);
-	return r;
+	return r == 0 ? prepare_upper(s, reterr) : r;
 }
 
 static int start(struct server *s, int fuse_fd, struct error *reterr)
 {
 	struct session_options options = { .fuse_fd = fuse_fd,
-					   .tree = view_tree(s->view),
+					   .overlay = s->overlay,
 					   .log = &s->log,
 					   .threads = SERVING_THREADS,
 					   .on_ready = on_ready,
@@ -168,7 +195,7 @@ int server_run(const char *state_path, const struct server_fds *fds)
 	struct error err = ERROR_INIT;
 	CLEANUP(server_release)
 	struct server s = { .log = { .fd = STDERR_FILENO } };
-	cleanup_fd int fuse_fd = fds->fuse;
+	int fuse_fd = fds->fuse; /* the session's, and closed with it */
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");
 	(void)fcntl(fuse_fd, F_SETFD, FD_CLOEXEC);

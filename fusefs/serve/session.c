@@ -3,6 +3,7 @@
 #include "cache/base/bytes.h"
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/ops.h"
+#include "fusefs/serve/request.h"
 
 #include <errno.h>
 #include <linux/fuse.h>
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 /*
  * The loop is ours: receive, look at the header, process. libfuse's own loops would do
@@ -17,7 +20,12 @@
  * requests that its predecessor left unanswered.
  */
 
-enum { BACKGROUND_MOST = 64, CONGESTION = 48, SMALL_READ = 128 << 10 };
+enum {
+	BACKGROUND_MOST = 64,
+	CONGESTION = 48,
+	SMALL_READ = 128 << 10,
+	THREADS_MOST = 16,
+};
 
 struct session {
 	struct session_options options;
@@ -26,6 +34,11 @@ struct session {
 	_Atomic(uint64_t) requests[OPCODES];
 	_Atomic(int) result;
 	atomic_flag ready;
+	/* Threads that serve, and those of them that are kept by something long. */
+	atomic_uint serving, blocked;
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	unsigned helpers; /* guarded by lock: detached threads */
 };
 
 struct scratch *scratch_take(struct ops *ops)
@@ -82,15 +95,54 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 static const struct fuse_lowlevel_ops operations = {
 	.init = on_init,
 	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
 	.getattr = op_getattr,
+	.setattr = op_setattr,
 	.readlink = op_readlink,
 	.statfs = op_statfs,
 	.opendir = op_opendir,
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,
+	.fsyncdir = op_fsyncdir,
 	.open = op_open,
 	.read = op_read,
+	.write = op_write,
+	.fsync = op_fsync,
+	.fallocate = op_fallocate,
+	.lseek = op_lseek,
+	.copy_file_range = op_copy_file_range,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.symlink = op_symlink,
+	.create = op_create,
+	.link = op_link,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.rename = op_rename,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.setxattr = op_setxattr,
+	.removexattr = op_removexattr,
 };
+
+/*
+ * Reading and writing /dev/fuse ourselves lets the reply to INIT hold what this libfuse
+ * has no name for.
+ */
+static ssize_t send_reply(int fd, struct iovec *iov, int count, void *userdata)
+{
+	const struct ops *ops = userdata;
+	if (ops_has(ops, FEATURE_KILLPRIV))
+		request_patch_init(iov, count, FUSE_HANDLE_KILLPRIV_V2);
+	return writev(fd, iov, count);
+}
+
+static ssize_t receive(int fd, void *buffer, size_t size, void *userdata)
+{
+	(void)userdata;
+	return read(fd, buffer, size);
+}
 
 static int make_scratches(struct ops *ops, unsigned count)
 {
@@ -112,23 +164,24 @@ int session_new(const struct session_options *options, struct session **ret,
 {
 	char name[] = "venvfs";
 	char *argv[] = { name, NULL };
-	char where[32];
+	static const struct fuse_custom_io io = { .writev = send_reply, .read = receive };
 	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
 	CLEANUP(session_freep) struct session *s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
 	s->options = *options;
-	s->ops = (struct ops){ .tree = options->tree,
+	s->ops = (struct ops){ .overlay = options->overlay,
 			       .log = options->log,
 			       .features = options->features };
 	atomic_flag_clear(&s->ready);
-	int r = make_scratches(&s->ops, options->threads);
+	(void)pthread_mutex_init(&s->lock, NULL);
+	(void)pthread_cond_init(&s->ended, NULL);
+	int r = make_scratches(&s->ops, THREADS_MOST);
 	if (r < 0)
 		return r;
 	s->se = fuse_session_new(&args, &operations, sizeof(operations), &s->ops);
 	fuse_opt_free_args(&args);
-	(void)snprintf(where, sizeof(where), "/dev/fd/%d", options->fuse_fd);
-	if (!s->se || fuse_session_mount(s->se, where) != 0)
+	if (!s->se || fuse_session_custom_io(s->se, &io, options->fuse_fd) != 0)
 		return error_set(reterr, -EIO, "libfuse cannot use /dev/fuse");
 	*ret = steal_ptr(s);
 	return 0;
@@ -150,26 +203,71 @@ static void tell_ready(struct session *s)
 		s->options.on_ready(s->options.context);
 }
 
+/* One request; false when there will be no more. */
+static bool serve_one(struct session *s, struct fuse_buf *buf)
+{
+	int r = fuse_session_receive_buf(s->se, buf);
+	if (r == -EINTR || r == -EAGAIN)
+		return true;
+	/* 0: unmounted (libfuse's word for ENODEV). */
+	if (r < 0)
+		atomic_store(&s->result, r);
+	if (r <= 0)
+		return false;
+	count_request(s, buf);
+	if (request_begin(buf->mem, buf->size))
+		fuse_session_process_buf(s->se, buf);
+	request_end();
+	tell_ready(s);
+	return true;
+}
+
 static void *serve(void *argument)
 {
 	struct session *s = argument;
 	struct fuse_buf buf = { .mem = NULL };
-	while (!fuse_session_exited(s->se)) {
-		int r = fuse_session_receive_buf(s->se, &buf);
-		if (r == -EINTR || r == -EAGAIN)
-			continue;
-		/* 0: unmounted (libfuse's word for ENODEV). */
-		if (r < 0)
-			atomic_store(&s->result, r);
-		if (r <= 0)
-			break;
-		count_request(s, &buf);
-		fuse_session_process_buf(s->se, &buf);
-		tell_ready(s);
-	}
+	(void)atomic_fetch_add(&s->serving, 1);
+	while (!fuse_session_exited(s->se) && serve_one(s, &buf))
+		;
+	(void)atomic_fetch_sub(&s->serving, 1);
 	fuse_session_exit(s->se);
 	free(buf.mem);
 	return NULL;
+}
+
+/* Serves as long as others are kept. */
+static void *help(void *argument)
+{
+	struct session *s = argument;
+	struct fuse_buf buf = { .mem = NULL };
+	while (!fuse_session_exited(s->se) && serve_one(s, &buf) &&
+	       atomic_load(&s->serving) - atomic_load(&s->blocked) <= s->options.threads)
+		;
+	free(buf.mem);
+	(void)atomic_fetch_sub(&s->serving, 1);
+	(void)pthread_mutex_lock(&s->lock);
+	s->helpers--;
+	(void)pthread_cond_signal(&s->ended);
+	(void)pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+void session_blocking(struct session *s, bool begins)
+{
+	pthread_t thread;
+	if (!begins) {
+		(void)atomic_fetch_sub(&s->blocked, 1);
+		return;
+	}
+	(void)atomic_fetch_add(&s->blocked, 1);
+	(void)pthread_mutex_lock(&s->lock);
+	if (atomic_load(&s->serving) < THREADS_MOST &&
+	    pthread_create(&thread, NULL, help, s) == 0) {
+		(void)pthread_detach(thread);
+		(void)atomic_fetch_add(&s->serving, 1);
+		s->helpers++;
+	}
+	(void)pthread_mutex_unlock(&s->lock);
 }
 
 int session_run(struct session *s)
@@ -185,6 +283,10 @@ int session_run(struct session *s)
 	(void)serve(s);
 	for (unsigned i = 0; i < started; i++)
 		(void)pthread_join(threads[i], NULL);
+	(void)pthread_mutex_lock(&s->lock);
+	while (s->helpers > 0)
+		(void)pthread_cond_wait(&s->ended, &s->lock);
+	(void)pthread_mutex_unlock(&s->lock);
 	return atomic_load(&s->result);
 }
 
@@ -243,6 +345,7 @@ int session_counters(struct session *s, session_visit_counter *visit, void *cont
 		[FUSE_RENAME2] = "RENAME2",
 		[FUSE_LSEEK] = "LSEEK",
 		[FUSE_COPY_FILE_RANGE] = "COPY_FILE_RANGE",
+		[FUSE_TMPFILE] = "TMPFILE",
 	};
 	int r = 0;
 	for (unsigned i = 0; r == 0 && i < OPCODES; i++) {

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,14 +13,14 @@
 
 struct log;
 struct session;
-struct tree;
+struct overlay;
 
 struct session_options {
-	int fuse_fd;       /* borrowed */
-	struct tree *tree; /* borrowed */
-	struct log *log;   /* borrowed */
-	unsigned features; /* that may be used: enum feature */
-	unsigned threads;  /* at least 1 */
+	int fuse_fd;             /* the session's */
+	struct overlay *overlay; /* borrowed */
+	struct log *log;         /* borrowed */
+	unsigned features;       /* that may be used: enum feature */
+	unsigned threads;        /* at least 1 */
 	/* Called once, from a serving thread, when the kernel's INIT was answered. */
 	void (*on_ready)(void *context);
 	void *context;
@@ -27,6 +28,8 @@ struct session_options {
 
 int session_new(const struct session_options *options, struct session **ret,
 		struct error *reterr);
+/* A serving thread begins, or has ended, what takes long: another serves meanwhile. */
+void session_blocking(struct session *session, bool begins);
 /* Serves until the mount is gone: 0, or a negative errno when it could not serve on. */
 int session_run(struct session *session);
 void session_free(struct session *session);

@@ -279,6 +279,11 @@ int tree_parent(struct tree *tree, uint64_t dir, uint64_t *ret_parent)
 	return r;
 }
 
+uint64_t tree_node_cookie(const struct tree *tree, const struct node *node)
+{
+	return tree_cookie(node_id(tree, node->layer, node->entry.number));
+}
+
 void tree_stat(const struct tree *tree, const struct node *node, struct stat *ret)
 {
 	static const mode_t types[] = {

@@ -19,10 +19,11 @@
 
 /*
  * layer number << 32 | entry number, below 2^53 so that programs that keep inode numbers
- * in doubles work. The root of the tree is node 1 (no layer has the number 0).
+ * in doubles work. The bit above those of layer numbers is the writable layer's. The root
+ * of the tree is node 1 (no layer has the number 0).
  */
 enum { TREE_ROOT = 1 };
-#define TREE_LAYERS_MOST ((1u << 20) - 1)
+#define TREE_LAYERS_MOST ((1u << 19) - 1)
 
 struct tree_layer {
 	uint32_t number;     /* 1 ... TREE_LAYERS_MOST; never used for another image */
@@ -81,6 +82,8 @@ void tree_stat(const struct tree *tree, const struct node *node, struct stat *re
 typedef int tree_visit(void *context, const struct node *child, uint64_t cookie);
 int tree_list(struct tree *tree, uint64_t dir, uint64_t after, tree_visit *visit,
 	      void *context);
+/* The cookie of the name under which a node was found. */
+uint64_t tree_node_cookie(const struct tree *tree, const struct node *node);
 static inline uint64_t tree_cookie(uint64_t node)
 {
 	return node + 3;

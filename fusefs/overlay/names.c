@@ -1,0 +1,293 @@
+#include "fusefs/overlay/overlay_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The clock that file systems stamp with, so that rows and content can be compared. */
+struct timespec overlay_now(void)
+{
+	struct timespec now;
+	(void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return now;
+}
+
+int name_check(const char *name)
+{
+	size_t size = strlen(name);
+	if (size > NAME_MOST)
+		return -ENAMETOOLONG;
+	if (size == 0 || strchr(name, '/') || strcmp(name, ".") == 0 ||
+	    strcmp(name, "..") == 0)
+		return -EINVAL;
+	return 0;
+}
+
+/* What a row that covers a lower name remembers of it. */
+static void set_base(const struct node *lower, struct upper_dentry *row)
+{
+	const char *target;
+	const struct entry *e = &lower->entry;
+	if (e->type == ENTRY_FILE) {
+		row->has_base = true;
+		row->base = e->digest;
+	} else if (e->type == ENTRY_SYMLINK &&
+		   image_readlink(lower->image, e, &target) == 0) {
+		row->has_base = true;
+		row->base = digest_of(target, e->size);
+	}
+}
+
+/*
+ * The pin: where the lower shows this node, a row that says the same. A node that has a
+ * row already was pinned, or moved, when that was written.
+ */
+static int pin(struct overlay *o, struct upper_reader *r, const struct found *f)
+{
+	struct upper_dentry row;
+	struct upper_node ignored;
+	uint64_t parent;
+	if (f->id == TREE_ROOT)
+		return 0;
+	int code = tree_parent(o->options.tree, f->id, &parent);
+	if (code < 0)
+		return code;
+	const struct entry *e = &f->lower.entry;
+	code = upper_find_dentry(r, parent, e->name, e->name_size, &row, &ignored);
+	if (code != -ENOENT)
+		return code < 0 ? code : 0;
+	row =
+	    (struct upper_dentry){ .parent = parent,
+				   .name = e->name,
+				   .name_size = e->name_size,
+				   .node = f->id,
+				   .cookie = tree_node_cookie(o->options.tree, &f->lower),
+				   .pin = true };
+	set_base(&f->lower, &row);
+	return upper_put_dentry(o->options.upper, &row);
+}
+
+int node_take(struct overlay *o, struct upper_reader *r, struct found *f, bool with_pin)
+{
+	if (f->has_row)
+		return 0;
+	int code = node_as_row(o, f, &f->row);
+	if (code == 0)
+		code = upper_insert_node(o->options.upper, &f->row, NULL);
+	if (code == 0 && with_pin)
+		code = pin(o, r, f);
+	f->has_row = code == 0;
+	return code;
+}
+
+int name_put(struct overlay *o, const struct found_name *n, uint64_t node)
+{
+	struct upper_dentry row = n->row;
+	if (!n->has_row) {
+		row = (struct upper_dentry){ .parent = n->dir };
+		if (n->node.has_lower) {
+			row.cookie = tree_node_cookie(o->options.tree, &n->node.lower);
+			set_base(&n->node.lower, &row);
+		} else {
+			row.cookie = upper_new_cookie(o->options.upper);
+		}
+	}
+	row.name = n->name;
+	row.name_size = n->name_size;
+	row.node = node;
+	row.pin = false;
+	return upper_put_dentry(o->options.upper, &row);
+}
+
+int name_clear(struct overlay *o, const struct found_name *n)
+{
+	/* A name that covers nothing leaves no trace. */
+	if (n->has_row && n->row.cookie >= COOKIE_UPPER)
+		return upper_delete_dentry(o->options.upper, n->dir, n->name,
+					   n->name_size);
+	return name_put(o, n, 0);
+}
+
+int directory_check(struct overlay *o, struct upper_reader *r, uint64_t dir)
+{
+	struct found f;
+	int code = node_find(o, r, dir, &f);
+	if (code < 0)
+		return code;
+	if (!node_is_directory(&f))
+		return -ENOTDIR;
+	return f.has_row && f.row.nlink == 0 ? -ENOENT : 0;
+}
+
+int directory_touch(struct overlay *o, struct upper_reader *r, uint64_t dir)
+{
+	struct found f;
+	int code = node_find(o, r, dir, &f);
+	if (code == 0)
+		code = node_take(o, r, &f, true);
+	if (code < 0)
+		return code;
+	f.row.mtime = f.row.ctime = overlay_now();
+	return upper_update_node(o->options.upper, &f.row);
+}
+
+int node_unlink(struct overlay *o, struct upper_reader *r, struct found *f)
+{
+	int code = node_take(o, r, f, false);
+	if (code < 0)
+		return code;
+	f->row.nlink = S_ISDIR(f->row.mode) || f->row.nlink == 0 ? 0 : f->row.nlink - 1;
+	f->row.ctime = overlay_now();
+	return upper_update_node(o->options.upper, &f->row);
+}
+
+/* Who owns a new node: the caller, and in a set-gid directory its group. */
+static void set_owner(const struct caller *caller, const struct stat *dir,
+		      struct upper_node *row)
+{
+	row->uid = caller->uid;
+	row->gid = caller->gid;
+	if (!(dir->st_mode & S_ISGID))
+		return;
+	row->gid = dir->st_gid;
+	if (S_ISDIR(row->mode))
+		row->mode |= S_ISGID;
+}
+
+/* The row of a new node in `dir`, which must be there. */
+static int new_row(struct overlay *o, struct upper_reader *r, const struct caller *caller,
+		   uint64_t dir, const struct overlay_new *what, struct upper_node *ret)
+{
+	struct found parent;
+	struct stat st;
+	int code = directory_check(o, r, dir);
+	if (code == 0)
+		code = node_find(o, r, dir, &parent);
+	if (code == 0)
+		code = node_stat(o, &parent, &st);
+	if (code < 0)
+		return code;
+	struct timespec now = overlay_now();
+	*ret = (struct upper_node){
+		.id = upper_new_node(o->options.upper),
+		.mode = what->mode,
+		.nlink = 1,
+		.rdev = what->rdev,
+		.size = what->target ? strlen(what->target) : 0,
+		.atime = now,
+		.mtime = now,
+		.ctime = now,
+		.parent = S_ISDIR(what->mode) ? dir : 0,
+	};
+	set_owner(caller, &st, ret);
+	return 0;
+}
+
+static int stat_row(struct overlay *o, const struct upper_node *row, struct stat *ret)
+{
+	const struct found f = { .id = row->id, .has_row = true, .row = *row };
+	return node_stat(o, &f, ret);
+}
+
+static int make(struct overlay *o, struct upper_reader *r, const struct found_name *n,
+		const struct overlay_new *what, const struct upper_node *row)
+{
+	int code = upper_insert_node(o->options.upper, row, what->target);
+	if (code == 0)
+		code = name_put(o, n, row->id);
+	return code == 0 ? directory_touch(o, r, n->dir) : code;
+}
+
+int overlay_make(struct overlay *o, const struct caller *caller, uint64_t dir,
+		 const char *name, const struct overlay_new *what, struct stat *ret)
+{
+	struct upper_reader *reader;
+	struct upper_node row = { .id = 0 };
+	struct found_name n;
+	int r = name_check(name);
+	if (r == 0)
+		r = change_begin(o, true, &reader);
+	if (r < 0)
+		return r;
+	r = name_find(o, reader, dir, name, &n);
+	if (r == 0 && n.node.id != 0)
+		r = -EEXIST;
+	if (r == 0)
+		r = new_row(o, reader, caller, dir, what, &row);
+	if (r == 0)
+		r = make(o, reader, &n, what, &row);
+	if (r == 0)
+		r = stat_row(o, &row, ret);
+	if (r == 0)
+		r = overlay_remember(o, row.id);
+	return change_end(o, caller, r, row.id);
+}
+
+int overlay_make_nameless(struct overlay *o, const struct caller *caller, uint64_t dir,
+			  mode_t mode, struct stat *ret)
+{
+	const struct overlay_new what = { .mode = S_IFREG | (mode & 07777u) };
+	struct upper_reader *reader;
+	struct upper_node row = { .id = 0 };
+	int r = change_begin(o, true, &reader);
+	if (r < 0)
+		return r;
+	r = new_row(o, reader, caller, dir, &what, &row);
+	row.nlink = 0;
+	if (r == 0)
+		r = upper_insert_node(o->options.upper, &row, NULL);
+	if (r == 0)
+		r = stat_row(o, &row, ret);
+	if (r == 0)
+		r = overlay_remember(o, row.id);
+	if (r == 0)
+		(void)counts_set_orphan(&o->counts, row.id, true);
+	return change_end(o, caller, r, row.id);
+}
+
+static int link_node(struct overlay *o, struct upper_reader *r, struct found *f,
+		     const struct found_name *n)
+{
+	if (n->node.id != 0)
+		return -EEXIST;
+	if (node_is_directory(f))
+		return -EPERM;
+	int code = directory_check(o, r, n->dir);
+	if (code == 0)
+		code = node_take(o, r, f, true);
+	if (code < 0)
+		return code;
+	if (f->row.nlink >= INT32_MAX)
+		return -EMLINK;
+	f->row.nlink++;
+	f->row.ctime = overlay_now();
+	code = upper_update_node(o->options.upper, &f->row);
+	if (code == 0)
+		code = name_put(o, n, f->id);
+	return code == 0 ? directory_touch(o, r, n->dir) : code;
+}
+
+int overlay_link(struct overlay *o, const struct caller *caller, uint64_t node,
+		 uint64_t dir, const char *name, struct stat *ret)
+{
+	struct upper_reader *reader;
+	struct found f;
+	struct found_name n;
+	int r = name_check(name);
+	if (r == 0)
+		r = change_begin(o, true, &reader);
+	if (r < 0)
+		return r;
+	r = node_find(o, reader, node, &f);
+	if (r == 0)
+		r = name_find(o, reader, dir, name, &n);
+	if (r == 0)
+		r = link_node(o, reader, &f, &n);
+	if (r == 0)
+		r = node_stat(o, &f, ret);
+	if (r == 0)
+		r = overlay_remember(o, node);
+	r = change_end(o, caller, r, node);
+	if (r == 0)
+		(void)counts_set_orphan(&o->counts, node, false);
+	return r;
+}

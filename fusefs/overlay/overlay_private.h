@@ -1,0 +1,90 @@
+/* What the parts of the overlay share. Private to fusefs/overlay. */
+#pragma once
+
+#include <pthread.h>
+
+#include "fusefs/overlay/counts.h"
+#include "fusefs/overlay/overlay.h"
+#include "fusefs/tree/tree.h"
+#include "fusefs/upper/content.h"
+#include "fusefs/upper/upper.h"
+
+enum {
+	COPY_LOCKS = 64,
+	COPY_CHUNK = 1 << 20,
+	COPY_LONG = 4 << 20, /* bytes from which on a copy-up is told of as blocking */
+	NAME_MOST = 255,
+};
+
+struct overlay {
+	struct overlay_options options;
+	struct counts counts;
+	/* One copy-up of a node at a time: by id; held over I/O on that node alone. */
+	pthread_mutex_t copying[COPY_LOCKS];
+};
+
+/* A node as both sides have it. */
+struct found {
+	uint64_t id;
+	bool has_row, has_lower;
+	struct upper_node row; /* when has_row */
+	struct node lower;     /* when has_lower; its name is the lower's */
+};
+
+/* A name in a directory. */
+struct found_name {
+	uint64_t dir;
+	const char *name; /* borrowed from who asked */
+	size_t name_size;
+	bool has_row;
+	struct upper_dentry row;
+	struct found node; /* id 0: there is nothing */
+};
+
+/* node.c: both rules. `r` may be NULL: no row was ever written. */
+int node_find(struct overlay *o, struct upper_reader *r, uint64_t id, struct found *ret);
+/* -ENOENT never: ret->node.id is 0 then. */
+int name_find(struct overlay *o, struct upper_reader *r, uint64_t dir, const char *name,
+	      struct found_name *ret);
+/* Does a directory have a lower side? */
+int node_has_lower_names(struct overlay *o, struct upper_reader *r, uint64_t dir,
+			 bool *ret);
+bool node_is_directory(const struct found *f);
+bool node_is_file(const struct found *f);
+int node_stat(struct overlay *o, const struct found *f, struct stat *ret);
+/* The row of a node as its image has it. */
+int node_as_row(struct overlay *o, const struct found *f, struct upper_node *ret);
+
+/*
+ * names.c: changes, inside upper_begin(). node_take() gives the node a row, and when
+ * `pin` the dentry row that says so; name_put() makes a name lead to a node, name_clear()
+ * to nothing; directory_touch() sets mtime and ctime.
+ */
+struct timespec overlay_now(void);
+int node_take(struct overlay *o, struct upper_reader *r, struct found *f, bool pin);
+int name_put(struct overlay *o, const struct found_name *n, uint64_t node);
+int name_clear(struct overlay *o, const struct found_name *n);
+int directory_touch(struct overlay *o, struct upper_reader *r, uint64_t dir);
+/* One name less leads to it; the last one makes it an orphan. */
+int node_unlink(struct overlay *o, struct upper_reader *r, struct found *f);
+/* After that was committed: when no name is left it goes once the kernel forgets it. */
+void node_orphan(struct overlay *o, const struct found *f);
+/* -ENOTEMPTY. */
+int directory_is_empty(struct overlay *o, uint64_t dir);
+/* -ENOENT for a directory that was removed, -ENOTDIR. */
+int directory_check(struct overlay *o, struct upper_reader *r, uint64_t dir);
+int name_check(const char *name);
+
+/* Ends a change that may have failed with `r`: commits and keeps the lock, or undoes. */
+int change_end(struct overlay *o, const struct caller *caller, int r, uint64_t node);
+/* -EROFS, or upper_begin(). */
+int change_begin(struct overlay *o, bool adds, struct upper_reader **ret);
+
+/* copy_up.c: content of its own, of a lower file its first `keep` bytes. */
+int content_take(struct overlay *o, uint64_t node, uint64_t keep,
+		 struct content_ref *ret);
+/* Content of its own if it has any; -ENOENT: it has none, and *ret_found is the node. */
+int content_find(struct overlay *o, uint64_t node, struct content_ref *ret,
+		 struct found *ret_found);
+/* Clears set-id bits where the caller's write does that. */
+int privileges_drop(struct overlay *o, const struct caller *caller, uint64_t node);

@@ -1,0 +1,360 @@
+#include "fusefs/upper/rows_private.h"
+
+#include "fusefs/upper/upper_private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { LONGEST_NAME = 255, DENTRY_PIN = 1, NODE_FLAGS_KNOWN = 7, NS = 1000000000 };
+
+static struct timespec column_time(sqlite3_stmt *s, int at, bool *ok)
+{
+	int64_t ns = sqlite3_column_int64(s, at + 1);
+	*ok &= ns >= 0 && ns < NS;
+	return (struct timespec){ .tv_sec = sqlite3_column_int64(s, at), .tv_nsec = ns };
+}
+
+static bool type_is_known(mode_t mode)
+{
+	return (mode & ~(mode_t)(S_IFMT | 07777)) == 0 &&
+	       (S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISFIFO(mode) ||
+		S_ISSOCK(mode) || S_ISCHR(mode) || S_ISBLK(mode));
+}
+
+int row_node(sqlite3_stmt *s, int first, struct upper_node *ret)
+{
+	*ret = (struct upper_node){ .id = (uint64_t)sqlite3_column_int64(s, first) };
+	if (sqlite3_column_type(s, first) == SQLITE_NULL)
+		return 0;
+	int64_t flags = sqlite3_column_int64(s, first + 1);
+	int64_t nlink = sqlite3_column_int64(s, first + 5);
+	int64_t size = sqlite3_column_int64(s, first + 7);
+	bool ok = ret->id > 0 && ret->id < 2 * NODE_UPPER && nlink >= 0 &&
+		  nlink <= INT32_MAX && size >= 0 && (flags & ~NODE_FLAGS_KNOWN) == 0;
+	ret->flags = (uint32_t)flags;
+	ret->mode = (mode_t)sqlite3_column_int64(s, first + 2);
+	ret->uid = (uid_t)sqlite3_column_int64(s, first + 3);
+	ret->gid = (gid_t)sqlite3_column_int64(s, first + 4);
+	ret->nlink = (uint32_t)nlink;
+	ret->rdev = (dev_t)sqlite3_column_int64(s, first + 6);
+	ret->size = (uint64_t)size;
+	ret->atime = column_time(s, first + 8, &ok);
+	ret->mtime = column_time(s, first + 10, &ok);
+	ret->ctime = column_time(s, first + 12, &ok);
+	ret->parent = (uint64_t)sqlite3_column_int64(s, first + 14);
+	ret->change = (uint64_t)sqlite3_column_int64(s, first + 15);
+	return ok && type_is_known(ret->mode) ? 0 : -EBADMSG;
+}
+
+static bool name_is_sane(const struct upper_dentry *d)
+{
+	return d->name && d->name_size > 0 && d->name_size <= LONGEST_NAME &&
+	       !memchr(d->name, '/', d->name_size) && !memchr(d->name, 0, d->name_size) &&
+	       !(d->name_size <= 2 && memcmp(d->name, "..", d->name_size) == 0);
+}
+
+int row_dentry(sqlite3_stmt *s, struct upper_dentry *ret)
+{
+	const void *base = sqlite3_column_blob(s, 5);
+	*ret = (struct upper_dentry){
+		.parent = (uint64_t)sqlite3_column_int64(s, 0),
+		.name = sqlite3_column_blob(s, 1),
+		.name_size = (size_t)sqlite3_column_bytes(s, 1),
+		.node = (uint64_t)sqlite3_column_int64(s, 2),
+		.cookie = (uint64_t)sqlite3_column_int64(s, 3),
+		.pin = (sqlite3_column_int64(s, 4) & DENTRY_PIN) != 0,
+		.has_base = base != NULL,
+		.change = (uint64_t)sqlite3_column_int64(s, 6),
+	};
+	if (base && sqlite3_column_bytes(s, 5) != (int)sizeof(ret->base.bytes))
+		return -EBADMSG;
+	if (base)
+		memcpy(ret->base.bytes, base, sizeof(ret->base.bytes));
+	bool ok = name_is_sane(ret) && ret->node < 2 * NODE_UPPER && ret->cookie > 0 &&
+		  ret->cookie <= INT64_MAX;
+	return ok ? 0 : -EBADMSG;
+}
+
+/* A dentry and the node it leads to, which must have a row. */
+static int row_both(sqlite3_stmt *s, struct upper_dentry *ret,
+		    struct upper_node *ret_node)
+{
+	int r = row_dentry(s, ret);
+	if (r == 0)
+		r = row_node(s, DENTRY_COLUMNS_COUNT, ret_node);
+	return r == 0 && ret->node != 0 && ret_node->id == 0 ? -EBADMSG : r;
+}
+
+int upper_find_dentry(struct upper_reader *r, uint64_t parent, const char *name,
+		      size_t name_size, struct upper_dentry *ret,
+		      struct upper_node *ret_node)
+{
+	if (!r)
+		return -ENOENT;
+	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_DENTRY_FIND);
+	if (!s)
+		return sql_error(&r->sql);
+	(void)sqlite3_bind_int64(s, 1, (int64_t)parent);
+	(void)sqlite3_bind_blob(s, 2, name, (int)name_size, SQLITE_STATIC);
+	int code = sql_step(&r->sql, s);
+	if (code != 1)
+		return code < 0 ? code : -ENOENT;
+	code = row_both(s, ret, ret_node);
+	ret->name = name; /* which lives longer than the statement */
+	return code;
+}
+
+int upper_find_node(struct upper_reader *r, uint64_t id, struct upper_node *ret)
+{
+	if (!r)
+		return -ENOENT;
+	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_NODE_FIND);
+	if (!s)
+		return sql_error(&r->sql);
+	(void)sqlite3_bind_int64(s, 1, (int64_t)id);
+	int code = sql_step(&r->sql, s);
+	return code == 1 ? row_node(s, 0, ret) : (code < 0 ? code : -ENOENT);
+}
+
+/* Appends the blob that is the only column of the only row. */
+static int append_blob(struct sql *sql, sqlite3_stmt *s, struct buffer *out)
+{
+	int code = sql_step(sql, s);
+	if (code != 1)
+		return code;
+	const void *bytes = sqlite3_column_blob(s, 0);
+	int size = sqlite3_column_bytes(s, 0);
+	code = bytes ? buffer_append(out, bytes, (size_t)size) : 0;
+	return code < 0 ? code : 1;
+}
+
+int upper_read_target(struct upper_reader *r, uint64_t id, struct buffer *out)
+{
+	if (!r)
+		return -ENOENT;
+	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_NODE_TARGET);
+	if (!s)
+		return sql_error(&r->sql);
+	(void)sqlite3_bind_int64(s, 1, (int64_t)id);
+	int code = append_blob(&r->sql, s, out);
+	return code == 1 ? 0 : (code < 0 ? code : -ENOENT);
+}
+
+int upper_list_start(struct upper_reader *r, uint64_t parent, uint64_t after)
+{
+	if (!r)
+		return 0;
+	sqlite3_stmt *s = sql_use(&r->sql, SQL_DENTRY_LIST);
+	if (!s)
+		return sql_error(&r->sql);
+	(void)sqlite3_bind_int64(s, 1, (int64_t)parent);
+	(void)sqlite3_bind_int64(s, 2, (int64_t)after);
+	r->listing = true;
+	return 0;
+}
+
+int upper_list_next(struct upper_reader *r, struct upper_dentry *ret,
+		    struct upper_node *ret_node)
+{
+	if (!r || !r->listing)
+		return 0;
+	sqlite3_stmt *s = r->sql.statements[SQL_DENTRY_LIST];
+	int code = sql_step(&r->sql, s);
+	r->listing = code == 1;
+	if (code == 1)
+		code = row_both(s, ret, ret_node);
+	return code < 0 ? code : r->listing;
+}
+
+void upper_list_end(struct upper_reader *r)
+{
+	if (r && r->sql.statements[SQL_DENTRY_LIST])
+		(void)sqlite3_reset(r->sql.statements[SQL_DENTRY_LIST]);
+	if (r)
+		r->listing = false;
+}
+
+int upper_list(struct upper_reader *r, uint64_t parent, uint64_t after,
+	       upper_visit *visit, void *context)
+{
+	struct upper_dentry d;
+	struct upper_node n;
+	int code = upper_list_start(r, parent, after);
+	while (code == 0 && (code = upper_list_next(r, &d, &n)) == 1)
+		code = visit(context, &d, &n);
+	upper_list_end(r);
+	return code;
+}
+
+int upper_each(struct upper_reader *r, upper_visit *visit, void *context)
+{
+	if (!r)
+		return 0;
+	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_DENTRY_ALL);
+	int code = s ? 0 : sql_error(&r->sql);
+	while (code == 0 && (code = sql_step(&r->sql, s)) == 1) {
+		struct upper_dentry d;
+		struct upper_node n;
+		code = row_both(s, &d, &n);
+		if (code == 0)
+			code = visit(context, &d, &n);
+	}
+	return code;
+}
+
+int upper_find_xattr(struct upper_reader *r, uint64_t node, const char *name,
+		     struct buffer *out)
+{
+	if (!r)
+		return -ENODATA;
+	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_XATTR_FIND);
+	if (!s)
+		return sql_error(&r->sql);
+	(void)sqlite3_bind_int64(s, 1, (int64_t)node);
+	(void)sqlite3_bind_blob(s, 2, name, (int)strlen(name), SQLITE_STATIC);
+	int code = append_blob(&r->sql, s, out);
+	return code == 1 ? 0 : (code < 0 ? code : -ENODATA);
+}
+
+int upper_list_xattrs(struct upper_reader *r, uint64_t node, struct buffer *out)
+{
+	if (!r)
+		return 0;
+	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_XATTR_LIST);
+	if (!s)
+		return sql_error(&r->sql);
+	(void)sqlite3_bind_int64(s, 1, (int64_t)node);
+	int code;
+	while ((code = append_blob(&r->sql, s, out)) == 1) {
+		code = buffer_append(out, "", 1);
+		if (code < 0)
+			return code;
+	}
+	return code;
+}
+
+static void bind_time(sqlite3_stmt *s, int at, const struct timespec *t)
+{
+	(void)sqlite3_bind_int64(s, at, t->tv_sec);
+	(void)sqlite3_bind_int64(s, at + 1, t->tv_nsec);
+}
+
+static void bind_node(sqlite3_stmt *s, const struct upper_node *n, uint64_t change)
+{
+	(void)sqlite3_bind_int64(s, 1, (int64_t)n->id);
+	(void)sqlite3_bind_int64(s, 2, n->flags);
+	(void)sqlite3_bind_int64(s, 3, n->mode);
+	(void)sqlite3_bind_int64(s, 4, n->uid);
+	(void)sqlite3_bind_int64(s, 5, n->gid);
+	(void)sqlite3_bind_int64(s, 6, n->nlink);
+	(void)sqlite3_bind_int64(s, 7, (int64_t)n->rdev);
+	(void)sqlite3_bind_int64(s, 8, (int64_t)n->size);
+	bind_time(s, 9, &n->atime);
+	bind_time(s, 11, &n->mtime);
+	bind_time(s, 13, &n->ctime);
+	(void)sqlite3_bind_int64(s, 15, (int64_t)n->parent);
+	(void)sqlite3_bind_int64(s, 16, (int64_t)change);
+}
+
+static int run_statement(struct upper *u, sqlite3_stmt *s)
+{
+	return s ? sql_run(&u->writer.sql, s) : sql_error(&u->writer.sql);
+}
+
+int upper_insert_node(struct upper *u, const struct upper_node *node, const char *target)
+{
+	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_NODE_INSERT);
+	if (!s)
+		return sql_error(&u->writer.sql);
+	bind_node(s, node, ++u->change);
+	if (target)
+		(void)sqlite3_bind_blob(s, 17, target, (int)strlen(target),
+					SQLITE_STATIC);
+	else
+		(void)sqlite3_bind_null(s, 17);
+	if (!(node->id & NODE_UPPER))
+		filter_add(&u->filter, node->id);
+	return run_statement(u, s);
+}
+
+int upper_update_node(struct upper *u, const struct upper_node *node)
+{
+	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_NODE_UPDATE);
+	if (s)
+		bind_node(s, node, ++u->change);
+	return run_statement(u, s);
+}
+
+int upper_delete_node(struct upper *u, uint64_t id)
+{
+	static const enum statement all[] = { SQL_XATTR_CLEAR, SQL_DENTRY_CLEAR,
+					      SQL_NODE_DELETE };
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < sizeof(all) / sizeof(*all); i++) {
+		sqlite3_stmt *s = sql_use(&u->writer.sql, all[i]);
+		if (s)
+			(void)sqlite3_bind_int64(s, 1, (int64_t)id);
+		r = run_statement(u, s);
+	}
+	return r;
+}
+
+int upper_put_dentry(struct upper *u, const struct upper_dentry *d)
+{
+	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_DENTRY_PUT);
+	if (!s)
+		return sql_error(&u->writer.sql);
+	(void)sqlite3_bind_int64(s, 1, (int64_t)d->parent);
+	(void)sqlite3_bind_blob(s, 2, d->name, (int)d->name_size, SQLITE_STATIC);
+	if (d->node)
+		(void)sqlite3_bind_int64(s, 3, (int64_t)d->node);
+	else
+		(void)sqlite3_bind_null(s, 3);
+	(void)sqlite3_bind_int64(s, 4, (int64_t)d->cookie);
+	(void)sqlite3_bind_int64(s, 5, d->pin ? DENTRY_PIN : 0);
+	if (d->has_base)
+		(void)sqlite3_bind_blob(s, 6, d->base.bytes, sizeof(d->base.bytes),
+					SQLITE_STATIC);
+	else
+		(void)sqlite3_bind_null(s, 6);
+	(void)sqlite3_bind_int64(s, 7, (int64_t)++u->change);
+	if (!(d->parent & NODE_UPPER))
+		filter_add(&u->filter, d->parent);
+	return run_statement(u, s);
+}
+
+int upper_delete_dentry(struct upper *u, uint64_t parent, const char *name,
+			size_t name_size)
+{
+	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_DENTRY_DELETE);
+	if (s) {
+		(void)sqlite3_bind_int64(s, 1, (int64_t)parent);
+		(void)sqlite3_bind_blob(s, 2, name, (int)name_size, SQLITE_STATIC);
+	}
+	return run_statement(u, s);
+}
+
+int upper_put_xattr(struct upper *u, uint64_t node, const char *name, const void *value,
+		    size_t size)
+{
+	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_XATTR_PUT);
+	if (s) {
+		(void)sqlite3_bind_int64(s, 1, (int64_t)node);
+		(void)sqlite3_bind_blob(s, 2, name, (int)strlen(name), SQLITE_STATIC);
+		(void)sqlite3_bind_blob(s, 3, size ? value : "", (int)size,
+					SQLITE_STATIC);
+	}
+	return run_statement(u, s);
+}
+
+int upper_delete_xattr(struct upper *u, uint64_t node, const char *name)
+{
+	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_XATTR_DELETE);
+	if (s) {
+		(void)sqlite3_bind_int64(s, 1, (int64_t)node);
+		(void)sqlite3_bind_blob(s, 2, name, (int)strlen(name), SQLITE_STATIC);
+	}
+	int r = run_statement(u, s);
+	return r == 0 && sqlite3_changes(u->writer.sql.db) == 0 ? -ENODATA : r;
+}

@@ -1,0 +1,258 @@
+#include "fusefs/upper/upper_private.h"
+
+#include "cache/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+static int check_own(int fd, const char *path, struct error *reterr)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return error_errno(reterr, -errno, "cannot look at '%s'", path);
+	if (st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+		return error_set(
+		    reterr, -EACCES,
+		    "'%s' is not this user's alone (owner %u, mode %04o): it "
+		    "cannot hold the changes of a mount",
+		    path, st.st_uid, st.st_mode & 07777u);
+	return 0;
+}
+
+/* The lock lasts as long as the process; it holds the name of who has it. */
+static int take_lock(struct upper *u, const char *owner, struct error *reterr)
+{
+	cleanup_buffer struct buffer holder = BUFFER_INIT;
+	u->lock_fd = file_open_beneath(u->fd, "lock", O_RDWR | O_CREAT, 0600);
+	if (u->lock_fd < 0)
+		return error_errno(reterr, u->lock_fd, "cannot lock '%s'", u->path);
+	if (flock(u->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		const char *text = file_read_to_end(u->lock_fd, 4096, &holder) == 0
+				       ? buffer_cstr(&holder)
+				       : NULL;
+		return error_set(reterr, -EBUSY,
+				 "'%s' holds the changes of the mount at '%s' already; "
+				 "two mounts cannot share them",
+				 u->path, text ? text : "?");
+	}
+	if (ftruncate(u->lock_fd, 0) < 0 ||
+	    pwrite(u->lock_fd, owner, strlen(owner), 0) < 0)
+		return error_errno(reterr, -errno, "cannot write to '%s'", u->path);
+	return 0;
+}
+
+static int open_directory(struct upper *u, const char *path, struct error *reterr)
+{
+	int r = file_make_dirs(path, 0700);
+	if (r < 0)
+		return error_errno(reterr, r, "cannot make '%s'", path);
+	u->fd = file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+	if (u->fd < 0)
+		return error_errno(reterr, u->fd, "cannot open '%s'", path);
+	u->path = realpath(path, NULL);
+	u->index_path = u->path ? path_join(u->path, "index.db") : NULL;
+	return u->index_path ? check_own(u->fd, u->path, reterr) : -ENOMEM;
+}
+
+static void init(struct upper *u, bool sync)
+{
+	u->fd = u->lock_fd = u->db_fd = u->wal_fd = -1;
+	u->sync = sync;
+	content_init(&u->content);
+	(void)pthread_mutex_init(&u->lock, NULL);
+	(void)pthread_mutex_init(&u->janitor_lock, NULL);
+	(void)pthread_mutex_init(&u->reap_lock, NULL);
+	(void)pthread_cond_init(&u->janitor_wake, NULL);
+	for (int i = 0; i < READERS; i++)
+		(void)pthread_mutex_init(&u->readers[i].busy, NULL);
+}
+
+static int open_existing(struct upper *u, struct error *reterr)
+{
+	struct stat st;
+	if (fstatat(u->fd, "index.db", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
+		return error_set(reterr, -EBADMSG, "'%s' is no index of ours",
+				 u->index_path);
+	int r = upper_open_index(u, false);
+	if (r == -EPROTO)
+		return error_set(reterr, r,
+				 "'%s' was written by another version of venvfs, which "
+				 "this one does not know",
+				 u->index_path);
+	if (r == -EBADMSG)
+		return error_set(reterr, r, "'%s' is damaged or no index of venvfs",
+				 u->index_path);
+	return r < 0 ? error_errno(reterr, r, "cannot open '%s'", u->index_path) : 0;
+}
+
+int upper_open(const struct upper_options *options, struct upper **ret,
+	       struct error *reterr)
+{
+	CLEANUP(upper_closep) struct upper *u = calloc(1, sizeof(*u));
+	if (!u)
+		return -ENOMEM;
+	init(u, options->sync);
+	int r = open_directory(u, options->path, reterr);
+	if (r == 0)
+		r = take_lock(u, options->owner, reterr);
+	if (r == 0)
+		r = open_existing(u, reterr);
+	if (r < 0)
+		return r;
+	*ret = steal_ptr(u);
+	return 0;
+}
+
+void upper_close(struct upper *u)
+{
+	if (!u)
+		return;
+	janitor_stop(u);
+	upper_close_index(u);
+	content_release(&u->content);
+	cleanup_close_fn(&u->lock_fd);
+	cleanup_close_fn(&u->fd);
+	free(u->orphans);
+	free(u->index_path);
+	free(u->path);
+	free(u);
+}
+
+int upper_fd(const struct upper *u)
+{
+	return u->fd;
+}
+
+bool upper_has_rows(struct upper *u)
+{
+	return atomic_load_explicit(&u->exists, memory_order_acquire);
+}
+
+bool upper_may_have(struct upper *u, uint64_t node)
+{
+	return upper_has_rows(u) &&
+	       ((node & NODE_UPPER) != 0 || filter_may_have(&u->filter, node));
+}
+
+struct upper_reader *upper_read(struct upper *u)
+{
+	if (!upper_has_rows(u))
+		return NULL;
+	unsigned first = atomic_fetch_add(&u->next_reader, 1);
+	for (unsigned i = 0; i < READERS; i++) {
+		struct upper_reader *r = &u->readers[(first + i) % READERS];
+		if (pthread_mutex_trylock(&r->busy) == 0)
+			return r;
+	}
+	struct upper_reader *r = &u->readers[first % READERS];
+	(void)pthread_mutex_lock(&r->busy);
+	return r;
+}
+
+void upper_read_end(struct upper *u, struct upper_reader *reader)
+{
+	(void)u;
+	if (!reader)
+		return;
+	upper_list_end(reader);
+	(void)pthread_mutex_unlock(&reader->busy);
+}
+
+static int start_change(struct upper *u, bool adds)
+{
+	int r = upper_has_rows(u) ? 0 : upper_open_index(u, true);
+	if (r < 0)
+		return r;
+	if (adds && atomic_load(&u->low)) {
+		reserve_refill(u);
+		if (atomic_load(&u->low))
+			return -ENOSPC;
+	}
+	if (!u->armed || u->next + NUMBERS_OF_ONE_CHANGE >= u->mark)
+		r = upper_arm(u);
+	if (r == 0)
+		r = sql_do(&u->writer.sql, SQL_BEGIN);
+	u->in_change = r == 0;
+	return r;
+}
+
+int upper_begin(struct upper *u, bool adds, struct upper_reader **ret)
+{
+	(void)pthread_mutex_lock(&u->lock);
+	int r = start_change(u, adds);
+	if (r < 0)
+		(void)pthread_mutex_unlock(&u->lock);
+	else
+		*ret = &u->writer;
+	return r;
+}
+
+static int write_meta(struct upper *u, const struct upper_record *record)
+{
+	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_META_WRITE);
+	if (!s)
+		return sql_error(&u->writer.sql);
+	(void)sqlite3_bind_int64(s, 1, (int64_t)u->next);
+	(void)sqlite3_bind_int64(s, 2, (int64_t)u->change);
+	(void)sqlite3_bind_int64(s, 3, (int64_t)record->unique);
+	(void)sqlite3_bind_int64(s, 4, record->result);
+	(void)sqlite3_bind_int64(s, 5, (int64_t)record->node);
+	return sql_run(&u->writer.sql, s);
+}
+
+int upper_commit(struct upper *u, const struct upper_record *record)
+{
+	if (!record)
+		record = &u->record;
+	int r = write_meta(u, record);
+	if (r == 0)
+		r = sql_do(&u->writer.sql, SQL_COMMIT);
+	if (r < 0)
+		return r;
+	u->in_change = false;
+	u->record = *record;
+	if (atomic_load(&u->wal_size) > WAL_CHECKPOINT)
+		janitor_write_back(u);
+	return 0;
+}
+
+void upper_end(struct upper *u)
+{
+	if (u->in_change)
+		(void)sql_do(&u->writer.sql, SQL_ROLLBACK);
+	u->in_change = false;
+	(void)pthread_mutex_unlock(&u->lock);
+}
+
+bool upper_last_record(struct upper *u, uint64_t unique, struct upper_record *ret)
+{
+	(void)pthread_mutex_lock(&u->lock);
+	bool found = unique != 0 && u->record.unique == unique;
+	if (found)
+		*ret = u->record;
+	(void)pthread_mutex_unlock(&u->lock);
+	return found;
+}
+
+uint64_t upper_new_node(struct upper *u)
+{
+	return NODE_UPPER | u->next++;
+}
+
+uint64_t upper_new_cookie(struct upper *u)
+{
+	return COOKIE_UPPER | u->next++;
+}
+
+int upper_sync(struct upper *u)
+{
+	if (!u->sync || !upper_has_rows(u))
+		return 0;
+	return fdatasync(u->wal_fd) < 0 ? -errno : 0;
+}

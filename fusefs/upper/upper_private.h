@@ -1,0 +1,73 @@
+/* What the parts of the upper share. Private to fusefs/upper. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fusefs/upper/content_private.h"
+#include "fusefs/upper/filter.h"
+#include "fusefs/upper/sql.h"
+#include "fusefs/upper/upper.h"
+
+enum {
+	READERS = 4,
+	NUMBERS_RESERVED = 65536,   /* at a time, by a commit that is synced */
+	NUMBERS_OF_ONE_CHANGE = 64, /* at most; what a reservation must leave */
+	WAL_CHECKPOINT = 4 << 20,   /* bytes: written back aside from here on */
+	WAL_STOP = 32 << 20,        /* bytes: written back under the lock */
+	RESERVE = 16 << 20, /* bytes kept free for the WAL, and for the database */
+	REAP_SECONDS = 1,   /* how long an unlinked file may stay */
+	REAP_BATCH = 256,
+};
+
+struct upper_reader {
+	struct sql sql;
+	pthread_mutex_t busy;
+	bool listing;
+};
+
+struct upper {
+	char *path, *index_path;
+	int fd, lock_fd;
+	bool sync;
+	atomic_bool exists; /* index.db is there and open; never false again */
+	struct content content;
+	struct filter filter;
+	struct upper_reader readers[READERS];
+	atomic_uint next_reader;
+
+	pthread_mutex_t lock;       /* the writer's */
+	struct upper_reader writer; /* guarded by lock, as are those down to in_change */
+	uint64_t next, mark, change;
+	struct upper_record record;
+	bool in_change;
+	bool armed;        /* numbers are reserved, and the upper is marked as in use */
+	atomic_bool low;   /* the room kept for removing could not be refilled */
+	int db_fd, wal_fd; /* for syncing and reserving; open as long as the database */
+	_Atomic(uint64_t) wal_size;
+
+	pthread_t janitor;
+	bool has_janitor;
+	pthread_mutex_t janitor_lock;
+	pthread_cond_t janitor_wake;
+	bool janitor_stop; /* guarded by janitor_lock, as are those below */
+	bool write_back_due;
+	uint64_t *orphans;
+	size_t orphan_count, orphan_room;
+	pthread_mutex_t reap_lock; /* one reaps at a time */
+	struct sql aside;          /* the janitor's connection, for checkpoints */
+};
+
+/* start.c: opens or makes index.db, its connections and what is remembered of it. */
+int upper_open_index(struct upper *u, bool create);
+void upper_close_index(struct upper *u);
+/* Reserves numbers and marks the upper as in use, on disk. Under the writer's lock. */
+int upper_arm(struct upper *u);
+
+/* janitor.c */
+int janitor_start(struct upper *u);
+void janitor_stop(struct upper *u);
+void janitor_write_back(struct upper *u);
+
+/* reserve.c: keeps room for the WAL and the database, so that removing always works. */
+void reserve_refill(struct upper *u);
