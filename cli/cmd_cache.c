@@ -2,6 +2,7 @@
 #include "cache/store/lease.h"
 #include "cache/store/verify.h"
 #include "cli/commands.h"
+#include "cli/folders.h"
 #include "cli/output.h"
 #include "cli/wheels.h"
 
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct cache_options {
 	bool json, verbose, lenient;
@@ -31,9 +33,57 @@ static int open_cache(struct cache **ret)
 static const struct option_spec add_options[] = {
 	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
 	  "take old wheels whose RECORD lists more or less than there is" },
-	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "a line for each wheel" },
+	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL,
+	  "a line for each wheel and folder" },
 	{ .name = NULL },
 };
+
+static bool is_folder(const char *path)
+{
+	struct stat st;
+	return !is_wheel_name(path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int add_folders(struct cache *cache, const char *const *paths, size_t count,
+		       bool verbose)
+{
+	CLEANUP(folder_args_release) struct folder_args folders = { .count = 0 };
+	int status = folders_add(cache, paths, count, verbose, &folders);
+	/* What was added before one that failed is there all the same. */
+	for (size_t i = 0; i < folders.count; i++) {
+		const struct folder_note *note = &folders.added[i].note;
+		char image[DIGEST_HEX_SIZE];
+		char size[24];
+		digest_format(&note->image, image);
+		format_size(note->size, size);
+		printf("%s: image %s, %llu entries, %s\n", note->path, image,
+		       (unsigned long long)note->entries, size);
+	}
+	return status;
+}
+
+/* Folders are told from wheel files by looking, unless they are called so. */
+static int add_operands(struct cache *cache, const struct cache_options *o, char **paths,
+			size_t count)
+{
+	cleanup_free char **wheels = calloc(count + 1, sizeof(*wheels));
+	cleanup_free const char **folders = calloc(count + 1, sizeof(*folders));
+	size_t wheel_count = 0;
+	size_t folder_count = 0;
+	if (!wheels || !folders)
+		return say_failed("%s", strerror(ENOMEM));
+	for (size_t i = 0; i < count; i++) {
+		if (is_folder(paths[i]))
+			folders[folder_count++] = paths[i];
+		else
+			wheels[wheel_count++] = paths[i];
+	}
+	CLEANUP(wheel_args_release) struct wheel_args args = { .count = 0 };
+	int status =
+	    wheels_add(cache, wheels, wheel_count, o->lenient, o->verbose, &args);
+	int other = add_folders(cache, folders, folder_count, o->verbose);
+	return status ? status : other;
+}
 
 static int run_add(const struct command *command, int argc, char **argv)
 {
@@ -43,7 +93,7 @@ static int run_add(const struct command *command, int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (first == argc)
-		return options_wrong_usage(command, "which wheels?");
+		return options_wrong_usage(command, "which wheels or folders?");
 	CLEANUP(cache_freep) struct cache *cache = NULL;
 	status = open_cache(&cache);
 	if (status != 0)
@@ -53,9 +103,7 @@ static int run_add(const struct command *command, int argc, char **argv)
 	if (r < 0)
 		return say_failed("cannot write to the cache '%s': %s",
 				  store_path(cache_own(cache)), strerror(-r));
-	CLEANUP(wheel_args_release) struct wheel_args wheels = { .count = 0 };
-	return wheels_add(cache, argv + first, (size_t)(argc - first), o.lenient,
-			  o.verbose, &wheels);
+	return add_operands(cache, &o, argv + first, (size_t)(argc - first));
 }
 
 struct lister {
@@ -79,10 +127,31 @@ static int list_wheel(void *context, const struct wheel_note *note)
 		table_add(l->table, sha256);
 		return 0;
 	}
-	json_t *row =
-	    json_pack("{s:s, s:I, s:s, s:s, s:s, s:s}", "name", note->file_name, "size",
-		      (json_int_t)note->size, "sha256", sha256, "image", image, "origin",
-		      note->origin, "cache", store_path(l->store));
+	json_t *row = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s}", "kind", "wheel",
+				"name", note->file_name, "size", (json_int_t)note->size,
+				"sha256", sha256, "image", image, "origin", note->origin,
+				"cache", store_path(l->store));
+	return row && json_array_append_new(l->array, row) == 0 ? 0 : -ENOMEM;
+}
+
+/* A folder has no sha256: its row of the table says so. */
+static int list_folder(void *context, const struct folder_note *note)
+{
+	struct lister *l = context;
+	char image[DIGEST_HEX_SIZE];
+	char size[24];
+	digest_format(&note->image, image);
+	format_size(note->size, size);
+	if (l->table) {
+		table_add(l->table, note->path);
+		table_add(l->table, size);
+		table_add(l->table, "-");
+		return 0;
+	}
+	json_t *row = json_pack("{s:s, s:s, s:I, s:I, s:s, s:s}", "kind", "folder",
+				"name", note->path, "size", (json_int_t)note->size,
+				"entries", (json_int_t)note->entries, "image", image,
+				"cache", store_path(l->store));
 	return row && json_array_append_new(l->array, row) == 0 ? 0 : -ENOMEM;
 }
 
@@ -109,13 +178,15 @@ static int run_list(const struct command *command, int argc, char **argv)
 	if (!table && !array)
 		return say_failed("%s", strerror(ENOMEM));
 	if (table) {
-		table_add(table, "WHEEL");
+		table_add(table, "WHEEL OR FOLDER");
 		table_add(table, "SIZE");
 		table_add(table, "SHA256");
 	}
 	for (size_t i = 0; i < cache_count(cache); i++) {
 		struct lister l = { table, array, cache_store(cache, i) };
 		int r = store_each_wheel(l.store, list_wheel, &l);
+		if (r == 0)
+			r = store_each_folder(l.store, list_folder, &l);
 		if (r < 0)
 			return say_failed("cannot list the cache '%s': %s",
 					  store_path(l.store), strerror(-r));
@@ -141,14 +212,16 @@ static int verify_store(struct store *store)
 		return say_failed("cannot verify the cache '%s': %s", store_path(store),
 				  strerror(-r));
 	format_size(result.bytes, size);
-	printf("%s: %llu wheels, %llu images, %llu objects, %s: %s\n", store_path(store),
-	       (unsigned long long)result.wheels, (unsigned long long)result.images,
+	printf("%s: %llu wheels, ", store_path(store), (unsigned long long)result.wheels);
+	if (result.folders)
+		printf("%llu folders, ", (unsigned long long)result.folders);
+	printf("%llu images, %llu objects, %s: %s\n", (unsigned long long)result.images,
 	       (unsigned long long)result.objects, size,
 	       result.bad ? "damaged" : "all right");
 	if (result.bad)
-		return say_failed(
-		    "%llu damaged; add the wheels again to replace what is damaged",
-		    (unsigned long long)result.bad);
+		return say_failed("%llu damaged; add the wheels and folders again to "
+				  "replace what is damaged",
+				  (unsigned long long)result.bad);
 	return 0;
 }
 
@@ -187,12 +260,14 @@ static int run_dir(const struct command *command, int argc, char **argv)
 }
 
 static const struct command verbs[] = {
-	{ "cache add", "WHEEL...", "unpack wheel files into the cache",
+	{ "cache add", "WHEEL|FOLDER...", "take wheel files and folders into the cache",
 	  "Unpacks wheel files into the cache, several at once; what is there already is not\n"
-	  "unpacked again. Each file is checked against RECORD.",
+	  "unpacked again. Each file is checked against RECORD. A folder is read as it stands:\n"
+	  "modes, owners, times, symlinks, hard links and user attributes; its image is printed.",
 	  add_options, run_add, NULL },
-	{ "cache list", "", "the wheels that are in the cache",
-	  "Lists the wheels that are in the cache and in those of VENVFS_CACHE_PATH.",
+	{ "cache list", "", "the wheels and folders that are in the cache",
+	  "Lists the wheels and folders that are in the cache and in those of\n"
+	  "VENVFS_CACHE_PATH.",
 	  list_options, run_list, NULL },
 	{ "cache verify", "", "read and check everything in the cache",
 	  "Reads all images and objects and checks each byte; exit status 1 when one is damaged.",

@@ -60,11 +60,11 @@ static int list_state(void *context, struct state *state)
 	const char *text = find_state(state, &plan, answer);
 	if (!text)
 		return 0;
-	json_t *row =
-	    json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "path", plan.path, "state",
-		      text, "python", plan.python, "python_version", plan.python_version,
-		      "wheels", (json_int_t)plan_wheels(&plan), "since",
-		      (json_int_t)plan.since, "state_directory", state_path(state));
+	json_t *row = json_pack(
+	    "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "path", plan.path, "state", text,
+	    "python", plan.python, "python_version", plan.python_version, "wheels",
+	    (json_int_t)plan_wheels(&plan), "folders", (json_int_t)plan_folders(&plan),
+	    "since", (json_int_t)plan.since, "state_directory", state_path(state));
 	if (row && answer) {
 		(void)json_object_set(row, "pid", json_object_get(answer, "pid"));
 		(void)json_object_set(row, "requests",
@@ -100,7 +100,7 @@ static json_t *sort_rows(json_t *rows)
 
 static int print_table(const json_t *rows)
 {
-	CLEANUP(table_freep) struct table *table = table_new(5);
+	CLEANUP(table_freep) struct table *table = table_new(6);
 	size_t i;
 	json_t *row;
 	if (!table)
@@ -108,18 +108,24 @@ static int print_table(const json_t *rows)
 	table_add(table, "MOUNT");
 	table_add(table, "PYTHON");
 	table_add(table, "WHEELS");
+	table_add(table, "FOLDERS");
 	table_add(table, "STATE");
 	table_add(table, "MOUNTED");
 	json_array_foreach(rows, i, row)
 	{
 		char wheels[24];
+		char folders[24];
 		char age[32];
 		(void)snprintf(wheels, sizeof(wheels), "%lld",
 			       (long long)json_get_int(row, "wheels", 0));
+		(void)snprintf(folders, sizeof(folders), "%lld",
+			       (long long)json_get_int(row, "folders", 0));
+		const char *version = json_get_text(row, "python_version");
 		format_age(time(NULL) - json_get_int(row, "since", 0), age);
 		table_add(table, json_get_text(row, "path"));
-		table_add(table, json_get_text(row, "python_version"));
+		table_add(table, *version ? version : "-");
 		table_add(table, wheels);
+		table_add(table, folders);
 		table_add(table, json_get_text(row, "state"));
 		table_add(table, age);
 	}

@@ -3,9 +3,11 @@
 #include "cache/store/lease.h"
 #include "cli/clashes.h"
 #include "cli/commands.h"
+#include "cli/folders.h"
 #include "cli/mount_plan.h"
 #include "cli/mount_point.h"
 #include "cli/mount_serve.h"
+#include "cli/mount_upper.h"
 #include "cli/output.h"
 #include "cli/wheels.h"
 #include "fusefs/serve/device.h"
@@ -19,9 +21,10 @@
 enum { LOCK_MILLISECONDS = 10000 };
 
 struct mount_options {
-	const char *python, *user;
-	struct text_list options;
-	bool foreground, over, strict, lenient, verbose;
+	const char *python, *user, *upper;
+	struct text_list options, layers;
+	bool foreground, over, strict, lenient, keep_owner, verbose;
+	bool read_only, ephemeral, fresh;
 };
 
 #define OFFSET(field) offsetof(struct mount_options, field)
@@ -33,6 +36,18 @@ static const struct option_spec mount_options[] = {
 	  "return when it was unmounted; Ctrl-C unmounts" },
 	{ "over", 0, OPTION_FLAG, OFFSET(over), NULL,
 	  "mount over a directory that is not empty" },
+	{ "layer", 0, OPTION_LIST, OFFSET(layers), "FOLDER",
+	  "a plain folder to show below the wheels, or without any; may be repeated" },
+	{ "keep-owner", 0, OPTION_FLAG, OFFSET(keep_owner), NULL,
+	  "files of folders belong to whom they did; only for root" },
+	{ "upper", 0, OPTION_TEXT, OFFSET(upper), "DIR2",
+	  "keep what is changed in DIR2, not in the state directory" },
+	{ "read-only", 'r', OPTION_FLAG, OFFSET(read_only), NULL,
+	  "nothing can be changed" },
+	{ "ephemeral", 0, OPTION_FLAG, OFFSET(ephemeral), NULL,
+	  "what is changed is dropped at unmount" },
+	{ "fresh", 0, OPTION_FLAG, OFFSET(fresh), NULL,
+	  "drop what was changed in earlier mounts" },
 	{ "option", 'o', OPTION_LIST, OFFSET(options), "OPTION[,...]",
 	  "mount options: allow_other, noexec, fsname=NAME, ..." },
 	{ "strict", 0, OPTION_FLAG, OFFSET(strict), NULL,
@@ -48,11 +63,13 @@ static const struct option_spec mount_options[] = {
 /* All that a mount has in hand while it is being made. */
 struct mounting {
 	const struct mount_options *options;
-	char *device_options, *source;
-	char *path; /* canonical */
+	struct device_words words;
+	char *path;  /* canonical */
+	char *upper; /* "": read-only */
 	struct cache *cache;
 	struct lease *lease;
 	struct wheel_args wheels;
+	struct folder_args folders;
 	struct environment_wheel *env_wheels;
 	struct interpreter *interpreter;
 	struct state *state;
@@ -83,12 +100,13 @@ static void mounting_release(struct mounting *m)
 	for (size_t i = 0; m->env_wheels && i < m->wheels.count; i++)
 		free((void *)(uintptr_t)m->env_wheels[i].path);
 	free(m->env_wheels);
+	folder_args_release(&m->folders);
 	wheel_args_release(&m->wheels);
 	lease_free(m->lease);
 	cache_free(m->cache);
+	free(m->upper);
 	free(m->path);
-	free(m->source);
-	free(m->device_options);
+	device_words_release(&m->words);
 }
 
 static int refuse_sudo(const struct command *command, const char *user)
@@ -102,12 +120,6 @@ static int refuse_sudo(const struct command *command, const char *user)
 			  "without sudo, or say that with --user root");
 }
 
-static bool is_wheel_name(const char *text)
-{
-	size_t size = strlen(text);
-	return size > 4 && strcmp(text + size - 4, ".whl") == 0;
-}
-
 static int join_options(struct mounting *m, struct error *err)
 {
 	cleanup_buffer struct buffer all = BUFFER_INIT;
@@ -116,24 +128,17 @@ static int join_options(struct mounting *m, struct error *err)
 		r = buffer_printf(&all, "%s%s", i ? "," : "",
 				  m->options->options.items[i]);
 	const char *text = r == 0 ? buffer_cstr(&all) : NULL;
-	return text ? device_check_options(text, &m->device_options, &m->source, err)
-		    : -ENOMEM;
+	return text ? device_check_options(text, &m->words, err) : -ENOMEM;
 }
 
-/* The cache, the interpreter and what is known of the wheels. */
-static int gather(struct mounting *m, char **wheels, size_t count)
+/* The interpreter and what is known of the wheels. */
+static int gather_wheels(struct mounting *m, char **wheels, size_t count)
 {
 	struct error err = ERROR_INIT;
-	int r = cache_open(&m->cache, &err);
-	if (r == 0)
-		r = lease_take(cache_own(m->cache), "mount", &m->lease);
-	if (r == 0)
-		r = interpreter_probe(cache_own(m->cache), m->options->python,
-				      &m->interpreter, &err);
+	int r = interpreter_probe(cache_own(m->cache), m->options->python,
+				  &m->interpreter, &err);
 	if (r < 0)
 		return say_error(&err, r);
-	if (*cache_skipped(m->cache) && m->options->verbose)
-		say_note("VENVFS_CACHE_PATH: %s", cache_skipped(m->cache));
 	int status = wheels_add(m->cache, wheels, count, m->options->lenient,
 				m->options->verbose, &m->wheels);
 	if (status != 0)
@@ -148,6 +153,23 @@ static int gather(struct mounting *m, char **wheels, size_t count)
 		m->env_wheels[i].image_id = m->wheels.jobs[i].note.image;
 	}
 	return m->env_wheels ? 0 : say_failed("%s", strerror(ENOMEM));
+}
+
+static int gather(struct mounting *m, char **wheels, size_t count)
+{
+	struct error err = ERROR_INIT;
+	int r = cache_open(&m->cache, &err);
+	if (r == 0)
+		r = lease_take(cache_own(m->cache), "mount", &m->lease);
+	if (r < 0)
+		return say_error(&err, r);
+	if (*cache_skipped(m->cache) && m->options->verbose)
+		say_note("VENVFS_CACHE_PATH: %s", cache_skipped(m->cache));
+	int status = count > 0 ? gather_wheels(m, wheels, count) : 0;
+	if (status != 0)
+		return status;
+	return folders_add(m->cache, m->options->layers.items, m->options->layers.count,
+			   m->options->verbose, &m->folders);
 }
 
 /* From here on no other venvfs of this user works on this mount point. */
@@ -173,19 +195,57 @@ static int take_lock(struct mounting *m, struct error *err)
 	return mount_point_clear(m->path, err);
 }
 
-static int prepare(struct mounting *m, struct error *err)
+/* What the server needs must not lie under the mount. */
+static int check_outside(const struct mounting *m, struct error *err)
+{
+	const struct {
+		const char *what, *path;
+	} needed[] = { { "the cache", store_path(cache_own(m->cache)) },
+		       { "the state directory", state_path(m->state) },
+		       { "--upper", m->upper } };
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < sizeof(needed) / sizeof(*needed); i++) {
+		if (*needed[i].path)
+			r = mount_upper_check_outside(needed[i].path, needed[i].what,
+						      m->point.fd, m->path, err);
+	}
+	return r;
+}
+
+static int make_plan(struct mounting *m, const struct upper_request *upper,
+		     struct error *err)
 {
 	struct plan_request request = { .mount_path = m->path,
 					.interpreter = m->interpreter,
 					.wheels = m->env_wheels,
 					.count = m->wheels.count,
+					.folders = m->folders.added,
+					.folder_count = m->folders.count,
+					.keep_owner = m->options->keep_owner,
+					.upper = m->upper,
+					.own_upper = *m->upper && upper->path,
+					.ephemeral = upper->ephemeral,
 					.cache = m->cache };
+	int r = mount_plan_make(m->state, &request, &m->plan, &m->is_new, err);
+	return r < 0 ? r : mount_upper_prepare(&m->plan, upper, err);
+}
+
+static int prepare(struct mounting *m, struct error *err)
+{
+	const struct upper_request upper = { .path = m->options->upper,
+					     .read_only = m->options->read_only ||
+							  m->words.read_only,
+					     .ephemeral = m->options->ephemeral,
+					     .fresh = m->options->fresh };
 	int r = take_lock(m, err);
 	if (r == 0)
+		r = mount_upper_path(m->state, &upper, &m->upper, err);
+	if (r == 0)
 		r = mount_point_open(m->path, m->options->over, &m->point, err);
-	if (r < 0)
-		return r;
-	r = mount_plan_make(m->state, &request, &m->plan, &m->is_new, err);
+	if (r == 0)
+		r = check_outside(m, err);
+	if (r == 0)
+		r = make_plan(m, &upper, err);
 	if (r == 0 && m->options->strict)
 		r = clashes_report(m->state, &m->plan, m->cache, true, err);
 	return r;
@@ -215,8 +275,9 @@ static int mount_all(struct mounting *m, char **wheels, size_t count)
 		.dirfd = m->point.fd,
 		.lock = m->lock,
 		.foreground = m->options->foreground,
-		.device = { .source = m->source ? m->source : "venvfs",
-			    .options = m->device_options },
+		.device = { .source = m->words.source ? m->words.source : "venvfs",
+			    .options = m->words.options,
+			    .read_only = !m->upper || !*m->upper },
 		.meanwhile = report_and_tidy,
 		.context = m,
 	};
@@ -233,31 +294,68 @@ static void say_done(const struct mounting *m, const char *dir)
 {
 	if (!m->options->verbose && isatty(STDERR_FILENO) != 1)
 		return;
+	const char *plural = m->folders.count == 1 ? "" : "s";
+	if (m->wheels.count == 0) {
+		(void)fprintf(stderr, "Mounted %zu folder%s at %s\n", m->folders.count,
+			      plural, dir);
+		return;
+	}
+	(void)fprintf(stderr, "Mounted %zu wheel%s", m->wheels.count,
+		      m->wheels.count == 1 ? "" : "s");
+	if (m->folders.count > 0)
+		(void)fprintf(stderr, " over %zu folder%s", m->folders.count, plural);
 	(void)fprintf(stderr,
-		      "Mounted %zu wheel%s at %s (Python %s)\n"
+		      " at %s (Python %s)\n"
 		      "Activate with: source %s/bin/activate\n",
-		      m->wheels.count, m->wheels.count == 1 ? "" : "s", dir,
-		      m->plan.python_version, dir);
+		      dir, m->plan.python_version, dir);
+}
+
+/* What is meant by these operands and options together; 0, or an exit status. */
+static int check_operands(const struct command *command, const struct mount_options *o,
+			  const char *dir, size_t wheels)
+{
+	if (wheels == 0 && o->layers.count == 0)
+		return options_wrong_usage(command, "which wheels shall be in '%s'?",
+					   dir ? dir : ".venv");
+	if (wheels == 0 && !dir)
+		return options_wrong_usage(command, "where shall the folders appear?");
+	if (wheels == 0 && o->python)
+		return options_wrong_usage(command, "--python is for wheels");
+	if (o->ephemeral && (o->read_only || o->upper || o->fresh))
+		return options_wrong_usage(command, "--ephemeral goes with none of "
+						    "--read-only, --upper and --fresh");
+	if (o->read_only && (o->upper || o->fresh))
+		return options_wrong_usage(command,
+					   "with --read-only nothing is changed, "
+					   "so not --upper or --fresh either");
+	if (o->keep_owner && o->layers.count == 0)
+		return options_wrong_usage(command, "--keep-owner is for --layer");
+	if (o->keep_owner && geteuid() != 0)
+		return say_failed("--keep-owner is for root: whoever else serves files "
+				  "must own them");
+	return 0;
 }
 
 static int mount_operands(const struct command *command, struct mounting *m,
 			  char **operands, size_t count)
 {
 	struct error err = ERROR_INIT;
-	const char *dir = ".venv";
+	const char *dir = NULL;
 	if (count > 0 && !is_wheel_name(operands[0])) {
 		dir = *operands++;
 		count--;
 	}
-	if (count == 0)
-		return options_wrong_usage(command, "which wheels shall be in '%s'?",
-					   dir);
+	int status = check_operands(command, m->options, dir, count);
+	if (status != 0)
+		return status;
+	if (!dir)
+		dir = ".venv";
 	int r = join_options(m, &err);
 	if (r == 0)
 		r = path_canonical(dir, &m->path, &err);
 	if (r < 0)
 		return say_error(&err, r);
-	int status = mount_all(m, operands, count);
+	status = mount_all(m, operands, count);
 	if (status == 0 && !m->options->foreground)
 		say_done(m, dir);
 	return status;
@@ -277,16 +375,19 @@ static int run_mount(const struct command *command, int argc, char **argv)
 						(size_t)(argc - first));
 	}
 	text_list_release(&o.options);
+	text_list_release(&o.layers);
 	return status;
 }
 
 const struct command command_mount = {
 	"mount",
-	"[DIR] WHEEL...",
+	"[DIR] [WHEEL...] [--layer FOLDER]...",
 	"make a virtual environment of wheel files appear at DIR",
 	"Makes a virtual environment of wheel files appear at DIR (.venv), served from the\n"
 	"cache; wheels that are not there yet are added. Of two wheels with the same file\n"
-	"the one named later wins. DIR is made when it is missing.",
+	"the one named later wins. DIR is made when it is missing.\n"
+	"Plain folders (--layer) are read into the cache too and appear below the wheels;\n"
+	"without a wheel there is nothing but what they hold.",
 	mount_options,
 	run_mount,
 	NULL

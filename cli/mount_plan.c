@@ -39,7 +39,8 @@ static bool take_over(const struct state *state, const struct digest *key,
 	if (plan_read(state_fd(state), &plan) < 0 || !digest_equal(&plan.key, key))
 		return false;
 	cleanup_fd int fd = file_open_beneath(state_fd(state), pack_name, O_RDONLY, 0);
-	if (fd < 0 || digest_file(fd, &found) < 0 || !digest_equal(&found, &plan.pack))
+	if (plan_has_pack(&plan) &&
+	    (fd < 0 || digest_file(fd, &found) < 0 || !digest_equal(&found, &plan.pack)))
 		return false;
 	*ret = plan;
 	plan = (struct plan){ .path = NULL };
@@ -83,13 +84,11 @@ static int build_pack(const struct state *state, const struct plan_request *requ
 		     : 0;
 }
 
-static int take_layers(const struct plan_request *request, struct environment *e,
-		       struct plan *plan)
+/* A wheel's and its skeleton's, by priority. */
+static void take_layers(const struct plan_request *request, struct environment *e,
+			struct plan *plan)
 {
 	size_t wheel = request->count; /* the last one comes first */
-	plan->layers = calloc(e->count + 1, sizeof(*plan->layers));
-	if (!plan->layers)
-		return -ENOMEM;
 	for (size_t i = 0; i < e->count; i++) {
 		struct environment_layer *from = &e->layers[i];
 		plan->layers[i] = (struct plan_layer){ .name = steal_ptr(from->name),
@@ -101,6 +100,35 @@ static int take_layers(const struct plan_request *request, struct environment *e
 			plan->layers[i].open = request->wheels[--wheel].image;
 		plan->count++;
 	}
+}
+
+static bool has_image(const struct plan *plan, const struct digest *image)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		if (digest_equal(&plan->layers[i].image, image))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Below all others, the last one named first. A folder that is equal to a higher one
+ * could show nothing, and an image is but one layer.
+ */
+static int add_folders(const struct plan_request *request, struct plan *plan)
+{
+	for (size_t i = request->folder_count; i-- > 0;) {
+		const struct folder_note *note = &request->folders[i].note;
+		struct plan_layer *layer = &plan->layers[plan->count];
+		if (has_image(plan, &note->image))
+			continue;
+		*layer = (struct plan_layer){ .name = strdup(note->path),
+					      .image = note->image,
+					      .folder = true };
+		if (!layer->name)
+			return -ENOMEM;
+		plan->count++;
+	}
 	return 0;
 }
 
@@ -108,14 +136,26 @@ static int copy_texts(const struct plan_request *request, struct plan *plan)
 {
 	const struct interpreter *p = request->interpreter;
 	plan->path = strdup(request->mount_path);
-	plan->python = strdup(p->executable);
-	plan->python_version = strdup(p->version);
-	plan->site_packages = strdup(p->site_packages);
-	plan->include = strdup(p->include);
+	plan->python = strdup(p ? p->executable : "");
+	plan->python_version = strdup(p ? p->version : "");
+	plan->site_packages = strdup(p ? p->site_packages : "");
+	plan->include = strdup(p ? p->include : "");
 	return plan->path && plan->python && plan->python_version &&
 		       plan->site_packages && plan->include
 		   ? 0
 		   : -ENOMEM;
+}
+
+/* Beside the rows that name them, wherever those are kept. */
+static int number_layers(const struct state *state, const struct plan_request *request,
+			 struct plan *plan, bool *ret_changed)
+{
+	if (!request->own_upper)
+		return layers_number(state_fd(state), plan, ret_changed);
+	int r = file_make_dirs(request->upper, 0700);
+	cleanup_fd int fd =
+	    r < 0 ? r : file_open(AT_FDCWD, request->upper, O_RDONLY | O_DIRECTORY, 0);
+	return fd < 0 ? fd : layers_number(fd, plan, ret_changed);
 }
 
 static int build(const struct state *state, struct plan_request *request,
@@ -123,16 +163,21 @@ static int build(const struct state *state, struct plan_request *request,
 {
 	CLEANUP(environment_release) struct environment e = { .count = 0 };
 	bool changed = false;
-	int r = open_images(request, reterr);
-	if (r == 0)
+	int r = request->interpreter ? open_images(request, reterr) : 0;
+	if (r == 0 && request->interpreter)
 		r = build_pack(state, request, &e, &plan->pack, reterr);
 	if (r < 0)
 		return r;
-	r = take_layers(request, &e, plan);
+	plan->keep_owner = request->keep_owner;
+	plan->layers = calloc(e.count + request->folder_count + 1, sizeof(*plan->layers));
+	if (!plan->layers)
+		return -ENOMEM;
+	take_layers(request, &e, plan);
+	r = add_folders(request, plan);
 	if (r == 0)
 		r = copy_texts(request, plan);
 	if (r == 0)
-		r = layers_number(state_fd(state), plan, &changed);
+		r = number_layers(state, request, plan, &changed);
 	plan->changed = time(NULL);
 	return r < 0 ? error_errno(reterr, r, "cannot number the layers in '%s'",
 				   state_path(state))
@@ -140,16 +185,20 @@ static int build(const struct state *state, struct plan_request *request,
 }
 
 /* What is new at each mount, whatever it shows. */
-static int stamp(const struct state *state, struct plan *plan, struct error *reterr)
+static int stamp(const struct state *state, const struct plan_request *request,
+		 struct plan *plan, struct error *reterr)
 {
 	cleanup_free char *sockets = NULL;
 	int r = state_socket_directory(&sockets, reterr);
 	if (r < 0)
 		return r;
 	free(plan->socket);
+	free(plan->upper);
 	plan->socket = path_join(sockets, state_id(state));
+	plan->upper = strdup(request->upper);
+	plan->ephemeral = request->ephemeral;
 	plan->since = time(NULL);
-	r = plan->socket ? plan_stamp(plan) : -ENOMEM;
+	r = plan->socket && plan->upper ? plan_stamp(plan) : -ENOMEM;
 	if (r == 0)
 		r = plan_write(state_fd(state), plan);
 	return r < 0 ? error_errno(reterr, r, "cannot write '%s/mount.json'",
@@ -157,20 +206,45 @@ static int stamp(const struct state *state, struct plan *plan, struct error *ret
 		     : 0;
 }
 
-int mount_plan_make(const struct state *state, struct plan_request *request,
-		    struct plan *ret, bool *ret_new, struct error *reterr)
+/* Names all that the layers depend on. */
+static struct digest plan_key(const struct plan_request *request)
 {
-	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	const struct environment_request e = { .mount_path = request->mount_path,
 					       .interpreter = request->interpreter,
 					       .wheels = request->wheels,
 					       .count = request->count };
-	struct digest key = environment_key(&e);
+	struct digest key = { .bytes = { 0 } };
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	if (request->interpreter)
+		key = environment_key(&e);
+	if (request->folder_count == 0 && !request->own_upper)
+		return key;
+	int r =
+	    buffer_printf(&text, "venvfs %s, keep_owner %d, upper %s\n", VENVFS_VERSION,
+			  request->keep_owner, request->own_upper ? request->upper : "");
+	if (r == 0)
+		r = buffer_append(&text, &key, sizeof(key));
+	for (size_t i = 0; r == 0 && i < request->folder_count; i++) {
+		const struct folder_note *note = &request->folders[i].note;
+		r = buffer_append(&text, &note->image, sizeof(note->image));
+		if (r == 0)
+			r = buffer_printf(&text, "%s\n", note->path);
+	}
+	/* Without memory: a key that no other request has. */
+	return r < 0 ? (struct digest){ .bytes = { 0 } }
+		     : digest_of(text.data, text.size);
+}
+
+int mount_plan_make(const struct state *state, struct plan_request *request,
+		    struct plan *ret, bool *ret_new, struct error *reterr)
+{
+	CLEANUP(plan_release) struct plan plan = { .path = NULL };
+	struct digest key = plan_key(request);
 	bool is_new = !take_over(state, &key, &plan);
 	int r = is_new ? build(state, request, &plan, reterr) : 0;
 	plan.key = key;
 	if (r == 0)
-		r = stamp(state, &plan, reterr);
+		r = stamp(state, request, &plan, reterr);
 	if (r < 0)
 		return r;
 	*ret_new = is_new;

@@ -1,23 +1,30 @@
 /*
- * From wheels and an interpreter to what a mount serves: the plan in its state directory,
- * taken over from the last mount when nothing that it depends on has changed. One thread,
- * under the state's lock.
+ * From wheels with an interpreter, and folders, to what a mount serves: the plan in its
+ * state directory, taken over from the last mount when nothing that it depends on has
+ * changed. One thread, under the state's lock.
  */
 #pragma once
 
 #include <stdbool.h>
 
 #include "cache/env/environment.h"
+#include "cache/folder/folder.h"
 #include "cache/store/cache.h"
 #include "fusefs/serve/plan.h"
 #include "fusefs/serve/state.h"
 
 struct plan_request {
-	const char *mount_path; /* canonical */
-	const struct interpreter *interpreter;
+	const char *mount_path;                /* canonical */
+	const struct interpreter *interpreter; /* NULL: folders only, no skeleton */
 	struct environment_wheel *wheels; /* image_id and path; images may be opened here,
 					     and are the caller's to free */
 	size_t count;
+	const struct folder_added *folders; /* the later one wins; all below the wheels */
+	size_t folder_count;
+	bool keep_owner;   /* of what the folders hold */
+	const char *upper; /* directory of the writable layer; "": read-only */
+	bool own_upper;    /* named by --upper: numbers of layers are kept there */
+	bool ephemeral;
 	struct cache *cache;
 };
 

@@ -56,6 +56,12 @@ int wheels_add(struct cache *cache, char **paths, size_t count, bool lenient,
 	return report(ret, verbose);
 }
 
+bool is_wheel_name(const char *text)
+{
+	size_t size = strlen(text);
+	return size > 4 && strcmp(text + size - 4, ".whl") == 0;
+}
+
 void wheel_args_release(struct wheel_args *args)
 {
 	free(args->jobs);

@@ -18,3 +18,5 @@ struct wheel_args {
 int wheels_add(struct cache *cache, char **paths, size_t count, bool lenient,
 	       bool verbose, struct wheel_args *ret);
 void wheel_args_release(struct wheel_args *args);
+/* An operand that is to be a wheel file, by its ending. */
+bool is_wheel_name(const char *text);

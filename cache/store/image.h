@@ -110,6 +110,8 @@ int image_owner(struct image *image, uint32_t number, uint32_t *ret_uid,
 		uint32_t *ret_gid);
 /* The lowest entry that is a hard link of the same file; its content is all of theirs. */
 int image_hard_link(struct image *image, uint32_t number, uint32_t *ret_first);
+/* Walks the further links, i = 0, 1, ...: the first entry that each belongs to. */
+int image_hard_link_row(struct image *image, uint32_t i, uint32_t *ret_first);
 /* The i-th extended attribute of an entry; the name and value are borrowed. */
 struct xattr {
 	const char *name; /* not NUL-terminated */

@@ -78,6 +78,17 @@ int image_hard_link(struct image *image, uint32_t number, uint32_t *ret_first)
 	return 0;
 }
 
+int image_hard_link_row(struct image *image, uint32_t i, uint32_t *ret_first)
+{
+	if (i >= image->sections[SECTION_LINKS].size / LINK_ROW)
+		return -ENODATA;
+	const uint8_t *row = image_row(image, SECTION_LINKS, i, LINK_ROW);
+	if (!row)
+		return -EBADMSG;
+	*ret_first = load_le32(row + 4);
+	return 0;
+}
+
 /* A range of the section of attribute names and values. */
 static const uint8_t *xattr_bytes(struct image *image, uint32_t offset, uint32_t size)
 {

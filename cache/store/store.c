@@ -22,9 +22,9 @@ static const char cachedir_tag[] =
     "# See https://bford.info/cachedir/\n";
 
 static const char *const dir_names[STORE_DIRS] = {
-	[DIR_IMAGES] = "images", [DIR_OBJECTS] = "objects",   [DIR_WHEELS] = "wheels",
-	[DIR_SEEN] = "seen",     [DIR_UNSYNCED] = "unsynced", [DIR_TMP] = "tmp",
-	[DIR_LEASES] = "leases",
+	[DIR_IMAGES] = "images",   [DIR_OBJECTS] = "objects", [DIR_WHEELS] = "wheels",
+	[DIR_FOLDERS] = "folders", [DIR_SEEN] = "seen",       [DIR_UNSYNCED] = "unsynced",
+	[DIR_TMP] = "tmp",         [DIR_LEASES] = "leases",
 };
 
 /* Decided by the table in ARCHITECTURE.md; FORMAT.md lets every image choose. */

@@ -62,6 +62,22 @@ void store_forget_wheel(struct store *store, const struct sha256 *sha256);
 typedef int store_visit_wheel(void *context, const struct wheel_note *note);
 int store_each_wheel(struct store *store, store_visit_wheel *visit, void *context);
 
+/* What folders/ knows of a plain folder that became an image. */
+struct folder_note {
+	struct digest image;
+	/* Of the stamps of all it held; all zero: it must be read again to be known. */
+	struct digest stamps;
+	uint64_t entries, size; /* of its files, bytes */
+	char path[4096];        /* canonical; UTF-8 without a line break */
+};
+/* As for wheels; found by the canonical path. The last one noted of a path stands. */
+int store_find_folder(struct store *store, const char *path, struct folder_note *ret);
+int store_note_folder(struct store *store, const struct folder_note *note,
+		      struct error *reterr);
+void store_forget_folder(struct store *store, const char *path);
+typedef int store_visit_folder(void *context, const struct folder_note *note);
+int store_each_folder(struct store *store, store_visit_folder *visit, void *context);
+
 /*
  * A wheel file that was read once is known again by device, inode, size, mtime and ctime.
  * -ENOENT: not seen.

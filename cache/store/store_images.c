@@ -55,6 +55,14 @@ int store_check_image(struct store *store, int fd, const struct digest *id, bool
 	return r < 0 ? r : image_check(image, content, reterr);
 }
 
+int store_check_published(struct store *store, const struct digest *id)
+{
+	char path[ID_PATH_SIZE];
+	store_id_path(id, path);
+	cleanup_fd int fd = file_open_beneath(store->dirs[DIR_IMAGES], path, O_RDONLY, 0);
+	return fd < 0 ? fd : store_check_image(store, fd, id, true, NULL);
+}
+
 int store_check_object(int fd, const struct digest *id)
 {
 	enum { PART = 256 << 10 };

@@ -13,6 +13,7 @@ enum store_dir {
 	DIR_IMAGES,
 	DIR_OBJECTS,
 	DIR_WHEELS,
+	DIR_FOLDERS,
 	DIR_SEEN,
 	DIR_UNSYNCED,
 	DIR_TMP,
@@ -39,3 +40,13 @@ int store_check_object(int fd, const struct digest *id);
 /* An image file, its metadata and when `content` all it names. -EBADMSG. */
 int store_check_image(struct store *store, int fd, const struct digest *id, bool content,
 		      struct error *reterr);
+/* The image of that id with all it names, read and checked. */
+int store_check_published(struct store *store, const struct digest *id);
+
+/* The value of "key value\n" in a note; false when it is not there or too long. */
+bool store_note_value(const char *text, const char *key, char *ret_value, size_t room);
+/* The image that the folder's note of that name speaks of; all zero: there is no note. */
+struct digest store_folder_image(struct store *store, const char *name);
+/* That note loses the mark of its boot, unless it speaks of another image by now. */
+void store_settle_folder(struct store *store, const char *name,
+			 const struct digest *image);

@@ -1,5 +1,6 @@
 /*
- * wheels/, seen/ and unsynced/: which wheel became which image.
+ * wheels/, seen/ and unsynced/: which wheel became which image (store_folders.c: which
+ * folder).
  *
  * Nothing is flushed when a wheel is published: 167 wheels must not cost 167 flushes.
  * Instead its note names the boot in which it was published. In that boot the page cache
@@ -21,8 +22,7 @@
 
 enum { LARGEST_NOTE = 4096 };
 
-/* The value of "key value\n" in a note; false when it is not there or too long. */
-static bool note_value(const char *text, const char *key, char *ret_value, size_t room)
+bool store_note_value(const char *text, const char *key, char *ret_value, size_t room)
 {
 	size_t key_size = strlen(key);
 	for (const char *line = text; *line;) {
@@ -46,16 +46,16 @@ static int parse_note(const char *text, struct wheel_note *ret, char ret_boot[40
 	char image[DIGEST_HEX_SIZE];
 	char size[24];
 	char end[8];
-	if (!note_value(text, "image", image, sizeof(image)) ||
+	if (!store_note_value(text, "image", image, sizeof(image)) ||
 	    !digest_parse(image, &ret->image) ||
-	    !note_value(text, "size", size, sizeof(size)) ||
-	    !note_value(text, "name", ret->file_name, sizeof(ret->file_name)) ||
-	    !note_value(text, "end", end, sizeof(end)))
+	    !store_note_value(text, "size", size, sizeof(size)) ||
+	    !store_note_value(text, "name", ret->file_name, sizeof(ret->file_name)) ||
+	    !store_note_value(text, "end", end, sizeof(end)))
 		return -ENOENT; /* cut short by a power cut: as if it were not there */
 	ret->size = strtoull(size, NULL, 10);
-	if (!note_value(text, "origin", ret->origin, sizeof(ret->origin)))
+	if (!store_note_value(text, "origin", ret->origin, sizeof(ret->origin)))
 		ret->origin[0] = '\0';
-	if (!note_value(text, "boot", ret_boot, 40))
+	if (!store_note_value(text, "boot", ret_boot, 40))
 		ret_boot[0] = '\0';
 	return 0;
 }
@@ -85,13 +85,9 @@ static int write_note(struct store *store, const struct wheel_note *note,
  * trusted. */
 static int settle_unsynced(struct store *store, const struct wheel_note *note)
 {
-	char path[ID_PATH_SIZE];
 	char name[SHA256_HEX_SIZE];
-	store_id_path(&note->image, path);
 	sha256_format(&note->sha256, name);
-	cleanup_fd int fd = file_open_beneath(store->dirs[DIR_IMAGES], path, O_RDONLY, 0);
-	int r = fd < 0 ? fd : store_check_image(store, fd, &note->image, true, NULL);
-	if (r < 0) {
+	if (store_check_published(store, &note->image) < 0) {
 		(void)unlinkat(store->dirs[DIR_WHEELS], name, 0);
 		return -ENOENT;
 	}
@@ -233,42 +229,58 @@ int store_note_seen(struct store *store, const struct stat *st,
 	return file_replace_at(store->dirs[DIR_SEEN], name, hex, strlen(hex), false);
 }
 
-static int collect_unsynced(struct store *store, struct buffer *names)
+/* A note that is not known to be on disk. */
+struct unsynced {
+	char name[SHA256_HEX_SIZE];
+	struct digest image; /* of a folder, which may become another one meanwhile */
+};
+
+static int collect_unsynced(struct store *store, struct buffer *notes)
 {
 	cleanup_dir DIR *dir = file_list_dir(store->dirs[DIR_UNSYNCED]);
 	if (!dir)
 		return -errno;
 	const struct dirent *entry;
 	while ((entry = readdir(dir)) != NULL) {
-		struct sha256 sha256;
-		if (!sha256_parse(entry->d_name, &sha256))
+		struct unsynced note = { .name = "" };
+		size_t size = strlen(entry->d_name);
+		if (size >= sizeof(note.name) || entry->d_name[0] == '.')
 			continue;
-		int r = buffer_append(names, &sha256, sizeof(sha256));
+		memcpy(note.name, entry->d_name, size);
+		note.image = store_folder_image(store, note.name);
+		int r = buffer_append(notes, &note, sizeof(note));
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
+/* Takes the mark of its boot from a note, a wheel's or a folder's. */
+static void settle_note(struct store *store, const struct unsynced *unsynced)
+{
+	struct sha256 sha256;
+	struct wheel_note note;
+	if (!sha256_parse(unsynced->name, &sha256))
+		store_settle_folder(store, unsynced->name, &unsynced->image);
+	else if (store_find_wheel(store, &sha256, &note) == 0)
+		(void)write_note(store, &note, NULL);
+}
+
 int store_sync(struct store *store)
 {
 	if (!store->writable)
 		return 0;
-	cleanup_buffer struct buffer names = BUFFER_INIT;
-	int r = collect_unsynced(store, &names);
-	if (r < 0 || names.size == 0)
+	cleanup_buffer struct buffer notes = BUFFER_INIT;
+	int r = collect_unsynced(store, &notes);
+	if (r < 0 || notes.size == 0)
 		return r;
 	if (syncfs(store->fd) < 0)
 		return -errno;
-	for (size_t at = 0; at < names.size; at += sizeof(struct sha256)) {
-		struct sha256 sha256;
-		struct wheel_note note;
-		char name[SHA256_HEX_SIZE];
-		memcpy(&sha256, names.data + at, sizeof(sha256));
-		sha256_format(&sha256, name);
-		if (store_find_wheel(store, &sha256, &note) == 0)
-			(void)write_note(store, &note, NULL);
-		(void)unlinkat(store->dirs[DIR_UNSYNCED], name, 0);
+	for (size_t at = 0; at < notes.size; at += sizeof(struct unsynced)) {
+		struct unsynced note;
+		memcpy(&note, notes.data + at, sizeof(note));
+		settle_note(store, &note);
+		(void)unlinkat(store->dirs[DIR_UNSYNCED], note.name, 0);
 	}
 	return 0;
 }

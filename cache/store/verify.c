@@ -121,6 +121,15 @@ static bool is_bad(const struct verifier *v, const struct digest *image)
 	return false;
 }
 
+static bool image_is_there(const struct verifier *v, const struct digest *image)
+{
+	char path[ID_PATH_SIZE];
+	store_id_path(image, path);
+	cleanup_fd int fd =
+	    file_open_beneath(v->store->dirs[DIR_IMAGES], path, O_RDONLY, 0);
+	return fd >= 0;
+}
+
 /*
  * A wheel whose image is missing or damaged is forgotten, so that adding it again unpacks
  * it again; that replaces what is damaged.
@@ -128,15 +137,24 @@ static bool is_bad(const struct verifier *v, const struct digest *image)
 static int verify_note(void *context, const struct wheel_note *note)
 {
 	struct verifier *v = context;
-	char path[ID_PATH_SIZE];
-	store_id_path(&note->image, path);
 	v->result->wheels++;
-	cleanup_fd int fd =
-	    file_open_beneath(v->store->dirs[DIR_IMAGES], path, O_RDONLY, 0);
-	if (fd < 0)
+	if (!image_is_there(v, &note->image))
 		report(v, "wheel %s: its image is missing", note->file_name);
-	if (fd < 0 || is_bad(v, &note->image))
-		store_forget_wheel(v->store, &note->sha256);
+	else if (!is_bad(v, &note->image))
+		return 0;
+	store_forget_wheel(v->store, &note->sha256);
+	return 0;
+}
+
+static int verify_folder(void *context, const struct folder_note *note)
+{
+	struct verifier *v = context;
+	v->result->folders++;
+	if (!image_is_there(v, &note->image))
+		report(v, "folder %s: its image is missing", note->path);
+	else if (!is_bad(v, &note->image))
+		return 0;
+	store_forget_folder(v->store, note->path);
 	return 0;
 }
 
@@ -153,6 +171,8 @@ int store_verify(struct store *store, verify_report *report_line, void *context,
 		r = verify_all(&v, DIR_IMAGES, verify_image);
 	if (r == 0)
 		r = store_each_wheel(store, verify_note, &v);
+	if (r == 0)
+		r = store_each_folder(store, verify_folder, &v);
 	buffer_release(&v.bad_images);
 	return r;
 }

@@ -1,7 +1,7 @@
 /*
- * `cache verify`: every wheel note, image and object read and checked in full. Wheels
- * whose image is damaged are forgotten, so that adding them again mends the cache. Any
- * thread; safe beside readers and adders.
+ * `cache verify`: every note, image and object read and checked in full. Wheels and
+ * folders whose image is damaged are forgotten, so that adding them again mends the
+ * cache. Any thread; safe beside readers and adders.
  */
 #pragma once
 
@@ -12,9 +12,9 @@
 struct store;
 
 struct verify_result {
-	uint64_t wheels, images, objects; /* checked */
-	uint64_t bytes;                   /* read */
-	uint64_t bad;                     /* each was reported once */
+	uint64_t wheels, folders, images, objects; /* checked */
+	uint64_t bytes;                            /* read */
+	uint64_t bad;                              /* each was reported once */
 };
 /* `report` gets one line for each thing that is wrong. */
 typedef void verify_report(void *context, const char *line);

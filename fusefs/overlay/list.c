@@ -46,6 +46,17 @@ static int show_row(struct merge *m)
 	return r != 0 ? r : next_row(m);
 }
 
+/* A file of several names may have been changed through another one of them. */
+static int add_row_of_links(struct merge *m, uint64_t node, struct stat *st)
+{
+	struct found f = { .id = node, .has_row = true };
+	if (st->st_nlink < 2 || !m->o->options.upper ||
+	    !upper_may_have(m->o->options.upper, node))
+		return 0;
+	int r = upper_find_node(m->reader, node, &f.row);
+	return r == 0 ? node_stat(m->o, &f, st) : (r == -ENOENT ? 0 : r);
+}
+
 static int show_lower(void *context, const struct node *lower, uint64_t cookie)
 {
 	struct merge *m = context;
@@ -60,7 +71,9 @@ static int show_lower(void *context, const struct node *lower, uint64_t cookie)
 				       .name_size = lower->entry.name_size,
 				       .cookie = cookie };
 	tree_stat(m->o->options.tree, lower, &child.st);
-	return m->visit(m->context, &child);
+	if (m->full)
+		r = add_row_of_links(m, lower->id, &child.st);
+	return r < 0 ? r : m->visit(m->context, &child);
 }
 
 static int merge_all(struct merge *m, uint64_t dir, uint64_t after)

@@ -41,29 +41,45 @@ static void set_base(const struct node *lower, struct upper_dentry *row)
  * The pin: where the lower shows this node, a row that says the same. A node that has a
  * row already was pinned, or moved, when that was written.
  */
-static int pin(struct overlay *o, struct upper_reader *r, const struct found *f)
+static int pin(struct overlay *o, struct upper_reader *r, const struct node *lower)
 {
 	struct upper_dentry row;
 	struct upper_node ignored;
 	uint64_t parent;
-	if (f->id == TREE_ROOT)
+	const struct entry *e = &lower->entry;
+	if (lower->id == TREE_ROOT)
 		return 0;
-	int code = tree_parent(o->options.tree, f->id, &parent);
+	int code = tree_parent(o->options.tree, lower->id, &parent);
 	if (code < 0)
 		return code;
-	const struct entry *e = &f->lower.entry;
 	code = upper_find_dentry(r, parent, e->name, e->name_size, &row, &ignored);
 	if (code != -ENOENT)
 		return code < 0 ? code : 0;
-	row =
-	    (struct upper_dentry){ .parent = parent,
-				   .name = e->name,
-				   .name_size = e->name_size,
-				   .node = f->id,
-				   .cookie = tree_node_cookie(o->options.tree, &f->lower),
-				   .pin = true };
-	set_base(&f->lower, &row);
+	row = (struct upper_dentry){ .parent = parent,
+				     .name = e->name,
+				     .name_size = e->name_size,
+				     .node = lower->id,
+				     .cookie = tree_cookie(lower->name_id),
+				     .pin = true };
+	set_base(lower, &row);
 	return upper_put_dentry(o->options.upper, &row);
+}
+
+/* Of hard links the first is pinned, unless a higher layer hides it. */
+static int pin_first(struct overlay *o, struct upper_reader *r, uint64_t id)
+{
+	struct node first;
+	struct node shown;
+	uint64_t parent;
+	int code = tree_node(o->options.tree, id, &first);
+	if (code == 0)
+		code = tree_parent(o->options.tree, id, &parent);
+	if (code == 0)
+		code = tree_lookup(o->options.tree, parent, first.entry.name,
+				   first.entry.name_size, &shown);
+	if (code == -ENOENT || (code == 0 && shown.id != id))
+		return 0;
+	return code < 0 ? code : pin(o, r, &first);
 }
 
 int node_take(struct overlay *o, struct upper_reader *r, struct found *f, bool with_pin)
@@ -74,7 +90,7 @@ int node_take(struct overlay *o, struct upper_reader *r, struct found *f, bool w
 	if (code == 0)
 		code = upper_insert_node(o->options.upper, &f->row, NULL);
 	if (code == 0 && with_pin)
-		code = pin(o, r, f);
+		code = f->lower.links > 1 ? pin_first(o, r, f->id) : pin(o, r, &f->lower);
 	f->has_row = code == 0;
 	return code;
 }
@@ -85,7 +101,7 @@ int name_put(struct overlay *o, const struct found_name *n, uint64_t node)
 	if (!n->has_row) {
 		row = (struct upper_dentry){ .parent = n->dir };
 		if (n->node.has_lower) {
-			row.cookie = tree_node_cookie(o->options.tree, &n->node.lower);
+			row.cookie = tree_cookie(n->node.lower.name_id);
 			set_base(&n->node.lower, &row);
 		} else {
 			row.cookie = upper_new_cookie(o->options.upper);

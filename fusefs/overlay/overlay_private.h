@@ -3,8 +3,8 @@
 
 #include <pthread.h>
 
+#include "fusefs/overlay/changes.h"
 #include "fusefs/overlay/counts.h"
-#include "fusefs/overlay/overlay.h"
 #include "fusefs/tree/tree.h"
 #include "fusefs/upper/content.h"
 #include "fusefs/upper/upper.h"

@@ -17,92 +17,157 @@ enum { HELPER_SECONDS = 30, LARGEST_ANSWER = 64 << 10 };
 #define FS_TYPE "fuse.venvfs"
 
 /* -o words that change nothing, as every mount is so. */
-static const char *const implied[] = {
-	"ro", "nosuid", "nodev", "default_permissions", "defaults", "_netdev", "user"
-};
-/* Those that are passed on. */
-static const char *const passed[] = { "allow_other", "noexec",     "exec",  "noatime",
-				      "atime",       "nodiratime", "async", "sync" };
+static const char *const implied[] = { "default_permissions", "defaults", "_netdev",
+				       "user" };
 
-static bool is_among(const char *word, size_t size, const char *const *list, size_t count)
+/*
+ * Words that become flags of mount(2), the later of two that contradict each other
+ * winning. fusermount3 does not know all of them; what it does not know is either the
+ * kernel's default or about atime, which FUSE never updates.
+ */
+static const struct flag_word {
+	const char *text;
+	unsigned long set, clear;
+	bool helper; /* fusermount3 knows it */
+	bool root;   /* only root may give it */
+} flag_words[] = {
+	{ "nosuid", MS_NOSUID, 0, true, false },
+	{ "suid", 0, MS_NOSUID, false, true },
+	{ "nodev", MS_NODEV, 0, true, false },
+	{ "dev", 0, MS_NODEV, false, true },
+	{ "noexec", MS_NOEXEC, 0, true, false },
+	{ "exec", 0, MS_NOEXEC, true, false },
+	{ "noatime", MS_NOATIME, MS_RELATIME | MS_STRICTATIME, true, false },
+	{ "atime", 0, MS_NOATIME, true, false },
+	{ "nodiratime", MS_NODIRATIME, 0, false, false },
+	{ "diratime", 0, MS_NODIRATIME, false, false },
+	{ "relatime", MS_RELATIME, MS_NOATIME | MS_STRICTATIME, false, false },
+	{ "strictatime", MS_STRICTATIME, MS_NOATIME | MS_RELATIME, false, false },
+	{ "sync", MS_SYNCHRONOUS, 0, true, false },
+	{ "async", 0, MS_SYNCHRONOUS, true, false },
+	{ "dirsync", MS_DIRSYNC, 0, true, false },
+};
+
+/* The next of words with commas between them; NULL at the end. */
+static const char *next_word(const char **rest, size_t *ret_size)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (strlen(list[i]) == size && memcmp(list[i], word, size) == 0)
+	while (**rest == ',')
+		(*rest)++;
+	const char *word = *rest;
+	*ret_size = strcspn(word, ",");
+	*rest += *ret_size;
+	return *ret_size ? word : NULL;
+}
+
+static bool is_word(const char *word, size_t size, const char *text)
+{
+	return strlen(text) == size && memcmp(text, word, size) == 0;
+}
+
+static const struct flag_word *find_flag(const char *word, size_t size)
+{
+	for (size_t i = 0; i < sizeof(flag_words) / sizeof(*flag_words); i++) {
+		if (is_word(word, size, flag_words[i].text))
+			return &flag_words[i];
+	}
+	return NULL;
+}
+
+static bool is_implied(const char *word, size_t size)
+{
+	for (size_t i = 0; i < sizeof(implied) / sizeof(*implied); i++) {
+		if (is_word(word, size, implied[i]))
 			return true;
 	}
 	return false;
 }
 
-static int refuse(const char *word, size_t size, struct error *reterr)
+/* Root in its own right, and not somebody who became root for a command. */
+static bool is_real_root(void)
 {
-	if (size == 2 && memcmp(word, "rw", 2) == 0)
-		return error_set(reterr, -EINVAL,
-				 "-o rw: mounts are read-only in this version");
-	return error_set(reterr, -EINVAL, "-o %.*s: there is no such mount option",
-			 (int)size, word);
+	const char *uid = getenv("SUDO_UID");
+	return geteuid() == 0 && (!uid || strcmp(uid, "0") == 0);
 }
 
-static int take_word(const char *word, size_t size, struct buffer *options, char **source,
-		     struct error *reterr)
+static int append_word(struct buffer *options, const char *word, size_t size)
 {
-	static const char fsname[] = "fsname=";
-	size_t prefix = strlen(fsname);
-	if (size == 0 ||
-	    is_among(word, size, implied, sizeof(implied) / sizeof(*implied)))
-		return 0;
-	if (size > prefix && memcmp(word, fsname, prefix) == 0) {
-		free(*source);
-		*source = strndup(word + prefix, size - prefix);
-		return *source ? 0 : -ENOMEM;
-	}
-	if (!is_among(word, size, passed, sizeof(passed) / sizeof(*passed)))
-		return refuse(word, size, reterr);
 	int r = options->size ? buffer_append(options, ",", 1) : 0;
 	return r < 0 ? r : buffer_append(options, word, size);
 }
 
-int device_check_options(const char *wanted, char **ret_options, char **ret_source,
+static int take_flag(const char *word, size_t size, struct buffer *options,
+		     struct error *reterr)
+{
+	const struct flag_word *flag = find_flag(word, size);
+	if (!flag && !is_word(word, size, "allow_other"))
+		return error_set(reterr, -EINVAL,
+				 "-o %.*s: there is no such mount option", (int)size,
+				 word);
+	if (flag && flag->root && !is_real_root())
+		return error_set(reterr, -EPERM,
+				 "-o %s: only root itself may mount so, not by sudo",
+				 flag->text);
+	return append_word(options, word, size);
+}
+
+static int take_word(const char *word, size_t size, struct device_words *words,
+		     struct buffer *options, struct error *reterr)
+{
+	static const char fsname[] = "fsname=";
+	size_t prefix = strlen(fsname);
+	if (is_word(word, size, "ro") || is_word(word, size, "rw")) {
+		words->read_only = word[1] == 'o';
+		return 0;
+	}
+	if (size > prefix && memcmp(word, fsname, prefix) == 0) {
+		free(words->source);
+		words->source = strndup(word + prefix, size - prefix);
+		return words->source ? 0 : -ENOMEM;
+	}
+	return is_implied(word, size) ? 0 : take_flag(word, size, options, reterr);
+}
+
+void device_words_release(struct device_words *words)
+{
+	free(words->options);
+	free(words->source);
+	*words = (struct device_words){ .options = NULL };
+}
+
+int device_check_options(const char *wanted, struct device_words *ret,
 			 struct error *reterr)
 {
+	CLEANUP(device_words_release) struct device_words words = { .options = NULL };
 	cleanup_buffer struct buffer options = BUFFER_INIT;
-	cleanup_free char *source = NULL;
+	const char *word;
+	size_t size;
 	int r = 0;
-	while (r == 0 && *wanted) {
-		size_t size = strcspn(wanted, ",");
-		r = take_word(wanted, size, &options, &source, reterr);
-		wanted += size + (wanted[size] == ',');
-	}
+	while (r == 0 && (word = next_word(&wanted, &size)) != NULL)
+		r = take_word(word, size, &words, &options, reterr);
 	if (r < 0)
 		return r;
 	if (!buffer_cstr(&options))
 		return -ENOMEM;
-	*ret_options = buffer_steal(&options);
-	*ret_source = steal_ptr(source);
+	words.options = buffer_steal(&options);
+	*ret = words;
+	words = (struct device_words){ .options = NULL };
 	return 0;
 }
 
 /* Generic options are flags of mount(2); FUSE's own stand in its text. */
-static unsigned long mount_flags(const char *options, bool *ret_allow_other)
+static unsigned long mount_flags(const struct device_options *o, bool *ret_allow_other)
 {
-	static const struct {
-		const char *word;
-		unsigned long flag;
-	} flags[] = { { "noexec", MS_NOEXEC },
-		      { "noatime", MS_NOATIME },
-		      { "nodiratime", MS_NODIRATIME },
-		      { "sync", MS_SYNCHRONOUS } };
-	unsigned long result = MS_NOSUID | MS_NODEV | MS_RDONLY;
+	unsigned long result = MS_NOSUID | MS_NODEV | (o->read_only ? MS_RDONLY : 0);
+	const char *rest = o->options;
+	const char *word;
+	size_t size;
 	*ret_allow_other = false;
-	while (*options) {
-		size_t size = strcspn(options, ",");
-		for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
-			if (strlen(flags[i].word) == size &&
-			    memcmp(flags[i].word, options, size) == 0)
-				result |= flags[i].flag;
-		}
-		*ret_allow_other |= size == strlen("allow_other") &&
-				    memcmp(options, "allow_other", size) == 0;
-		options += size + (options[size] == ',');
+	while ((word = next_word(&rest, &size)) != NULL) {
+		const struct flag_word *flag = find_flag(word, size);
+		if (flag)
+			result = (result & ~flag->clear) | flag->set;
+		else
+			*ret_allow_other = true; /* there is no other */
 	}
 	return result;
 }
@@ -113,7 +178,7 @@ static int mount_as_root(const char *path, int dirfd, const struct device_option
 	char data[160];
 	char target[32];
 	bool allow_other;
-	unsigned long flags = mount_flags(o->options, &allow_other);
+	unsigned long flags = mount_flags(o, &allow_other);
 	cleanup_fd int fd = file_open(AT_FDCWD, "/dev/fuse", O_RDWR, 0);
 	if (fd < 0)
 		return error_errno(reterr, fd, "cannot open /dev/fuse%s",
@@ -200,22 +265,38 @@ static int run_fusermount(const char *const argv[], int keep_fd, const char *pat
 	return error_set(reterr, code, "fusermount3 on '%s': %s", path, line);
 }
 
+/* What fusermount3 is told: its own words, ours, and those of the user that it knows. */
+static int helper_options(const struct device_options *o, struct buffer *options)
+{
+	const char *rest = o->options;
+	const char *word;
+	size_t size;
+	int r = buffer_printf(
+	    options, "%s,nosuid,nodev,default_permissions,subtype=venvfs,fsname=%s",
+	    o->read_only ? "ro" : "rw", o->source);
+	while (r == 0 && (word = next_word(&rest, &size)) != NULL) {
+		const struct flag_word *flag = find_flag(word, size);
+		if (!flag || flag->helper)
+			r = append_word(options, word, size);
+	}
+	return r;
+}
+
 static int mount_as_user(const char *path, const struct device_options *o,
 			 struct error *reterr)
 {
 	int pair[2];
-	char *options = NULL;
+	cleanup_buffer struct buffer options = BUFFER_INIT;
+	int r = helper_options(o, &options);
+	const char *text = r == 0 ? buffer_cstr(&options) : NULL;
+	if (!text)
+		return -ENOMEM;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	cleanup_fd int ours = pair[0];
 	cleanup_fd int theirs = pair[1];
-	if (asprintf(&options,
-		     "ro,nosuid,nodev,default_permissions,subtype=venvfs,fsname=%s%s%s",
-		     o->source, *o->options ? "," : "", o->options) < 0)
-		return -ENOMEM;
-	cleanup_free char *held = options;
-	const char *argv[] = { "fusermount3", "-o", options, "--", path, NULL };
-	int r = run_fusermount(argv, theirs, path, reterr);
+	const char *argv[] = { "fusermount3", "-o", text, "--", path, NULL };
+	r = run_fusermount(argv, theirs, path, reterr);
 	if (r < 0)
 		return r;
 	int fd = receive_fd(ours);

@@ -10,21 +10,30 @@
 struct device_options {
 	const char *source;  /* first column of mount(8): what people see */
 	const char *options; /* further ones with commas, checked; or "" */
+	bool read_only;
+};
+
+/* What -o said. */
+struct device_words {
+	char *options;  /* for device_options; or "" */
+	char *source;   /* of fsname=, or NULL */
+	bool read_only; /* of ro and rw the last was ro */
 };
 
 /*
  * Checks what -o may hold: words that are always true here are dropped, those that can
- * not be honoured are refused with a text (-EINVAL). The caller frees *ret_options.
- * *ret_source is set when fsname= is among them.
+ * not be honoured are refused with a text: -EINVAL, or -EPERM for suid and dev, which
+ * only root may give who is not somebody else under sudo.
  */
-int device_check_options(const char *wanted, char **ret_options, char **ret_source,
+int device_check_options(const char *wanted, struct device_words *ret,
 			 struct error *reterr);
+void device_words_release(struct device_words *words);
 
 /*
- * Opens /dev/fuse and mounts it at the directory `path`: read-only, nosuid, nodev,
- * default_permissions. Returns the descriptor; the kernel waits for a server on it. As
- * root the mount goes to dirfd, an O_PATH descriptor of the directory, whatever `path`
- * has become.
+ * Opens /dev/fuse and mounts it at the directory `path`: with default_permissions, and
+ * nosuid and nodev unless the options say otherwise. Returns the descriptor; the kernel
+ * waits for a server on it. As root the mount goes to dirfd, an O_PATH descriptor of the
+ * directory, whatever `path` has become.
  */
 int device_mount(const char *path, int dirfd, const struct device_options *options,
 		 struct error *reterr);

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
-#include "fusefs/overlay/overlay.h"
+#include "fusefs/overlay/changes.h"
 #include "fusefs/serve/features.h"
 
 struct log;

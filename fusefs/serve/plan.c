@@ -34,8 +34,25 @@ size_t plan_wheels(const struct plan *plan)
 {
 	size_t wheels = 0;
 	for (size_t i = 0; i < plan->count; i++)
-		wheels += !plan->layers[i].packed;
+		wheels += !plan->layers[i].packed && !plan->layers[i].folder;
 	return wheels;
+}
+
+size_t plan_folders(const struct plan *plan)
+{
+	size_t folders = 0;
+	for (size_t i = 0; i < plan->count; i++)
+		folders += plan->layers[i].folder;
+	return folders;
+}
+
+bool plan_has_pack(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		if (plan->layers[i].packed)
+			return true;
+	}
+	return false;
 }
 
 /* The plain texts of a plan, by the name they have in the file. */
@@ -72,6 +89,7 @@ static int read_layer(const json_t *row, struct plan_layer *ret)
 		return -EBADMSG;
 	ret->number = (uint32_t)number;
 	ret->packed = offset >= 0;
+	ret->folder = json_get_bool(row, "folder", false);
 	ret->offset = ret->packed ? (uint64_t)offset : 0;
 	ret->size = (uint64_t)size;
 	ret->name = strdup(name);
@@ -121,6 +139,7 @@ int plan_read(int state_fd, struct plan *ret)
 	plan.since = json_get_int(object, "since", 0);
 	plan.changed = json_get_int(object, "changed", 0);
 	plan.ephemeral = json_get_bool(object, "ephemeral", false);
+	plan.keep_owner = json_get_bool(object, "keep_owner", false);
 	r = read_digest(object, "key", &plan.key);
 	if (r == 0)
 		r = read_digest(object, "pack", &plan.pack);
@@ -145,6 +164,8 @@ static json_t *layer_row(const struct plan_layer *layer)
 		(void)json_object_set_new(row, "size",
 					  json_integer((json_int_t)layer->size));
 	}
+	if (row && layer->folder)
+		(void)json_object_set_new(row, "folder", json_true());
 	return row;
 }
 
@@ -154,10 +175,10 @@ int plan_write(int state_fd, const struct plan *plan)
 	char pack[DIGEST_HEX_SIZE];
 	digest_format(&plan->key, key);
 	digest_format(&plan->pack, pack);
-	cleanup_json json_t *object =
-	    json_pack("{s:i, s:I, s:I, s:b, s:s, s:s}", "version", PLAN_VERSION, "since",
-		      (json_int_t)plan->since, "changed", (json_int_t)plan->changed,
-		      "ephemeral", plan->ephemeral, "key", key, "pack", pack);
+	cleanup_json json_t *object = json_pack(
+	    "{s:i, s:I, s:I, s:b, s:s, s:s, s:b}", "version", PLAN_VERSION, "since",
+	    (json_int_t)plan->since, "changed", (json_int_t)plan->changed, "ephemeral",
+	    plan->ephemeral, "key", key, "pack", pack, "keep_owner", plan->keep_owner);
 	json_t *layers = json_array();
 	if (!object || json_object_set_new(object, "layers", layers) < 0)
 		return -ENOMEM;

@@ -16,16 +16,18 @@ struct image;
 
 struct plan_layer {
 	uint32_t number; /* in node ids; see layers.h */
-	char *name;      /* for people: "numpy 2.1.0" */
+	char *name;      /* for people: "numpy 2.1.0", or the path of a folder */
 	struct digest image;
 	bool packed;           /* in skeleton/pack, at offset; else an image of a cache */
+	bool folder;           /* a plain folder */
 	uint64_t offset, size; /* in the pack */
 	struct image *open;    /* borrowed, or NULL: a view of it opens its own */
 };
 
 struct plan {
-	char *path;   /* the mount point, canonical */
-	char *python; /* the base interpreter's path */
+	char *path; /* the mount point, canonical */
+	char *
+	    python; /* the base interpreter's path; "" and so on where only folders are */
 	char *python_version;
 	char *site_packages; /* below the mount point */
 	char *include;
@@ -37,8 +39,9 @@ struct plan {
 	int64_t since;  /* when it was mounted: seconds since 1970 */
 	int64_t
 	    changed; /* when the layers last changed: what directories show as mtime */
-	struct digest key;         /* environment_key() */
-	struct digest pack;        /* XXH3-128 of skeleton/pack */
+	bool keep_owner;    /* folders show the owners that they had */
+	struct digest key;  /* of all that the layers depend on */
+	struct digest pack; /* XXH3-128 of skeleton/pack; all zero: there is none */
 	struct plan_layer *layers; /* highest priority first */
 	size_t count;
 };
@@ -48,6 +51,8 @@ int plan_read(int state_fd, struct plan *ret);
 int plan_write(int state_fd, const struct plan *plan);
 void plan_release(struct plan *plan);
 size_t plan_wheels(const struct plan *plan); /* layers that are wheels */
+size_t plan_folders(const struct plan *plan);
+bool plan_has_pack(const struct plan *plan); /* is there a skeleton? */
 
 /* Fills in what the running system says: boot and host. */
 int plan_stamp(struct plan *plan);

@@ -49,6 +49,8 @@ static void server_release(struct server *s)
 	session_free(s->session);
 	overlay_free(s->overlay);
 	upper_close(s->upper);
+	if (s->plan.ephemeral)
+		(void)upper_discard(s->plan.upper, NULL);
 	view_free(s->view);
 	lease_free(s->lease);
 	cache_free(s->cache);
@@ -139,11 +141,29 @@ static void on_blocking(void *context, bool begins)
 	session_blocking(s->session, begins);
 }
 
+/* What rows refer to is on disk before the first of them can be. */
+static int on_first(void *context)
+{
+	static const char *const names[] = { "layers", "base", "." };
+	const struct server *s = context;
+	const int dirs[] = { state_fd(s->state), upper_fd(s->upper) };
+	int r = 0;
+	for (size_t i = 0; r == 0 && !s->plan.ephemeral && i < 6; i++) {
+		cleanup_fd int fd =
+		    file_open_beneath(dirs[i % 2], names[i / 2], O_RDONLY, 0);
+		if (fd >= 0 && fsync(fd) < 0)
+			r = -errno;
+	}
+	return r;
+}
+
 static int prepare_upper(struct server *s, struct error *reterr)
 {
 	const struct upper_options options = { .path = s->plan.upper,
 					       .owner = s->plan.path,
-					       .sync = !s->plan.ephemeral };
+					       .sync = !s->plan.ephemeral,
+					       .on_first = on_first,
+					       .context = s };
 	int r = *s->plan.upper ? upper_open(&options, &s->upper, reterr) : 0;
 	if (r < 0)
 		return r;

@@ -62,9 +62,12 @@ static int open_layers(struct view *view, int state_fd, struct cache *cache,
 	view->images = calloc(view->plan->count + 1, sizeof(struct image *));
 	if (!view->images)
 		return -ENOMEM;
-	view->pack_fd = file_open_beneath(state_fd, "skeleton/pack", O_RDONLY, 0);
-	if (view->pack_fd < 0)
-		return error_errno(reterr, view->pack_fd, "cannot open the skeleton");
+	if (plan_has_pack(view->plan)) {
+		view->pack_fd = file_open_beneath(state_fd, "skeleton/pack", O_RDONLY, 0);
+		if (view->pack_fd < 0)
+			return error_errno(reterr, view->pack_fd,
+					   "cannot open the skeleton");
+	}
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < view->plan->count; i++)
 		r = open_layer(view, i, cache, reterr);
@@ -73,7 +76,8 @@ static int open_layers(struct view *view, int state_fd, struct cache *cache,
 
 /*
  * The grafts are cache/env's layout of images (environment.h); that of headers is there
- * only when a wheel has any, since the skeleton makes its directory only then.
+ * only when a wheel has any, since the skeleton makes its directory only then. Folders
+ * know no grafts, and where there are only folders there is none.
  */
 static int make_tree(struct view *view, struct error *reterr)
 {
@@ -81,7 +85,7 @@ static int make_tree(struct view *view, struct error *reterr)
 	const struct tree_graft grafts[] = { { "root", "" },
 					     { "site-packages", plan->site_packages },
 					     { "include", plan->include } };
-	bool has_include = false;
+	size_t graft_count = plan_has_pack(plan) ? 2 : 0;
 	cleanup_free struct tree_layer *layers = calloc(plan->count + 1, sizeof(*layers));
 	if (!layers)
 		return -ENOMEM;
@@ -89,17 +93,22 @@ static int make_tree(struct view *view, struct error *reterr)
 		struct entry ignored;
 		layers[i] = (struct tree_layer){ .number = plan->layers[i].number,
 						 .image = view->images[i],
-						 .quiet = plan->layers[i].packed };
-		has_include |= image_resolve(view->images[i], "include", &ignored) == 0;
+						 .quiet = plan->layers[i].packed ||
+							  plan->layers[i].folder,
+						 .folder = plan->layers[i].folder };
+		if (!plan->layers[i].folder && graft_count == 2 &&
+		    image_resolve(view->images[i], "include", &ignored) == 0)
+			graft_count = 3;
 	}
 	const struct tree_options options = {
 		.layers = layers,
 		.layer_count = plan->count,
 		.grafts = grafts,
-		.graft_count = has_include ? 3 : 2,
+		.graft_count = graft_count,
 		.directory_mtime = plan->changed,
 		.uid = geteuid(),
 		.gid = getegid(),
+		.keep_owner = plan->keep_owner,
 	};
 	return tree_new(&options, &view->tree, reterr);
 }

@@ -311,6 +311,22 @@ static struct directory *find_graft(const struct tree *tree, const struct entry 
 	return NULL;
 }
 
+/* The merged directory that an entry is by its layer's place alone, or NULL. -ENOENT:
+ * nothing of it is shown. */
+static int find_anchor(struct tree *tree, const struct node *node, struct directory **ret)
+{
+	*ret = NULL;
+	if (tree->layers[node->layer].folder) {
+		if (node->entry.number == 0)
+			*ret = directory_known(tree, TREE_ROOT);
+		return 0;
+	}
+	if (node->entry.parent != 0)
+		return 0;
+	*ret = find_graft(tree, &node->entry);
+	return *ret ? 0 : -ENOENT; /* beside the grafts: not shown */
+}
+
 /* One step down: the place of the directory `e` of `layer`, whose parent's place is in
  * *place. */
 static int descend(struct tree *tree, size_t layer, const struct entry *e,
@@ -354,10 +370,9 @@ int directory_find(struct tree *tree, uint64_t id, struct place *ret)
 	if (node.entry.type != ENTRY_DIRECTORY)
 		return -ENOTDIR;
 	while (!place.merged) {
-		if (node.entry.parent == 0)
-			place.merged = find_graft(tree, &node.entry);
-		if (node.entry.parent == 0 && !place.merged)
-			return -ENOENT; /* beside the grafts: not shown */
+		r = find_anchor(tree, &node, &place.merged);
+		if (r < 0)
+			return r;
 		if (place.merged)
 			break;
 		if (steps == DEEPEST)

@@ -34,15 +34,16 @@ struct directory {
 	struct source sources[]; /* by priority */
 };
 
+struct links;
+
 enum { BUCKETS = 1024 };
 
 struct tree {
 	struct tree_options options;
 	struct tree_layer *layers;
 	uint32_t *by_number; /* indices into layers, in the order of layer numbers */
-	int64_t mtime;
-	struct directory *root;
-	struct directory **grafts; /* where each graft leads; some may be the same */
+	struct directory **grafts;      /* where each graft leads; some may be the same */
+	_Atomic(struct links *) *links; /* of each layer; NULL until it is first needed */
 	/* Merged directories by node id; only ever added to, at the head of a bucket. */
 	_Atomic(struct directory *) buckets[BUCKETS];
 };
@@ -53,6 +54,9 @@ struct place {
 	size_t layer;
 	struct entry entry;
 };
+
+/* Appends all directories (struct source) that meet at `to`, by priority. */
+int collect_sources(const struct tree *tree, const char *to, struct buffer *sources);
 
 uint64_t node_id(const struct tree *tree, size_t layer, uint32_t entry);
 /* The place of a directory node; -ENOENT, -ENOTDIR. */

@@ -1,4 +1,5 @@
 #include "fusefs/tree/directory.h"
+#include "fusefs/tree/links.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,50 +13,6 @@ static int compare_numbers(const void *a, const void *b, void *context)
 	uint32_t x = layers[*(const uint32_t *)a].number;
 	uint32_t y = layers[*(const uint32_t *)b].number;
 	return (x > y) - (x < y);
-}
-
-/* What `graft` leads to, as seen from the graft `g`: the path below g->to, or NULL. */
-static const char *path_below(const struct tree_graft *g, const char *to)
-{
-	size_t size = strlen(g->to);
-	if (size == 0)
-		return to;
-	if (strncmp(to, g->to, size) != 0 || (to[size] != '\0' && to[size] != '/'))
-		return NULL;
-	return to[size] == '/' ? to + size + 1 : to + size;
-}
-
-static int append_source(struct tree *tree, size_t layer, const struct tree_graft *g,
-			 const char *below, struct buffer *sources)
-{
-	cleanup_buffer struct buffer path = BUFFER_INIT;
-	int r = buffer_printf(&path, "%s%s%s", g->from, *below ? "/" : "", below);
-	const char *text = r == 0 ? buffer_cstr(&path) : NULL;
-	struct entry e;
-	if (!text)
-		return -ENOMEM;
-	r = image_resolve(tree->layers[layer].image, text, &e);
-	if (r == -ENOENT || r == -ENOTDIR)
-		return 0;
-	if (r < 0 || e.type != ENTRY_DIRECTORY)
-		return r;
-	struct source s = { (uint32_t)layer, e.number };
-	return buffer_append(sources, &s, sizeof(s));
-}
-
-/* All directories that meet at `to`, by priority. */
-static int collect_sources(struct tree *tree, const char *to, struct buffer *sources)
-{
-	for (size_t i = 0; i < tree->options.layer_count; i++) {
-		for (size_t k = 0; k < tree->options.graft_count; k++) {
-			const struct tree_graft *g = &tree->options.grafts[k];
-			const char *below = path_below(g, to);
-			int r = below ? append_source(tree, i, g, below, sources) : 0;
-			if (r < 0)
-				return r;
-		}
-	}
-	return 0;
 }
 
 /* The node that the tree so far shows at a path. */
@@ -101,7 +58,8 @@ static int copy_options(struct tree *tree, const struct tree_options *o)
 	tree->layers = calloc(o->layer_count + 1, sizeof(*tree->layers));
 	tree->by_number = calloc(o->layer_count + 1, sizeof(*tree->by_number));
 	tree->grafts = calloc(o->graft_count + 1, sizeof(struct directory *));
-	if (!grafts || !tree->layers || !tree->by_number || !tree->grafts)
+	tree->links = calloc(o->layer_count + 1, sizeof(*tree->links));
+	if (!grafts || !tree->layers || !tree->by_number || !tree->grafts || !tree->links)
 		return -ENOMEM;
 	for (size_t i = 0; i < o->graft_count; i++) {
 		grafts[i].from = strdup(o->grafts[i].from);
@@ -175,6 +133,9 @@ void tree_free(struct tree *tree)
 		free((void *)(uintptr_t)tree->options.grafts[i].to);
 	}
 	free((void *)(uintptr_t)tree->options.grafts);
+	for (size_t i = 0; tree->links && i < tree->options.layer_count; i++)
+		free(atomic_load(&tree->links[i]));
+	free(tree->links);
 	free(tree->layers);
 	free(tree->by_number);
 	free(tree->grafts);
@@ -200,12 +161,58 @@ static int find_layer(const struct tree *tree, uint64_t number, size_t *ret)
 	return -ENOENT;
 }
 
-static int fill_node(const struct tree *tree, struct source s, struct node *ret)
+/* A further hard link is its first, but for the name that it goes by. */
+static int take_first_link(const struct tree *tree, uint32_t first, struct node *node)
 {
-	ret->layer = s.layer;
-	ret->image = tree->layers[s.layer].image;
-	ret->id = node_id(tree, s.layer, s.entry);
-	return image_entry(ret->image, s.entry, &ret->entry);
+	struct entry own = node->entry;
+	int r = image_entry(node->image, first, &node->entry);
+	if (r < 0)
+		return r;
+	if (node->entry.type != own.type)
+		return -EBADMSG;
+	node->entry.name = own.name;
+	node->entry.name_size = own.name_size;
+	node->entry.parent = own.parent;
+	node->id = node_id(tree, node->layer, first);
+	return 0;
+}
+
+/* What only a folder has: owners and hard links. */
+static int fill_from_folder(struct tree *tree, struct node *node)
+{
+	uint32_t first;
+	uint32_t number = node->entry.number;
+	if (tree->options.keep_owner) {
+		int r = image_owner(node->image, number, &node->uid, &node->gid);
+		if (r < 0 && r != -ENODATA)
+			return r;
+	}
+	if (node->entry.type == ENTRY_DIRECTORY)
+		return 0;
+	int r = links_find(tree, node->layer, number, &first, &node->links);
+	return r < 0 || first == number ? r : take_first_link(tree, first, node);
+}
+
+static int take_entry(struct tree *tree, size_t layer, const struct entry *e,
+		      struct node *ret)
+{
+	uint64_t id = node_id(tree, layer, e->number);
+	*ret = (struct node){ .id = id,
+			      .name_id = id,
+			      .layer = layer,
+			      .image = tree->layers[layer].image,
+			      .entry = *e,
+			      .links = 1,
+			      .uid = tree->options.uid,
+			      .gid = tree->options.gid };
+	return tree->layers[layer].folder ? fill_from_folder(tree, ret) : 0;
+}
+
+static int fill_node(struct tree *tree, struct source s, struct node *ret)
+{
+	struct entry e;
+	int r = image_entry(tree->layers[s.layer].image, s.entry, &e);
+	return r < 0 ? r : take_entry(tree, s.layer, &e, ret);
 }
 
 /* The root is of no single layer; it looks like the first that has it. */
@@ -252,14 +259,12 @@ int tree_lookup(struct tree *tree, uint64_t dir, const char *name, size_t name_s
 		return r;
 	if (place.merged)
 		return lookup_merged(tree, place.merged, name, name_size, ret);
-	ret->layer = place.layer;
-	ret->image = tree->layers[place.layer].image;
-	r = image_lookup(ret->image, place.entry.number, name, name_size, &ret->entry);
-	if (r == 0 && ret->entry.type == ENTRY_ABSENT)
+	struct entry e;
+	r = image_lookup(tree->layers[place.layer].image, place.entry.number, name,
+			 name_size, &e);
+	if (r == 0 && e.type == ENTRY_ABSENT)
 		r = -ENOENT;
-	if (r == 0)
-		ret->id = node_id(tree, place.layer, ret->entry.number);
-	return r;
+	return r < 0 ? r : take_entry(tree, place.layer, &e, ret);
 }
 
 int tree_parent(struct tree *tree, uint64_t dir, uint64_t *ret_parent)
@@ -279,11 +284,6 @@ int tree_parent(struct tree *tree, uint64_t dir, uint64_t *ret_parent)
 	return r;
 }
 
-uint64_t tree_node_cookie(const struct tree *tree, const struct node *node)
-{
-	return tree_cookie(node_id(tree, node->layer, node->entry.number));
-}
-
 void tree_stat(const struct tree *tree, const struct node *node, struct stat *ret)
 {
 	static const mode_t types[] = {
@@ -297,18 +297,28 @@ void tree_stat(const struct tree *tree, const struct node *node, struct stat *re
 		.st_ino = node->id,
 		.st_mode = types[e->type] | (e->mode & 07777u),
 		/* 1 for directories too: "the number of subdirectories is not known". */
-		.st_nlink = 1,
-		.st_uid = tree->options.uid,
-		.st_gid = tree->options.gid,
+		.st_nlink = node->links,
+		.st_uid = node->uid,
+		.st_gid = node->gid,
 		.st_size = is_directory ? 0 : (off_t)e->size,
 		.st_blksize = BLOCK_SIZE,
 	};
 	ret->st_blocks =
 	    e->type == ENTRY_FILE ? (blkcnt_t)((e->size + SECTOR - 1) / SECTOR) : 0;
-	ret->st_mtim.tv_sec = is_directory ? tree->options.directory_mtime : e->mtime;
-	ret->st_mtim.tv_nsec = is_directory ? 0 : (long)e->mtime_nsec;
+	if (is_directory && !tree->layers[node->layer].folder) {
+		ret->st_mtim.tv_sec = tree->options.directory_mtime;
+	} else {
+		ret->st_mtim.tv_sec = e->mtime;
+		ret->st_mtim.tv_nsec = (long)e->mtime_nsec;
+	}
 	ret->st_ctim = ret->st_mtim;
 	ret->st_atim = ret->st_mtim;
+}
+
+int tree_xattr(const struct tree *tree, const struct node *node, uint32_t i,
+	       struct xattr *ret)
+{
+	return image_xattr(tree->layers[node->layer].image, node->entry.number, i, ret);
 }
 
 /* The first of by_node whose cookie is greater than `after`. */
@@ -339,7 +349,7 @@ static int list_merged(struct tree *tree, struct directory *dir, uint64_t after,
 		struct node child;
 		r = fill_node(tree, names->by_name[names->by_node[i]].shown, &child);
 		if (r == 0)
-			r = visit(context, &child, tree_cookie(child.id));
+			r = visit(context, &child, tree_cookie(child.name_id));
 		if (r != 0)
 			return r;
 	}
@@ -357,7 +367,7 @@ static int list_single(struct tree *tree, const struct place *place, uint64_t af
 		struct source s = { (uint32_t)place->layer, (uint32_t)next };
 		int r = fill_node(tree, s, &child);
 		if (r == 0 && child.entry.type != ENTRY_ABSENT)
-			r = visit(context, &child, tree_cookie(child.id));
+			r = visit(context, &child, tree_cookie(child.name_id));
 		if (r != 0)
 			return r;
 	}

@@ -28,10 +28,16 @@ enum { TREE_ROOT = 1 };
 struct tree_layer {
 	uint32_t number;     /* 1 ... TREE_LAYERS_MOST; never used for another image */
 	struct image *image; /* borrowed, must outlive the tree */
-	bool quiet;          /* a skeleton: what it hides is no clash */
+	bool quiet;          /* a skeleton or folder: what it hides is no clash */
+	/*
+	 * A plain folder: its root is the tree's, whatever the grafts are; its
+	 * directories show their own mtime, and names that are hard links are one node.
+	 */
+	bool folder;
 };
 
-/* A directory in the root of each image, and where in the tree its children appear. */
+/* A directory in the root of each other image, and where in the tree its children appear.
+ */
 struct tree_graft {
 	const char *from; /* "site-packages" */
 	const char *to;   /* "lib/python3.11/site-packages"; "" is the root */
@@ -40,11 +46,12 @@ struct tree_graft {
 struct tree_options {
 	const struct tree_layer *layers; /* highest priority first */
 	size_t layer_count;
-	const struct tree_graft *grafts; /* the one to "" must be among them */
+	const struct tree_graft *grafts; /* one to "" is needed, unless all are folders */
 	size_t graft_count;
 	int64_t directory_mtime; /* seconds; when the layers last changed */
-	uid_t uid;               /* who owns everything */
+	uid_t uid;               /* who owns everything, */
 	gid_t gid;
+	bool keep_owner; /* except in folders, where those owners are shown */
 };
 
 struct tree;
@@ -57,11 +64,20 @@ int tree_new(const struct tree_options *options, struct tree **ret, struct error
 void tree_free(struct tree *tree);
 DEFINE_CLEANUP(struct tree *, tree_free);
 
+/*
+ * Of hard links in a folder all have the id and the entry of the first; what `entry` says
+ * of name and parent is that of the name asked for. `links` counts the names that the
+ * folder held, also those that a higher layer hides.
+ */
 struct node {
 	uint64_t id;
-	size_t layer; /* index in the options' layers */
+	uint64_t name_id; /* of the name's own entry, in the form of id: for cookies */
+	size_t layer;     /* index in the options' layers */
 	struct image *image;
 	struct entry entry;
+	uint32_t links;
+	uid_t uid;
+	gid_t gid;
 };
 
 /* -ENOENT: no such id. */
@@ -72,21 +88,22 @@ int tree_lookup(struct tree *tree, uint64_t dir, const char *name, size_t name_s
 /* The directory that holds `dir`, a directory; the root's is the root. */
 int tree_parent(struct tree *tree, uint64_t dir, uint64_t *ret_parent);
 void tree_stat(const struct tree *tree, const struct node *node, struct stat *ret);
+/* The i-th extended attribute; -ENODATA: it has no more. Borrowed from the image. */
+int tree_xattr(const struct tree *tree, const struct node *node, uint32_t i,
+	       struct xattr *ret);
 
 /*
  * Lists a directory in the order of cookies, from the first child whose cookie is greater
  * than `after` (0: from the start), until `visit` returns something else than 0, which is
- * returned. -ENOTDIR. A cookie is the child's node id + 3, so that listings are
- * stateless.
+ * returned. -ENOTDIR. A cookie is the child's name_id + 3, so that listings are
+ * stateless, and that hard links in one directory have one each.
  */
 typedef int tree_visit(void *context, const struct node *child, uint64_t cookie);
 int tree_list(struct tree *tree, uint64_t dir, uint64_t after, tree_visit *visit,
 	      void *context);
-/* The cookie of the name under which a node was found. */
-uint64_t tree_node_cookie(const struct tree *tree, const struct node *node);
-static inline uint64_t tree_cookie(uint64_t node)
+static inline uint64_t tree_cookie(uint64_t name_id)
 {
-	return node + 3;
+	return name_id + 3;
 }
 
 /*

@@ -15,22 +15,22 @@ enum { SCHEMA_VERSION = 1, APPLICATION_ID = 0x76667570 /* "vfup" */, BUSY_MS = 3
 
 /* FORMAT.md tells what each column holds. */
 static const char *const schema[] = {
-	"CREATE TABLE meta(id INTEGER PRIMARY KEY, next INTEGER NOT NULL, mark INTEGER NOT "
-	"NULL, clean INTEGER NOT NULL, boot TEXT NOT NULL, change INTEGER NOT NULL, "
-	"request INTEGER NOT NULL, result INTEGER NOT NULL, node INTEGER NOT NULL)",
-	"CREATE TABLE node(id INTEGER PRIMARY KEY, flags INTEGER NOT NULL, mode INTEGER NOT "
-	"NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL, nlink INTEGER NOT NULL, rdev "
-	"INTEGER NOT NULL, size INTEGER NOT NULL, atime INTEGER NOT NULL, atime_ns INTEGER "
-	"NOT NULL, mtime INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime INTEGER NOT "
-	"NULL, ctime_ns INTEGER NOT NULL, parent INTEGER NOT NULL, change INTEGER NOT NULL, "
-	"target BLOB)",
-	"CREATE INDEX orphan ON node(id) WHERE nlink = 0",
-	"CREATE TABLE dentry(parent INTEGER NOT NULL, name BLOB NOT NULL, node INTEGER, "
-	"cookie INTEGER NOT NULL, flags INTEGER NOT NULL, base BLOB, change INTEGER NOT "
-	"NULL, PRIMARY KEY(parent, name)) WITHOUT ROWID",
-	"CREATE UNIQUE INDEX listing ON dentry(parent, cookie)",
-	"CREATE TABLE xattr(node INTEGER NOT NULL, name BLOB NOT NULL, value BLOB NOT NULL, "
-	"PRIMARY KEY(node, name)) WITHOUT ROWID",
+	("CREATE TABLE meta(id INTEGER PRIMARY KEY, next INTEGER NOT NULL, mark INTEGER NOT "
+	 "NULL, clean INTEGER NOT NULL, boot TEXT NOT NULL, change INTEGER NOT NULL, "
+	 "request INTEGER NOT NULL, result INTEGER NOT NULL, node INTEGER NOT NULL)"),
+	("CREATE TABLE node(id INTEGER PRIMARY KEY, flags INTEGER NOT NULL, mode INTEGER NOT "
+	 "NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL, nlink INTEGER NOT NULL, rdev "
+	 "INTEGER NOT NULL, size INTEGER NOT NULL, atime INTEGER NOT NULL, atime_ns INTEGER "
+	 "NOT NULL, mtime INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime INTEGER NOT "
+	 "NULL, ctime_ns INTEGER NOT NULL, parent INTEGER NOT NULL, change INTEGER NOT NULL, "
+	 "target BLOB)"),
+	("CREATE INDEX orphan ON node(id) WHERE nlink = 0"),
+	("CREATE TABLE dentry(parent INTEGER NOT NULL, name BLOB NOT NULL, node INTEGER, "
+	 "cookie INTEGER NOT NULL, flags INTEGER NOT NULL, base BLOB, change INTEGER NOT "
+	 "NULL, PRIMARY KEY(parent, name)) WITHOUT ROWID"),
+	("CREATE UNIQUE INDEX listing ON dentry(parent, cookie)"),
+	("CREATE TABLE xattr(node INTEGER NOT NULL, name BLOB NOT NULL, value BLOB NOT NULL, "
+	 "PRIMARY KEY(node, name)) WITHOUT ROWID"),
 };
 enum { SCHEMA_STATEMENTS = sizeof(schema) / sizeof(*schema) };
 

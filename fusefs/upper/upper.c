@@ -98,6 +98,8 @@ int upper_open(const struct upper_options *options, struct upper **ret,
 	if (!u)
 		return -ENOMEM;
 	init(u, options->sync);
+	u->on_first = options->on_first;
+	u->context = options->context;
 	int r = open_directory(u, options->path, reterr);
 	if (r == 0)
 		r = take_lock(u, options->owner, reterr);
@@ -122,6 +124,33 @@ void upper_close(struct upper *u)
 	free(u->index_path);
 	free(u->path);
 	free(u);
+}
+
+int upper_discard(const char *path, struct error *reterr)
+{
+	static const char *const names[] = { "index.db", "index.db-wal", "files",
+					     "staging", "base" };
+	CLEANUP(upper_closep) struct upper *u = calloc(1, sizeof(*u));
+	if (!u)
+		return -ENOMEM;
+	init(u, false);
+	u->fd = file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+	if (u->fd == -ENOENT)
+		return 0;
+	if (u->fd < 0)
+		return error_errno(reterr, u->fd, "cannot open '%s'", path);
+	u->path = strdup(path);
+	int r = u->path ? check_own(u->fd, path, reterr) : -ENOMEM;
+	if (r == 0)
+		r = take_lock(u, "", reterr);
+	/* index.db first: without it nothing else counts. */
+	for (size_t i = 0; r == 0 && i < sizeof(names) / sizeof(*names); i++) {
+		r = file_remove_tree_at(u->fd, names[i]);
+		if (r < 0)
+			return error_errno(reterr, r, "cannot remove '%s/%s'", path,
+					   names[i]);
+	}
+	return r;
 }
 
 int upper_fd(const struct upper *u)
@@ -164,9 +193,15 @@ void upper_read_end(struct upper *u, struct upper_reader *reader)
 	(void)pthread_mutex_unlock(&reader->busy);
 }
 
+static int make_index(struct upper *u)
+{
+	int r = u->on_first ? u->on_first(u->context) : 0;
+	return r < 0 ? r : upper_open_index(u, true);
+}
+
 static int start_change(struct upper *u, bool adds)
 {
-	int r = upper_has_rows(u) ? 0 : upper_open_index(u, true);
+	int r = upper_has_rows(u) ? 0 : make_index(u);
 	if (r < 0)
 		return r;
 	if (adds && atomic_load(&u->low)) {

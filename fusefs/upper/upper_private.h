@@ -30,6 +30,8 @@ struct upper {
 	char *path, *index_path;
 	int fd, lock_fd;
 	bool sync;
+	int (*on_first)(void *context);
+	void *context;
 	atomic_bool exists; /* index.db is there and open; never false again */
 	struct content content;
 	struct filter filter;

@@ -73,11 +73,11 @@ def venv(venvfs, tmp_path, python):
     """A function that mounts wheels and gives the mount point."""
     count = 0
 
-    def mount(*wheels, at=None, **kwargs):
+    def mount(*wheels, at=None, options=(), **kwargs):
         nonlocal count
         count += 1
         path = at or tmp_path / f"env{count}" / ".venv"
-        venvfs.run("mount", "--python", python, path, *wheels, **kwargs)
+        venvfs.run("mount", *options, "--python", python, path, *wheels, **kwargs)
         return path
 
     return mount

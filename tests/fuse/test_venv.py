@@ -228,7 +228,7 @@ def test_namespace_packages_of_several_wheels_are_one(venv, tmp_path):
         wheels.append(w.write(tmp_path))
     at = venv(*wheels)
     code = "import importlib; print(sum(importlib.import_module(f'space.deep.part{i}').number for i in range(5)))"
-    assert run(at / "bin/python", "-c", code).stdout == "10\n"
+    assert run(at / "bin/python", "-B", "-c", code).stdout == "10\n"
     site = next(at.glob("lib/python3*/site-packages"))
     assert sorted(os.listdir(site / "space/deep")) == ["er", *(f"part{i}.py" for i in range(5))]
     assert sorted(os.listdir(site / "space/deep/er")) == ["odd1.py", "odd3.py"]

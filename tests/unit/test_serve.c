@@ -74,13 +74,18 @@ static struct plan make_plan(const char *const images[], size_t count)
 static void a_plan_is_read_as_it_was_written(void **state)
 {
 	const struct fixture *f = *state;
-	struct plan plan = PLAN("skeleton", "numpy 2.1", "idna 3");
+	struct plan plan = PLAN("skeleton", "numpy 2.1", "idna 3", "/data");
 	struct plan read;
+	plan.layers[3].folder = true;
+	plan.keep_owner = true;
 	assert_int_equal(plan_write(f->fd, &plan), 0);
 	assert_int_equal(plan_read(f->fd, &read), 0);
 	assert_string_equal(read.path, plan.path);
-	assert_int_equal(read.count, 3);
+	assert_int_equal(read.count, 4);
 	assert_int_equal(plan_wheels(&read), 2);
+	assert_int_equal(plan_folders(&read), 1);
+	assert_true(read.layers[3].folder && !read.layers[2].folder);
+	assert_true(read.keep_owner && plan_has_pack(&read));
 	assert_true(read.layers[0].packed && !read.layers[1].packed);
 	assert_true(digest_equal(&read.layers[2].image, &plan.layers[2].image));
 	assert_true(plan_is_of_this_boot(&read));
@@ -154,19 +159,41 @@ static void a_layers_file_that_is_damaged_is_not_written_over(void **state)
 
 static void mount_options_are_checked_and_the_implied_dropped(void **state)
 {
-	char *options;
-	char *source;
+	struct device_words words;
 	(void)state;
-	assert_int_equal(device_check_options("ro,nosuid,allow_other,,noatime,fsname=x y",
-					      &options, &source, NULL),
+	assert_int_equal(device_check_options(
+			     "ro,defaults,allow_other,,noatime,fsname=x y", &words, NULL),
 			 0);
-	assert_string_equal(options, "allow_other,noatime");
-	assert_string_equal(source, "x y");
-	free(options);
-	free(source);
-	assert_int_equal(device_check_options("rw", &options, &source, NULL), -EINVAL);
-	assert_int_equal(device_check_options("suid", &options, &source, NULL), -EINVAL);
-	assert_int_equal(device_check_options("fd=3", &options, &source, NULL), -EINVAL);
+	assert_string_equal(words.options, "allow_other,noatime");
+	assert_string_equal(words.source, "x y");
+	assert_true(words.read_only);
+	device_words_release(&words);
+	assert_int_equal(device_check_options("ro,rw,relatime,strictatime,sync,dirsync,"
+					      "nodiratime,noexec",
+					      &words, NULL),
+			 0);
+	assert_false(words.read_only);
+	assert_null(words.source);
+	device_words_release(&words);
+	static const char *const unknown[] = { "fd=3", "fsname=", "noatim", "user_id=0" };
+	for (size_t i = 0; i < sizeof(unknown) / sizeof(*unknown); i++)
+		assert_int_equal(device_check_options(unknown[i], &words, NULL), -EINVAL);
+}
+
+static void suid_and_dev_are_for_real_root(void **state)
+{
+	struct device_words words;
+	(void)state;
+	assert_int_equal(unsetenv("SUDO_UID"), 0);
+	if (geteuid() == 0) {
+		assert_int_equal(device_check_options("suid,dev", &words, NULL), 0);
+		assert_string_equal(words.options, "suid,dev");
+		device_words_release(&words);
+		assert_int_equal(setenv("SUDO_UID", "1000", 1), 0);
+	}
+	assert_int_equal(device_check_options("suid", &words, NULL), -EPERM);
+	assert_int_equal(device_check_options("noexec,dev", &words, NULL), -EPERM);
+	assert_int_equal(unsetenv("SUDO_UID"), 0);
 }
 
 static void features_are_masked_by_name(void **state)
@@ -243,6 +270,7 @@ int main(void)
 		TEST(an_image_keeps_its_layer_number_and_none_is_used_twice),
 		TEST(a_layers_file_that_is_damaged_is_not_written_over),
 		TEST(mount_options_are_checked_and_the_implied_dropped),
+		TEST(suid_and_dev_are_for_real_root),
 		TEST(features_are_masked_by_name),
 		TEST(the_control_socket_answers_and_survives_nonsense),
 		TEST(a_state_directory_that_others_can_read_is_refused),

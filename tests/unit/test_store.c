@@ -138,19 +138,24 @@ static void a_noted_wheel_is_found_until_its_note_is_cut_short(void **state)
 	assert_int_equal(store_find_wheel(f->store, &note.sha256, &found), -ENOENT);
 }
 
-/* Rewrites the note as if it had been written in another boot. */
-static void pretend_another_boot(const struct fixture *f, const struct wheel_note *note)
+/* Rewrites a note as if it had been written in another boot. */
+static void change_boot(const struct fixture *f, const char *kind, const char *name)
 {
 	char path[512];
-	char hex[SHA256_HEX_SIZE];
-	sha256_format(&note->sha256, hex);
-	(void)snprintf(path, sizeof(path), "%s/wheels/%s", f->path, hex);
+	(void)snprintf(path, sizeof(path), "%s/%s/%s", f->path, kind, name);
 	cleanup_buffer struct buffer text = BUFFER_INIT;
 	assert_int_equal(file_read_at(AT_FDCWD, path, 4096, &text), 0);
 	char *boot = strstr(buffer_cstr(&text), "boot ");
 	assert_non_null(boot);
 	boot[5] = boot[5] == '0' ? '1' : '0';
 	assert_int_equal(file_replace_at(AT_FDCWD, path, text.data, text.size, false), 0);
+}
+
+static void pretend_another_boot(const struct fixture *f, const struct wheel_note *note)
+{
+	char hex[SHA256_HEX_SIZE];
+	sha256_format(&note->sha256, hex);
+	change_boot(f, "wheels", hex);
 }
 
 static void damage(const char *cache, const char *kind, const struct digest *id, off_t at)
@@ -199,6 +204,33 @@ static void syncing_takes_the_boot_out_of_the_note(void **state)
 	assert_int_equal(store_sync(f->store), 0);
 	assert_int_equal(count_entries(f->path, "unsynced"), 0);
 	assert_int_equal(store_find_wheel(f->store, &note.sha256, &note), 0);
+}
+
+static void the_note_of_a_folder_is_settled_as_that_of_a_wheel(void **state)
+{
+	struct fixture *f = *state;
+	struct folder_note note = { .entries = 2, .size = 3, .path = "/data/a b" };
+	struct folder_note found;
+	char name[DIGEST_HEX_SIZE];
+	struct digest path = digest_of(note.path, strlen(note.path));
+	digest_format(&path, name);
+	assert_int_equal(publish(f->store, 'x', &note.image), 0);
+	assert_int_equal(store_note_folder(f->store, &note, NULL), 0);
+	assert_int_equal(store_find_folder(f->store, "/data/a", &found), -ENOENT);
+	assert_int_equal(store_find_folder(f->store, note.path, &found), 0);
+	assert_memory_equal(&found, &note, offsetof(struct folder_note, path));
+	assert_int_equal(count_entries(f->path, "unsynced"), 1);
+	assert_int_equal(store_sync(f->store), 0);
+	assert_int_equal(count_entries(f->path, "unsynced"), 0);
+	assert_int_equal(store_note_folder(f->store, &note, NULL), 0);
+	change_boot(f, "folders", name);
+	assert_int_equal(store_find_folder(f->store, note.path, &found), 0);
+	assert_int_equal(store_note_folder(f->store, &note, NULL), 0);
+	change_boot(f, "folders", name);
+	damage(f->path, "images", &note.image, 300);
+	assert_int_equal(store_find_folder(f->store, note.path, &found), -ENOENT);
+	(void)snprintf(note.path, sizeof(note.path), "/a\nb");
+	assert_int_equal(store_note_folder(f->store, &note, NULL), -EINVAL);
 }
 
 static void count_line(void *context, const char *line)
@@ -336,6 +368,7 @@ int main(void)
 		TEST(a_noted_wheel_is_found_until_its_note_is_cut_short),
 		TEST(what_another_boot_lost_is_not_trusted_and_can_be_added_again),
 		TEST(syncing_takes_the_boot_out_of_the_note),
+		TEST(the_note_of_a_folder_is_settled_as_that_of_a_wheel),
 		TEST(verify_finds_a_flipped_byte_in_image_and_object),
 		TEST(a_changed_object_is_an_error_when_it_is_read),
 		TEST(an_unknown_format_is_refused_and_left_alone),

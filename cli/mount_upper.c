@@ -1,0 +1,119 @@
+#include "cli/mount_upper.h"
+
+#include "cache/base/file.h"
+#include "fusefs/upper/upper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LARGEST_BASE = 64 << 20 };
+
+/* Rows name nodes by layer, so they fit only to the layers that they were made over. */
+static const char base_name[] = "base";
+
+int mount_upper_path(const struct state *state, const struct upper_request *request,
+		     char **ret_path, struct error *reterr)
+{
+	*ret_path = NULL;
+	if (request->read_only)
+		*ret_path = strdup("");
+	else if (request->path)
+		return path_canonical(request->path, ret_path, reterr);
+	else
+		*ret_path = path_join(state_path(state),
+				      request->ephemeral ? "ephemeral" : "upper");
+	return *ret_path ? 0 : -ENOMEM;
+}
+
+static int describe(const struct plan *plan, struct buffer *out)
+{
+	int r = buffer_printf(out, "%s\n%s\n", plan->site_packages, plan->include);
+	for (size_t i = 0; r == 0 && i < plan->count; i++) {
+		char hex[DIGEST_HEX_SIZE];
+		digest_format(&plan->layers[i].image, hex);
+		r = buffer_printf(out, "%u %s\n", plan->layers[i].number, hex);
+	}
+	return r;
+}
+
+static bool is_of(int fd, const struct buffer *wanted)
+{
+	cleanup_buffer struct buffer found = BUFFER_INIT;
+	return file_read_at(fd, base_name, LARGEST_BASE, &found) == 0 &&
+	       found.size == wanted->size &&
+	       memcmp(found.data, wanted->data, wanted->size) == 0;
+}
+
+static int write_base(const struct plan *plan, struct error *reterr)
+{
+	struct stat st;
+	cleanup_buffer struct buffer wanted = BUFFER_INIT;
+	int r = describe(plan, &wanted);
+	if (r == 0)
+		r = file_make_dirs(plan->upper, 0700);
+	cleanup_fd int fd =
+	    r < 0 ? r : file_open(AT_FDCWD, plan->upper, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return error_errno(reterr, fd, "cannot make '%s'", plan->upper);
+	if (is_of(fd, &wanted))
+		return 0;
+	if (fstatat(fd, "index.db", &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return error_set(
+		    reterr, -EEXIST,
+		    "'%s' was changed while other packages were mounted there; "
+		    "mount those, or drop the changes with --fresh",
+		    plan->path);
+	r = file_replace_at(fd, base_name, wanted.data, wanted.size, false);
+	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", plan->upper) : 0;
+}
+
+/* Nobody is asked in a script: who says --fresh there means it. */
+static bool is_confirmed(const char *path)
+{
+	char answer[16];
+	if (isatty(STDIN_FILENO) != 1 || isatty(STDERR_FILENO) != 1)
+		return true;
+	(void)fprintf(stderr, "Drop everything that was changed in '%s'? [y/N] ", path);
+	return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
+}
+
+int mount_upper_prepare(const struct plan *plan, const struct upper_request *request,
+			struct error *reterr)
+{
+	if (!*plan->upper)
+		return 0;
+	if (request->fresh && !is_confirmed(plan->path))
+		return error_set(reterr, -ECANCELED, "nothing was changed");
+	int r =
+	    request->fresh || request->ephemeral ? upper_discard(plan->upper, reterr) : 0;
+	return r < 0 ? r : write_base(plan, reterr);
+}
+
+/* Goes up from `path`, whose end need not exist, and compares each directory. */
+int mount_upper_check_outside(const char *path, const char *what, int dirfd,
+			      const char *mount_path, struct error *reterr)
+{
+	struct stat point;
+	cleanup_free char *copy = strdup(path);
+	if (!copy)
+		return -ENOMEM;
+	if (fstat(dirfd, &point) < 0)
+		return error_errno(reterr, -errno, "cannot look at '%s'", mount_path);
+	for (char *end = copy + strlen(copy); end; end = strrchr(copy, '/')) {
+		struct stat st;
+		*end = '\0';
+		if (stat(*copy ? copy : "/", &st) == 0 && st.st_dev == point.st_dev &&
+		    st.st_ino == point.st_ino)
+			return error_set(
+			    reterr, -EINVAL,
+			    "%s '%s' lies in '%s' and would be hidden by the "
+			    "mount",
+			    what, path, mount_path);
+	}
+	return 0;
+}

@@ -1,0 +1,32 @@
+/*
+ * Where a mount keeps what is changed in it, and whether that fits to what is mounted.
+ * One thread, under the state's lock.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "fusefs/serve/plan.h"
+#include "fusefs/serve/state.h"
+
+struct upper_request {
+	const char *path; /* --upper, or NULL: in the state directory */
+	bool read_only, ephemeral;
+	bool fresh; /* what was changed is dropped */
+};
+
+/* The directory, absolute; "" when there is none. The caller frees it. */
+int mount_upper_path(const struct state *state, const struct upper_request *request,
+		     char **ret_path, struct error *reterr);
+/*
+ * Makes the directory at plan->upper ready for the plan. -EEXIST: it holds changes that
+ * were made over other layers.
+ */
+int mount_upper_prepare(const struct plan *plan, const struct upper_request *request,
+			struct error *reterr);
+/*
+ * -EINVAL when `path` lies in the directory that dirfd is of, by whatever name: a server
+ * that needs it would wait for itself. `what` tells people what it is.
+ */
+int mount_upper_check_outside(const char *path, const char *what, int dirfd,
+			      const char *mount_path, struct error *reterr);
