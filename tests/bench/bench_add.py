@@ -1,8 +1,9 @@
 """uv has an empty cache, too, and the resolver is left out (--no-deps)."""
 
+import itertools
 import statistics
 
-from bed import BINARY, PYTHON, UV, alternate, bed, clear, settle, took
+from bed import BINARY, PYTHON, UV, alternate, bed, settle, took
 from report import goal, ms, table
 from wheels import describe, wheels
 
@@ -12,22 +13,23 @@ ROUNDS = 11
 def run():
     files = wheels("add")
     print(describe(files))
-    with bed("add") as program:
-        uv_root = program.root / "uv"
-        env = {**program.env, "UV_CACHE_DIR": str(uv_root / "cache"), "UV_NO_CONFIG": "1"}
+    with bed("add", fresh=True) as program:
+        # Nothing is removed before the end (bed.fresh_disk says why).
+        number = itertools.count()
 
         def venvfs():
-            clear(program.cache.parent)
+            cache = program.root / f"venvfs{next(number)}"
             settle()
-            return took([BINARY, "cache", "add", *files], program.env)
+            return took([BINARY, "cache", "add", *files], {**program.env, "VENVFS_CACHE_DIR": str(cache)})
 
         def uv():
-            clear(uv_root)
-            took([UV, "venv", "-q", "--python", PYTHON, uv_root / "venv"], env)
+            root = program.root / f"uv{next(number)}"
+            env = {**program.env, "UV_CACHE_DIR": str(root / "cache"), "UV_NO_CONFIG": "1"}
+            took([UV, "venv", "-q", "--python", PYTHON, root / "venv"], env)
             settle()
             return took(
                 [UV, "pip", "install", "-q", "--no-index", "--no-deps", "--python",
-                 uv_root / "venv/bin/python", *files], env,
+                 root / "venv/bin/python", *files], env,
             )
 
         alternate({"venvfs": venvfs, "uv": uv}, 1)  # the wheels come into the page cache

@@ -19,7 +19,8 @@ def _names(path):
     return sections
 
 
-def _key(file_name):
+def key_of(file_name):
+    """"numpy==2.4.6"."""
     name, version = file_name.split("-")[:2]
     return re.sub(r"[-_.]+", "-", name).lower() + "==" + version
 
@@ -46,11 +47,11 @@ def _download(wanted):
 def wheels(*sections):
     """The files of these sections of wheels.txt, in its order."""
     names = [name for s in sections for name in _names(pathlib.Path(__file__).with_name("wheels.txt"))[s]]
-    have = {_key(path.name): path for path in FOLDER.glob("*.whl")}
+    have = {key_of(path.name): path for path in FOLDER.glob("*.whl")}
     missing = [name for name in names if name not in have]
     if missing:
         _download(missing)
-        have = {_key(path.name): path for path in FOLDER.glob("*.whl")}
+        have = {key_of(path.name): path for path in FOLDER.glob("*.whl")}
     found = [have[name] for name in names if name in have]
     if not found:
         sys.exit("scripts/bench: no wheel could be downloaded; is the index reachable? (pip config list)")
