@@ -105,8 +105,8 @@ def drop_caches():
     pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
-def mount(program, path, files, *options, **env):
-    return took([BINARY, "mount", "--python", PYTHON, *options, path, *files], {**program.env, **env})
+def mount(program, path, files, *options, binary=BINARY, **env):
+    return took([binary, "mount", "--python", PYTHON, *options, path, *files], {**program.env, **env})
 
 
 @contextlib.contextmanager

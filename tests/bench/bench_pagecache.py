@@ -1,12 +1,13 @@
 """Page cache after reading everything, counted by cachestat(2) over the files themselves.
 
-Each mount has pages of its own, and the cache's files have theirs. VENVFS_FADVISE makes a
-server give up the cache's pages once they were served.
+Each mount has pages of its own, and the cache's files have theirs. VENVFS_COMPARE may name
+another build, such as one that gives up the cache's pages once they were served.
 """
 
+import os
 import time
 
-from bed import bed, cached_bytes, drop_caches, files_below, mount, unmount
+from bed import BINARY, bed, cached_bytes, drop_caches, files_below, mount, unmount
 from bench_threads import read_files
 from report import mb, table
 from wheels import describe, wheels
@@ -21,11 +22,11 @@ def read_seconds(path):
     return time.perf_counter() - start
 
 
-def once(program, files, env):
+def once(program, files, binary):
     """Bytes after one mount and after all, and how long the first and the others took."""
     paths = [program.root / f"env{i}" for i in range(MOUNTS)]
     for path in paths:
-        mount(program, path, files, "--read-only", **env)
+        mount(program, path, files, "--read-only", binary=binary)
     drop_caches()
     seconds = [read_seconds(paths[0])]
     found = [(cached_bytes(paths[0] / "lib"), cached_bytes(program.cache))]
@@ -42,13 +43,13 @@ def run():
     rows = []
     with bed("pagecache") as program:
         program.add(*files)
-        for name, env in (("kept", {}), ("POSIX_FADV_DONTNEED", {"VENVFS_FADVISE": "1"})):
-            results = [once(program, files, env) for _ in range(REPEATS)]
+        for binary in filter(None, (BINARY, os.environ.get("VENVFS_COMPARE"))):
+            results = [once(program, files, binary) for _ in range(REPEATS)]
             one, ten = results[-1][0]
             first = sorted(seconds[0] for _, seconds in results)[REPEATS // 2]
             others = sorted(s for _, seconds in results for s in seconds[1:])
-            rows.append((name, *map(mb, one), *map(mb, ten), f"{first:.2f} s", f"{others[len(others) // 2]:.2f} s"))
+            rows.append((os.path.relpath(binary), *map(mb, one), *map(mb, ten), f"{first:.2f} s", f"{others[len(others) // 2]:.2f} s"))
     table(
-        ["the cache's pages", "1 mount", "cache", f"{MOUNTS} mounts", "cache", "first read", "later mounts' read"],
+        ["build", "1 mount", "cache", f"{MOUNTS} mounts", "cache", "first read", "later mounts' read"],
         *rows,
     )

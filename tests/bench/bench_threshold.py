@@ -7,7 +7,7 @@ from bench_threads import cold_import, cold_read
 from report import ms, table
 from wheels import describe, key_of, wheels
 
-SIZES, ROUNDS, COUNT = (4, 16, 64, 256), 7, 100
+SIZES, ROUNDS, COUNT = (4, 16, 64, 256), 5, 100
 
 
 def neighbours(older, newer):

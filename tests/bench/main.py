@@ -12,7 +12,7 @@ NAMES = {
     "add": "40 wheels into an empty cache, against uv pip install",
     "mount": "mounting 160 cached wheels: first, again, as an ordinary user",
     "memory": "private memory of a server after find, and after reading all",
-    "pagecache": "page cache of 1 and of 10 mounts, with and without POSIX_FADV_DONTNEED",
+    "pagecache": "page cache of 1 and of 10 mounts after reading everything",
     "warm": "importing from a mount and from a venv on disk; stat and open",
     "threads": "1 to 4 serving threads: cold import, cold read, find",
     "threshold": "files of which size are objects: time, inodes, sharing, cold import",
