@@ -25,8 +25,7 @@ static int open_cache(struct cache **ret)
 	int r = cache_open(ret, &err);
 	if (r < 0)
 		return say_error(&err, r);
-	if (*cache_skipped(*ret))
-		say_note("VENVFS_CACHE_PATH: %s", cache_skipped(*ret));
+	say_lines("VENVFS_CACHE_PATH", cache_skipped(*ret));
 	return 0;
 }
 
@@ -251,6 +250,8 @@ static int run_dir(const struct command *command, int argc, char **argv)
 	int status = options_parse(command, argc, argv, &o, &first);
 	if (status >= 0)
 		return status;
+	if (first != argc)
+		return options_wrong_usage(command, "it takes no arguments");
 	cleanup_free char *path = NULL;
 	int r = cache_own_path(&path, &err);
 	if (r < 0)

@@ -1,4 +1,5 @@
 #include "cache/base/file.h"
+#include "cache/base/utf8.h"
 #include "cache/store/cache.h"
 #include "cache/store/lease.h"
 #include "cli/clashes.h"
@@ -131,6 +132,15 @@ static int join_options(struct mounting *m, struct error *err)
 	return text ? device_check_options(text, &m->words, err) : -ENOMEM;
 }
 
+static int take_lease(struct mounting *m, struct error *err)
+{
+	struct store *own = cache_own(m->cache);
+	int r = lease_take(own, "mount", &m->lease);
+	return r < 0 ? error_errno(err, r, "cannot write to the cache '%s'",
+				   store_path(own))
+		     : 0;
+}
+
 /* The interpreter and what is known of the wheels. */
 static int gather_wheels(struct mounting *m, char **wheels, size_t count)
 {
@@ -160,11 +170,11 @@ static int gather(struct mounting *m, char **wheels, size_t count)
 	struct error err = ERROR_INIT;
 	int r = cache_open(&m->cache, &err);
 	if (r == 0)
-		r = lease_take(cache_own(m->cache), "mount", &m->lease);
+		r = take_lease(m, &err);
 	if (r < 0)
 		return say_error(&err, r);
-	if (*cache_skipped(m->cache) && m->options->verbose)
-		say_note("VENVFS_CACHE_PATH: %s", cache_skipped(m->cache));
+	if (m->options->verbose)
+		say_lines("VENVFS_CACHE_PATH", cache_skipped(m->cache));
 	int status = count > 0 ? gather_wheels(m, wheels, count) : 0;
 	if (status != 0)
 		return status;
@@ -353,6 +363,11 @@ static int mount_operands(const struct command *command, struct mounting *m,
 	int r = join_options(m, &err);
 	if (r == 0)
 		r = path_canonical(dir, &m->path, &err);
+	if (r == 0 && !utf8_is_valid(m->path, strlen(m->path)))
+		r = error_set(&err, -EILSEQ,
+			      "cannot mount at '%s': its path is not UTF-8, which Python "
+			      "and scripts could not name; choose another",
+			      m->path);
 	if (r < 0)
 		return say_error(&err, r);
 	status = mount_all(m, operands, count);

@@ -52,7 +52,6 @@ int main(int argc, char **argv)
 	if (!*verb)
 		print_help(stderr);
 	else
-		(void)fprintf(
-		    stderr, "venvfs: there is no verb '%s' (see: venvfs --help)\n", verb);
+		say_as("venvfs", "there is no verb '%s' (see: venvfs --help)", verb);
 	return EXIT_USAGE;
 }

@@ -1,5 +1,7 @@
 #include "cli/options.h"
 
+#include "cli/output.h"
+
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -144,12 +146,14 @@ void options_print_help(const struct command *command)
 
 int options_wrong_usage(const struct command *command, const char *format, ...)
 {
+	char who[64];
+	char text[1024];
 	va_list args;
 	va_start(args, format);
-	(void)fprintf(stderr, "venvfs %s: ", command->name);
-	(void)vfprintf(stderr, format, args);
-	(void)fprintf(stderr, " (see: venvfs %s --help)\n", command->name);
+	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	(void)snprintf(who, sizeof(who), "venvfs %s", command->name);
+	say_as(who, "%s (see: %s --help)", text, who);
 	return EXIT_USAGE;
 }
 

@@ -7,22 +7,41 @@
 #include <string.h>
 #include <unistd.h>
 
-static void say(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+static void say(const char *who, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+/* A name may hold anything; what is said of it stays one line. */
+static void make_printable(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p; p++) {
+		if (*p < 0x20 || *p == 0x7f)
+			*p = '?';
+	}
+}
 
 /* One write a line, so that lines of several processes stay whole. */
-static void say(const char *format, va_list args)
+static void say(const char *who, const char *format, va_list args)
 {
 	char line[2048];
-	int start = snprintf(line, sizeof(line), "venvfs: ");
+	int start = snprintf(line, sizeof(line), "%s: ", who);
 	(void)vsnprintf(line + start, sizeof(line) - (size_t)start, format, args);
+	make_printable(line);
 	(void)fprintf(stderr, "%s\n", line);
+}
+
+void say_as(const char *who, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	say(who, format, args);
+	va_end(args);
 }
 
 int say_failed(const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
-	say(format, args);
+	say("venvfs", format, args);
 	va_end(args);
 	return 1;
 }
@@ -31,8 +50,17 @@ void say_note(const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
-	say(format, args);
+	say("venvfs", format, args);
 	va_end(args);
+}
+
+void say_lines(const char *what, const char *lines)
+{
+	while (*lines) {
+		size_t size = strcspn(lines, "\n");
+		say_note("%s: %.*s", what, (int)size, lines);
+		lines += size + (lines[size] == '\n');
+	}
 }
 
 int say_error(struct error *err, int code)
@@ -89,10 +117,8 @@ struct table *table_new(size_t columns)
 static char *printable_copy(const char *text)
 {
 	char *copy = strdup(text);
-	for (unsigned char *p = (unsigned char *)copy; p && *p; p++) {
-		if (*p < 0x20 || *p == 0x7f)
-			*p = '?';
-	}
+	if (copy)
+		make_printable(copy);
 	return copy;
 }
 

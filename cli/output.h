@@ -10,12 +10,17 @@
 #include "cache/base/error.h"
 #include "cache/base/json.h"
 
-/* "venvfs: <text>" on stderr; the exit status 1. */
+/* "<who>: <text>" on stderr, one line whatever the text holds. */
+__attribute__((format(printf, 2, 3))) void say_as(const char *who, const char *format,
+						  ...);
+/* "venvfs: <text>" so; the exit status 1. */
 __attribute__((format(printf, 1, 2))) int say_failed(const char *format, ...);
 /* The same of an error that a layer below described. */
 int say_error(struct error *err, int code);
 /* A note that is no failure. */
 __attribute__((format(printf, 1, 2))) void say_note(const char *format, ...);
+/* A note "<what>: <line>" for each line. */
+void say_lines(const char *what, const char *lines);
 
 /* "1.5 MB": sizes in powers of 1000, as uv and pip print them. */
 void format_size(uint64_t bytes, char ret_text[24]);

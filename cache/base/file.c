@@ -291,3 +291,14 @@ int path_canonical(const char *path, char **ret_path, struct error *reterr)
 						     : -errno;
 	return r < 0 ? error_errno(reterr, r, "cannot resolve '%s'", path) : 0;
 }
+
+int path_append_url(struct buffer *out, const char *path)
+{
+	int r = buffer_append_text(out, "file://");
+	for (; r == 0 && *path; path++) {
+		unsigned char c = (unsigned char)*path;
+		bool plain = c > 0x20 && c < 0x7f && !strchr("\"#<>?`{}%\\^|[]", c);
+		r = plain ? buffer_append(out, &c, 1) : buffer_printf(out, "%%%02X", c);
+	}
+	return r;
+}

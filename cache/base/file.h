@@ -59,3 +59,9 @@ char *path_join(const char *a, const char *b);
  * be a mount whose server is gone. The caller frees it.
  */
 int path_canonical(const char *path, char **ret_path, struct error *reterr);
+
+/*
+ * Appends the file:// URL of an absolute path: printable ASCII whatever the path holds,
+ * with the same characters escaped as uv escapes.
+ */
+int path_append_url(struct buffer *out, const char *path);

@@ -144,18 +144,22 @@ static char *copy_text(const json_t *facts, const char *key)
 static int fill_paths(struct interpreter *p)
 {
 	const char *slash = strrchr(p->executable, '/');
-	const char *suffix = p->free_threaded ? "t" : "";
-	const char *lib = strcmp(p->name, "pypy") == 0 ? "pypy" : "python";
 	p->home = slash && slash != p->executable
 		      ? strndup(p->executable, (size_t)(slash - p->executable))
 		      : strdup("/");
-	if (asprintf(&p->site_packages, "lib/%s%d.%d%s/site-packages", lib, p->major,
-		     p->minor, suffix) < 0)
-		p->site_packages = NULL;
-	if (asprintf(&p->include, "include/site/%s%d.%d%s", lib, p->major, p->minor,
-		     suffix) < 0)
+	/* As pip and uv have it, of every implementation and build. */
+	if (asprintf(&p->include, "include/site/python%d.%d", p->major, p->minor) < 0)
 		p->include = NULL;
-	return p->home && p->site_packages && p->include ? 0 : -ENOMEM;
+	return p->home && p->include ? 0 : -ENOMEM;
+}
+
+/* lib/<anything>/site-packages: RECORD's rows for bin/ begin with "../../../". */
+static bool is_site_packages(const char *path)
+{
+	const char *second = strncmp(path, "lib/", 4) == 0 ? path + 4 : "";
+	size_t size = strcspn(second, "/");
+	return size > 0 && size < 64 && second[0] != '.' &&
+	       strcmp(second + size, "/site-packages") == 0;
 }
 
 static int parse_facts(const char *path, const struct buffer *answer,
@@ -177,6 +181,7 @@ static int parse_facts(const char *path, const struct buffer *answer,
 	p->machine = copy_text(facts, "machine");
 	p->libc = copy_text(facts, "libc");
 	p->libc_version = copy_text(facts, "libc_version");
+	p->site_packages = copy_text(facts, "site_packages");
 	p->facts = strndup((const char *)answer->data, answer->size);
 	p->major = (int)json_get_int(facts, "major", 0);
 	p->minor = (int)json_get_int(facts, "minor", 0);
@@ -185,12 +190,17 @@ static int parse_facts(const char *path, const struct buffer *answer,
 	p->debug = json_get_bool(facts, "debug", false);
 	if (!p->executable || !p->version || !p->implementation || !p->name ||
 	    !p->cache_tag || !p->soabi || !p->machine || !p->libc || !p->libc_version ||
-	    !p->facts)
+	    !p->site_packages || !p->facts)
 		return -ENOMEM;
 	if (p->executable[0] != '/' || strchr(p->executable, '\n') || p->major != 3 ||
 	    p->minor < 6 || !p->version[0])
 		return error_set(reterr, -EINVAL, "python '%s' is no Python 3.6 or later",
 				 path);
+	if (!is_site_packages(p->site_packages))
+		return error_set(
+		    reterr, -EINVAL,
+		    "python '%s' has site-packages at '%s', where no venv has them", path,
+		    p->site_packages);
 	int r = fill_paths(p);
 	if (r < 0)
 		return r;

@@ -35,22 +35,32 @@ static int add_directory(struct image_writer *w, const char *path)
 	return image_writer_add(w, &item);
 }
 
+static int add_python_link(struct image_writer *w, const char *name)
+{
+	char path[64];
+	(void)snprintf(path, sizeof(path), "root/bin/%s", name);
+	return add_link(w, path, "python");
+}
+
 /* bin/python leads to the interpreter, and its other names to bin/python. */
 static int add_interpreter(struct image_writer *w, const struct interpreter *p)
 {
-	bool pypy = strcmp(p->name, "pypy") == 0;
-	char version[64];
-	(void)snprintf(version, sizeof(version), "root/bin/python%d.%d%s", p->major,
-		       p->minor, p->free_threaded ? "t" : "");
+	char version[32];
+	(void)snprintf(version, sizeof(version), "python%d.%d", p->major, p->minor);
 	int r = add_link(w, "root/bin/python", p->executable);
 	if (r == 0)
-		r = add_link(w, "root/bin/python3", "python");
+		r = add_python_link(w, "python3");
 	if (r == 0)
-		r = add_link(w, version, "python");
-	if (r == 0 && pypy)
-		r = add_link(w, "root/bin/pypy", "python");
-	if (r == 0 && pypy)
-		r = add_link(w, "root/bin/pypy3", "python");
+		r = add_python_link(w, version);
+	(void)snprintf(version, sizeof(version), "python%d.%dt", p->major, p->minor);
+	if (r == 0 && p->free_threaded)
+		r = add_python_link(w, version);
+	if (r == 0 && strcmp(p->name, "pypy") == 0)
+		r = add_python_link(w, "pypy");
+	if (r == 0 && strcmp(p->name, "pypy") == 0)
+		r = add_python_link(w, "pypy3");
+	if (r == 0 && strcmp(p->name, "graalpy") == 0)
+		r = add_python_link(w, "graalpy");
 	return r;
 }
 

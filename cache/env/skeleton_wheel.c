@@ -3,6 +3,7 @@
  * rows of RECORD for them, and direct_url.json. The rows are spliced into the sorted
  * RECORD that the wheel's image holds, so that this costs one copy of its text.
  */
+#include "cache/base/file.h"
 #include "cache/env/launcher.h"
 #include "cache/env/skeleton.h"
 #include "cache/wheel/record.h"
@@ -89,15 +90,33 @@ static int add_script(struct derived *d, const char *name, const struct buffer *
 	return add_content_row(d, row_path, content);
 }
 
-/* pip's own wheel is built for one Python: its pip3.N becomes this interpreter's. */
-static bool fix_pip_name(const struct derived *d, char *name, size_t room)
+/* pip's own wheel does not know for which Python it will be: pip3.N is made from "pip".
+ */
+static bool is_pip(const struct derived *d)
 {
-	if (strncmp(d->dist_info, "pip-", 4) != 0 || strncmp(name, "pip3.", 5) != 0 ||
-	    !isdigit((unsigned char)name[5]))
-		return false;
-	(void)snprintf(name, room, "pip%d.%d", d->request->interpreter->major,
+	return strncmp(d->dist_info, "pip-", 4) == 0;
+}
+
+static bool is_pip_of_a_version(const char *name)
+{
+	return strncmp(name, "pip3.", 5) == 0 && isdigit((unsigned char)name[5]);
+}
+
+static int add_named_launcher(struct derived *d, const char *name, const char *module,
+			      const char *function)
+{
+	cleanup_buffer struct buffer script = BUFFER_INIT;
+	int r = launcher_script(&script, d->python, module, function);
+	return r < 0 ? r : add_script(d, name, &script);
+}
+
+static int add_pip_of_this_python(struct derived *d, const char *module,
+				  const char *function)
+{
+	char name[32];
+	(void)snprintf(name, sizeof(name), "pip%d.%d", d->request->interpreter->major,
 		       d->request->interpreter->minor);
-	return true;
+	return add_named_launcher(d, name, module, function);
 }
 
 /* "name = module:function", as cache/wheel wrote it; the image is untrusted all the same.
@@ -105,7 +124,6 @@ static bool fix_pip_name(const struct derived *d, char *name, size_t room)
 static int add_launcher(struct derived *d, const struct info *info)
 {
 	char text[1024];
-	char name[256];
 	if (info->size >= sizeof(text))
 		return -EBADMSG;
 	memcpy(text, info->value, info->size);
@@ -113,15 +131,18 @@ static int add_launcher(struct derived *d, const struct info *info)
 	char *equals = strstr(text, " = ");
 	char *colon = equals ? strchr(equals, ':') : NULL;
 	if (!colon || strchr(text, '/') || strchr(text, '\n') || equals == text ||
-	    (size_t)(equals - text) >= sizeof(name))
+	    equals - text >= 256)
 		return -EBADMSG;
 	*equals = '\0';
 	*colon = '\0';
-	memcpy(name, text, (size_t)(equals - text) + 1);
-	(void)fix_pip_name(d, name, sizeof(name));
-	cleanup_buffer struct buffer script = BUFFER_INIT;
-	int r = launcher_script(&script, d->python, equals + 3, colon + 1);
-	return r < 0 ? r : add_script(d, name, &script);
+	const char *module = equals + 3;
+	const char *function = colon + 1;
+	if (is_pip(d) && is_pip_of_a_version(text))
+		return 0;
+	int r = add_named_launcher(d, text, module, function);
+	return r == 0 && is_pip(d) && strcmp(text, "pip") == 0
+		   ? add_pip_of_this_python(d, module, function)
+		   : r;
 }
 
 /* A script that begins with #!python gets this interpreter's first line instead. */
@@ -200,19 +221,6 @@ static int add_infos(struct derived *d)
 	return r;
 }
 
-/* RFC 3986: everything but unreserved characters and slashes is escaped, as uv does it.
- */
-static int append_url(struct buffer *out, const char *path)
-{
-	int r = buffer_append_text(out, "file://");
-	for (; r == 0 && *path; path++) {
-		unsigned char c = (unsigned char)*path;
-		bool plain = c > 0x20 && c < 0x7f && !strchr("\"#<>?`{}%\\^|[]", c);
-		r = plain ? buffer_append(out, &c, 1) : buffer_printf(out, "%%%02X", c);
-	}
-	return r;
-}
-
 static int add_direct_url(struct derived *d)
 {
 	char path[400];
@@ -220,7 +228,7 @@ static int add_direct_url(struct derived *d)
 	cleanup_buffer struct buffer text = BUFFER_INIT;
 	int r = buffer_append_text(&text, "{\"url\":\"");
 	if (r == 0)
-		r = append_url(&text, d->wheel->path);
+		r = path_append_url(&text, d->wheel->path);
 	if (r == 0)
 		r = buffer_append_text(&text, "\",\"archive_info\":{}}");
 	if (r < 0)
@@ -243,53 +251,70 @@ static int compare_rows(const void *a, const void *b)
 	return strcmp(x->path, y->path);
 }
 
-/* Does the row of `line` stand before `path`? Compared without a copy unless it is
- * quoted. */
-static bool stands_before(const char *line, size_t size, const char *path)
+/* The order of the row of `line` and `path`: compared without a copy unless it is quoted.
+ */
+static int compare_row(const char *line, size_t size, const char *path)
 {
 	if (size > 0 && line[0] == '"') {
 		cleanup_free char *unquoted = row_path(line, size);
-		return unquoted && strcmp(unquoted, path) < 0;
+		return unquoted ? strcmp(unquoted, path) : 1;
 	}
 	const char *comma = memchr(line, ',', size);
 	size_t length = comma ? (size_t)(comma - line) : size;
 	size_t other = strlen(path);
 	int order = memcmp(line, path, length < other ? length : other);
-	return order < 0 || (order == 0 && length < other);
+	return order ? order : (length > other) - (length < other);
 }
 
-/* How much of the sorted text stands before `path`: a bisection, as texts are long and
- * new rows few. */
-static size_t size_before(const char *text, size_t size, const char *path)
+/* Where the line that byte `at` lies in begins and ends, no further back than `low`. */
+static void line_around(const char *text, size_t size, size_t low, size_t at,
+			size_t *ret_start, size_t *ret_end)
 {
-	size_t low = 0; /* of a line that may be the first not to stand before */
+	const char *before = memrchr(text + low, '\n', at - low);
+	const char *newline = memchr(text + at, '\n', size - at);
+	*ret_start = before ? (size_t)(before + 1 - text) : low;
+	*ret_end = newline ? (size_t)(newline + 1 - text) : size;
+}
+
+/*
+ * Where `path` stands or would stand in the sorted text: a bisection, as texts are long
+ * and new rows few. *ret_own: the size of its own row there, or 0.
+ */
+static size_t size_before(const char *text, size_t size, const char *path,
+			  size_t *ret_own)
+{
+	size_t low = 0;
 	size_t high = size;
+	*ret_own = 0;
 	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const char *before = memrchr(text + low, '\n', middle - low);
-		size_t start = before ? (size_t)(before + 1 - text) : low;
-		const char *newline = memchr(text + middle, '\n', size - middle);
-		size_t end = newline ? (size_t)(newline + 1 - text) : size;
-		if (stands_before(text + start, end - start, path))
+		size_t start;
+		size_t end;
+		line_around(text, size, low, low + (high - low) / 2, &start, &end);
+		int order = compare_row(text + start, end - start, path);
+		if (order < 0)
 			low = end;
 		else
 			high = start;
+		if (order == 0)
+			*ret_own = end - start;
 	}
 	return low;
 }
 
+/* Where the wheel has a file of its own at a new one's path, the new one covers it. */
 static int splice(const struct derived *d, const char *text, size_t size,
 		  struct buffer *out)
 {
 	int r = buffer_reserve(out, size + d->count * 128);
 	for (size_t i = 0; r == 0 && i < d->count; i++) {
 		const struct new_row *row = &d->rows[i];
-		size_t before = size_before(text, size, row->path);
+		size_t own;
+		size_t before = size_before(text, size, row->path, &own);
 		r = buffer_append(out, text, before);
 		if (r == 0)
 			r = buffer_append(out, row->line.data, row->line.size);
-		text += before;
-		size -= before;
+		text += before + own;
+		size -= before + own;
 	}
 	return r < 0 ? r : buffer_append(out, text, size);
 }

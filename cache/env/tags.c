@@ -121,19 +121,29 @@ static bool platform_fits(const struct interpreter *p, const char *platform)
 	return false;
 }
 
+/* What is built for it exactly; a debug build also loads what is built for release. */
+static bool is_own_abi(const struct interpreter *p, const char *abi)
+{
+	char own[32];
+	int size = snprintf(own, sizeof(own), "cp%d%d%s", p->major, p->minor,
+			    p->free_threaded ? "t" : "");
+	if (size < 0 || strncmp(abi, own, (size_t)size) != 0)
+		return false;
+	const char *flags = abi + size;
+	if (p->minor < 8)
+		return strcmp(flags, p->debug ? "dm" : "m") == 0;
+	return *flags == '\0' || (p->debug && strcmp(flags, "d") == 0);
+}
+
 static bool cpython_fits(const struct interpreter *p, const struct parts *tag)
 {
 	int major;
 	int minor;
-	char abi[32];
 	if (strcmp(p->name, "cpython") != 0 ||
 	    !read_version(tag->python + 2, &major, &minor) || major != p->major)
 		return false;
-	(void)snprintf(abi, sizeof(abi), "cp%d%d%s%s%s", p->major, p->minor,
-		       p->free_threaded ? "t" : "", p->debug ? "d" : "",
-		       p->minor < 8 ? "m" : "");
 	if (minor == p->minor &&
-	    (strcmp(tag->abi, abi) == 0 || strcmp(tag->abi, "none") == 0))
+	    (is_own_abi(p, tag->abi) || strcmp(tag->abi, "none") == 0))
 		return true;
 	const char *stable = p->free_threaded ? "abi3t" : "abi3";
 	return strcmp(tag->abi, stable) == 0 && minor >= 2 && minor <= p->minor;

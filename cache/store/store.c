@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 /* The version of the directory's layout; what is not this is refused, never rewritten. */
@@ -45,13 +46,23 @@ static uint64_t object_threshold(void)
 	return size ? size : OBJECT_THRESHOLD;
 }
 
-static void read_boot_id(char ret_id[40])
+/*
+ * Where the kernel does not say which boot it is (no /proc), every process has one of its
+ * own: what it publishes is checked once by the next, as after a power cut.
+ */
+static int read_boot_id(char ret_id[40])
 {
 	cleanup_buffer struct buffer text = BUFFER_INIT;
-	ret_id[0] = '\0';
+	uint8_t random[16];
 	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &text) == 0 &&
-	    text.size >= 36)
+	    text.size >= 36) {
 		(void)snprintf(ret_id, 40, "%.36s", (const char *)text.data);
+		return 0;
+	}
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return -EIO;
+	hex_encode(random, sizeof(random), ret_id);
+	return 0;
 }
 
 /* The length of what may be shown of an unknown format. */
@@ -110,12 +121,16 @@ static bool has_foreign_entries(int dirfd)
 /* A new cache, or one whose maker was killed half-way: its parts, and `format` last. */
 static int make_parts(struct store *store, struct error *reterr)
 {
-	if (has_foreign_entries(store->fd))
+	if (has_foreign_entries(store->fd)) {
+		/* Others may have finished it since, and put more into it. */
+		if (check_format(store, NULL) == 0)
+			return 0;
 		return error_set(
 		    reterr, -ENOTEMPTY,
 		    "'%s' is no venvfs cache and not empty; name another directory in "
 		    "VENVFS_CACHE_DIR",
 		    store->path);
+	}
 	int r = file_replace_at(store->fd, "CACHEDIR.TAG", cachedir_tag,
 				strlen(cachedir_tag), false);
 	for (int i = 0; r == 0 && i < STORE_DIRS; i++)
@@ -131,8 +146,11 @@ static int open_own(struct store *store, const char *path, struct error *reterr)
 {
 	int r = file_make_dirs(path, 0700);
 	if (r < 0)
-		return error_errno(reterr, r, "cannot make the cache directory '%s'",
-				   path);
+		return error_set(
+		    reterr, r,
+		    "cannot make the cache directory '%s' (%s); name another "
+		    "in VENVFS_CACHE_DIR",
+		    path, strerror(-r));
 	r = path_canonical(path, &store->path, reterr);
 	if (r < 0)
 		return r;
@@ -216,9 +234,10 @@ int store_open(const char *path, enum store_access access, struct store **ret,
 	for (int i = 0; i < STORE_DIRS; i++)
 		store->dirs[i] = -1;
 	store->object_threshold = object_threshold();
-	read_boot_id(store->boot_id);
-	int r = access == STORE_OWN ? open_own(store, path, reterr)
-				    : open_shared(store, path, reterr);
+	int r = read_boot_id(store->boot_id);
+	if (r == 0)
+		r = access == STORE_OWN ? open_own(store, path, reterr)
+					: open_shared(store, path, reterr);
 	if (r == 0)
 		r = open_dirs(store, reterr);
 	if (r < 0)

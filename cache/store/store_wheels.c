@@ -96,7 +96,7 @@ static int settle_unsynced(struct store *store, const struct wheel_note *note)
 	return 0;
 }
 
-int store_find_wheel(struct store *store, const struct sha256 *sha256,
+static int find_note(struct store *store, const struct sha256 *sha256,
 		     struct wheel_note *ret)
 {
 	char name[SHA256_HEX_SIZE];
@@ -115,6 +115,26 @@ int store_find_wheel(struct store *store, const struct sha256 *sha256,
 	 * read. */
 	if (r == 0 && boot[0] && store->writable && strcmp(boot, store->boot_id) != 0)
 		r = settle_unsynced(store, &note);
+	if (r == 0)
+		*ret = note;
+	return r;
+}
+
+/* Somebody may have removed it by hand; then the wheel is new once more. */
+static bool has_image(const struct store *store, const struct wheel_note *note)
+{
+	char path[ID_PATH_SIZE];
+	store_id_path(&note->image, path);
+	return faccessat(store->dirs[DIR_IMAGES], path, F_OK, 0) == 0;
+}
+
+int store_find_wheel(struct store *store, const struct sha256 *sha256,
+		     struct wheel_note *ret)
+{
+	struct wheel_note note;
+	int r = find_note(store, sha256, &note);
+	if (r == 0 && !has_image(store, &note))
+		return -ENOENT;
 	if (r == 0)
 		*ret = note;
 	return r;
@@ -167,7 +187,7 @@ int store_each_wheel(struct store *store, store_visit_wheel *visit, void *contex
 		struct sha256 sha256;
 		struct wheel_note note;
 		if (!sha256_parse(entry->d_name, &sha256) ||
-		    store_find_wheel(store, &sha256, &note) < 0)
+		    find_note(store, &sha256, &note) < 0)
 			continue;
 		int r = buffer_append(&notes, &note, sizeof(note));
 		if (r < 0)

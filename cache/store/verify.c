@@ -165,7 +165,8 @@ int store_verify(struct store *store, verify_report *report_line, void *context,
 	struct verifier v = { store, report_line, context, ret, BUFFER_INIT };
 	CLEANUP(lease_freep) struct lease *lease = NULL;
 	int r = lease_take(store, "cache verify", &lease);
-	if (r == 0)
+	/* A full disk has no room for a lease, and is when one wants to look. */
+	if (r == 0 || r == -ENOSPC || r == -EDQUOT)
 		r = verify_all(&v, DIR_OBJECTS, verify_object);
 	if (r == 0)
 		r = verify_all(&v, DIR_IMAGES, verify_image);

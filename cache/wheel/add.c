@@ -101,6 +101,19 @@ static int check_expected(const struct wheel_job *job, const struct sha256 *foun
 			 expected);
 }
 
+/*
+ * The file's name is a part of what was checked when the content came in: under another
+ * one the same rules apply once more.
+ */
+static int check_other_name(const struct pool *p, struct task *t, struct error *reterr)
+{
+	const char *name = file_name(t->job->path);
+	if (strcmp(name, t->job->note.file_name) == 0)
+		return 0;
+	return wheel_open(t->fd, (uint64_t)t->st.st_size, name, p->options, &t->wheel,
+			  reterr);
+}
+
 /* 1: the wheel is in a cache already; 0: it must be unpacked. */
 static int look_up(struct pool *p, struct task *t, struct error *reterr)
 {
@@ -119,9 +132,12 @@ static int look_up(struct pool *p, struct task *t, struct error *reterr)
 	    (struct wheel_note){ .sha256 = sha256, .size = (uint64_t)t->st.st_size };
 	job->was_known =
 	    cache_find_wheel(p->cache, &sha256, &job->store, &job->note) == 0;
-	if (job->was_known && !seen)
+	if (!job->was_known)
+		return 0;
+	r = check_other_name(p, t, reterr);
+	if (r == 0 && !seen)
 		(void)store_note_seen(cache_own(p->cache), &t->st, &sha256);
-	return job->was_known ? 1 : 0;
+	return r < 0 ? r : 1;
 }
 
 static int begin_unpacking(struct pool *p, struct task *t, struct error *reterr)
@@ -135,6 +151,16 @@ static int begin_unpacking(struct pool *p, struct task *t, struct error *reterr)
 	return r < 0 ? r : unpack_new(store, &t->wheel, &t->unpack);
 }
 
+/* Only for people: a path that is too long for a note is left out. */
+static void note_origin(struct wheel_job *job)
+{
+	cleanup_free char *path = NULL;
+	cleanup_buffer struct buffer url = BUFFER_INIT;
+	if (path_canonical(job->path, &path, NULL) == 0 &&
+	    path_append_url(&url, path) == 0 && url.size < sizeof(job->note.origin))
+		memcpy(job->note.origin, url.data, url.size);
+}
+
 static int finish_unpacking(struct pool *p, struct task *t, struct error *reterr)
 {
 	struct wheel_job *job = t->job;
@@ -146,7 +172,7 @@ static int finish_unpacking(struct pool *p, struct task *t, struct error *reterr
 		return r;
 	(void)snprintf(job->note.file_name, sizeof(job->note.file_name), "%s",
 		       file_name(job->path));
-	(void)snprintf(job->note.origin, sizeof(job->note.origin), "%s", job->path);
+	note_origin(job);
 	job->store = cache_own(p->cache);
 	r = store_note_wheel(job->store, &job->note, reterr);
 	if (r == 0)
@@ -297,7 +323,8 @@ static bool is_known(struct pool *p, struct wheel_job *job, uint64_t *ret_size)
 	*ret_size = (uint64_t)st.st_size;
 	if (!S_ISREG(st.st_mode) || cache_find_seen(p->cache, &st, &sha256) < 0 ||
 	    check_expected(job, &sha256, NULL) < 0 ||
-	    cache_find_wheel(p->cache, &sha256, &job->store, &job->note) < 0)
+	    cache_find_wheel(p->cache, &sha256, &job->store, &job->note) < 0 ||
+	    strcmp(file_name(job->path), job->note.file_name) != 0)
 		return false;
 	job->was_known = true;
 	return true;

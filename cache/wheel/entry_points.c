@@ -1,6 +1,7 @@
 #include "cache/wheel/entry_points.h"
 
 #include "cache/base/cleanup.h"
+#include "cache/base/utf8.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -173,6 +174,8 @@ int entry_points_parse(const char *text, size_t size, struct entry_points *ret,
 	CLEANUP(entry_points_release) struct entry_points points = { .items = NULL };
 	if (memchr(text, '\0', size))
 		return error_set(reterr, -EBADMSG, "entry_points.txt has a NUL byte");
+	if (!utf8_is_valid(text, size))
+		return error_set(reterr, -EBADMSG, "entry_points.txt is not UTF-8");
 	points.text = strndup(text, size);
 	if (!points.text)
 		return -ENOMEM;

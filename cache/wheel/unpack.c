@@ -132,9 +132,13 @@ static int note_row_locked(struct unpack *u, const struct file *f,
 		(void)snprintf(prefix, sizeof(prefix), "%s/", u->name);
 		return unpack_add_row(&u->headers, prefix, f->path, sha256, size);
 	}
-	return unpack_add_row(&u->rows,
-			      f->tree == TREE_SCRIPT ? "../../../bin/" : "../../../",
-			      f->path, sha256, size);
+	if (f->tree == TREE_SCRIPT)
+		return unpack_add_row(&u->rows, "../../../bin/", f->path, sha256, size);
+	/* site-packages are in lib/, too: the shortest way there, as pip and uv write it.
+	 */
+	bool in_lib = strncmp(f->path, "lib/", 4) == 0;
+	return unpack_add_row(&u->rows, in_lib ? "../../" : "../../../",
+			      in_lib ? f->path + 4 : f->path, sha256, size);
 }
 
 static struct item item_of(const struct file *f)

@@ -96,6 +96,35 @@ static int add_text_info(struct unpack *u, enum info_key key, const char *text)
 	return image_writer_add_info(u->writer, key, text, strlen(text));
 }
 
+/* The next part of a set "py2.py3"; false at its end. */
+static bool next_part(const char **set, int *ret_size)
+{
+	if (**set == '.')
+		++*set;
+	*ret_size = (int)strcspn(*set, ".");
+	return *ret_size > 0;
+}
+
+/* "py2.py3-none-any" is two tags. */
+static int add_tags(struct unpack *u)
+{
+	const struct wheel_name *name = &u->wheel->name;
+	int r = 0;
+	int a;
+	int b;
+	int c;
+	for (const char *x = name->python; r == 0 && next_part(&x, &a); x += a)
+		for (const char *y = name->abi; r == 0 && next_part(&y, &b); y += b)
+			for (const char *z = name->platform; r == 0 && next_part(&z, &c);
+			     z += c) {
+				char tag[256];
+				(void)snprintf(tag, sizeof(tag), "%.*s-%.*s-%.*s", a, x,
+					       b, y, c, z);
+				r = add_text_info(u, INFO_TAG, tag);
+			}
+	return r;
+}
+
 static int add_names(struct unpack *u)
 {
 	char value[256];
@@ -107,11 +136,8 @@ static int add_names(struct unpack *u)
 	if (r == 0 &&
 	    header_value(metadata, w->metadata.size, "Version", 0, value, sizeof(value)))
 		r = add_text_info(u, INFO_VERSION, value);
-	for (unsigned n = 0;
-	     r == 0 && header_value((const char *)w->info.data, w->info.size, "Tag", n,
-				    value, sizeof(value));
-	     n++)
-		r = add_text_info(u, INFO_TAG, value);
+	if (r == 0)
+		r = add_tags(u);
 	return r < 0 ? r : add_text_info(u, INFO_DIST_INFO, w->dist_info);
 }
 

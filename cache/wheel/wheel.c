@@ -128,52 +128,17 @@ static int check_info(const struct wheel *wheel, struct error *reterr)
 	return 0;
 }
 
-/* Does "py2.py3" of the file name, expanded, hold `tag`? */
-static bool has_part(const char *parts, const char *tag, size_t size)
-{
-	for (const char *p = parts; *p;) {
-		size_t part = strcspn(p, ".");
-		if (part == size && strncasecmp(p, tag, size) == 0)
-			return true;
-		p += part + (p[part] == '.');
-	}
-	return false;
-}
-
-/* Some builders write sets into WHEEL too, "py2.py3-none-any". */
-static bool has_parts(const char *parts, const char *set, size_t size)
-{
-	const char *end = set + size;
-	while (set < end) {
-		const char *dot = memchr(set, '.', (size_t)(end - set));
-		size_t part = (size_t)((dot ? dot : end) - set);
-		if (!has_part(parts, set, part))
-			return false;
-		set += part + (dot != NULL);
-	}
-	return size > 0;
-}
-
-/* Each Tag of WHEEL is one that the file name promises, and there is one at least. */
+/*
+ * Which tags do not matter: installers go by those of the file name, and wheels whose
+ * WHEEL says something else are in use (playwright's).
+ */
 static int check_tags(const struct wheel *wheel, struct error *reterr)
 {
 	char tag[256];
-	unsigned n = 0;
-	while (header_value((const char *)wheel->info.data, wheel->info.size, "Tag", n,
-			    tag, sizeof(tag))) {
-		const char *abi = strchr(tag, '-');
-		const char *platform = abi ? strchr(abi + 1, '-') : NULL;
-		if (!platform ||
-		    !has_parts(wheel->name.python, tag, (size_t)(abi - tag)) ||
-		    !has_parts(wheel->name.abi, abi + 1, (size_t)(platform - abi - 1)) ||
-		    !has_parts(wheel->name.platform, platform + 1, strlen(platform + 1)))
-			return error_set(
-			    reterr, -EBADMSG,
-			    "its WHEEL has the tag '%s', which its file name has not",
-			    tag);
-		n++;
-	}
-	return n > 0 ? 0 : error_set(reterr, -EBADMSG, "its WHEEL has no Tag");
+	return header_value((const char *)wheel->info.data, wheel->info.size, "Tag", 0,
+			    tag, sizeof(tag))
+		   ? 0
+		   : error_set(reterr, -EBADMSG, "its WHEEL has no Tag");
 }
 
 static bool is_in_dist_info(const struct wheel *wheel, const char *path, const char *file)
@@ -313,9 +278,11 @@ static bool is_replaced(const struct wheel *wheel, const char *script)
 	return false;
 }
 
-/* Files of the venv itself, which no wheel may bring. */
+/* Files of the venv itself, which no wheel may bring, nor files where it has folders. */
 static bool is_reserved_path(const char *path)
 {
+	if (strcasecmp(path, "bin") == 0 || strcasecmp(path, "lib") == 0)
+		return true;
 	static const char *const files[] = { "pyvenv.cfg", "lib64", ".lock", ".gitignore",
 					     "CACHEDIR.TAG" };
 	size_t first = strcspn(path, "/");
@@ -381,9 +348,10 @@ int wheel_place(const struct wheel *wheel, const struct zip_member *member,
 	*ret_path = member->name;
 	if (strncmp(member->name, wheel->data, strlen(wheel->data)) == 0)
 		return place_data(wheel, member, ret_tree, ret_path, reterr);
-	*ret_tree = is_record_file(wheel, member->name) ||
+	*ret_tree = is_in_dist_info(wheel, member->name, "RECORD") ||
 			    is_in_dist_info(wheel, member->name, "INSTALLER") ||
-			    is_in_dist_info(wheel, member->name, "REQUESTED")
+			    is_in_dist_info(wheel, member->name, "REQUESTED") ||
+			    is_in_dist_info(wheel, member->name, "direct_url.json")
 			? TREE_NOWHERE
 			: TREE_SITE;
 	return 0;

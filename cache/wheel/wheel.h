@@ -44,8 +44,8 @@ void wheel_release(struct wheel *wheel);
 
 /* Where a member goes in the wheel's image; FORMAT.md names the four trees. */
 enum wheel_tree {
-	TREE_NOWHERE, /* RECORD, its signatures, and scripts that an entry point replaces
-		       */
+	TREE_NOWHERE, /* what is the installer's to write (RECORD, INSTALLER, ...), and
+			 scripts that an entry point replaces */
 	TREE_SITE,    /* site-packages/ */
 	TREE_ROOT,    /* root/: the data scheme, and bin/ */
 	TREE_SCRIPT,  /* root/bin/, or scripts/ when it begins with #!python */

@@ -2,35 +2,12 @@
  * Names of members: what may be the path of a file on Linux and means the same to
  * everybody.
  */
+#include "cache/base/utf8.h"
 #include "cache/wheel/zip_private.h"
 
 #include <errno.h>
 
 enum { LONGEST_COMPONENT = 255, LONGEST_NAME = 3900, DEEPEST = 64 };
-
-/* The next code point; 0 at the end, -1 for what is no UTF-8. */
-static int32_t next_code_point(const char **text, const char *end)
-{
-	const unsigned char *p = (const unsigned char *)*text;
-	size_t left = (size_t)(end - *text);
-	if (left == 0)
-		return 0;
-	static const int32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t size = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-	if (size > left || (size == 2 && p[0] < 0xc0) || p[0] > 0xf4)
-		return -1;
-	int32_t code = size == 1 ? p[0] : p[0] & (0xff >> (size + 1));
-	for (size_t i = 1; i < size; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return -1;
-		code = code << 6 | (p[i] & 0x3f);
-	}
-	*text += size;
-	return code < smallest[size] || code > 0x10ffff ||
-		       (code >= 0xd800 && code < 0xe000)
-		   ? -1
-		   : code;
-}
 
 /* Unicode's general category C as far as it has fixed places: invisible in every listing.
  */
@@ -58,7 +35,7 @@ static int check_characters(const char *name, size_t size, bool utf8,
 {
 	const char *end = name + size;
 	for (const char *p = name; p < end;) {
-		int32_t c = next_code_point(&p, end);
+		int32_t c = utf8_next(&p, end);
 		if (c < 0)
 			return error_set(reterr, -EBADMSG,
 					 "a member's name is not UTF-8");

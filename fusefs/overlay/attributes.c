@@ -7,7 +7,7 @@
 
 enum {
 	SET_TIMES = SET_ATIME | SET_MTIME | SET_ATIME_NOW | SET_MTIME_NOW,
-	SET_OWNER = SET_UID | SET_GID,
+	SET_OWNER = SET_UID | SET_GID | SET_TOUCH,
 };
 
 struct setting {
@@ -85,9 +85,19 @@ static void drop_set_id(struct upper_node *row)
 
 static int apply(const struct setting *s, struct found *f)
 {
-	struct timespec now = overlay_now();
 	struct upper_node *row = &f->row;
-	if (s->flags & SET_OWNER)
+	struct stat st;
+	int r = node_stat(s->o, f, &st);
+	if (r < 0)
+		return r;
+	struct timespec now = overlay_now_after(&st.st_ctim);
+	/*
+	 * The kernel asks for SET_TOUCH before a write by anybody, too; a write says for
+	 * itself when bits shall go.
+	 */
+	bool may =
+	    s->flags != SET_TOUCH || s->caller->uid == 0 || s->caller->uid == row->uid;
+	if ((s->flags & SET_OWNER) && may)
 		drop_set_id(row);
 	if (s->flags & SET_UID)
 		row->uid = s->st->st_uid;

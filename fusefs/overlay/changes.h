@@ -43,6 +43,7 @@ enum overlay_set_flags {
 	SET_MTIME = 1 << 5,
 	SET_ATIME_NOW = 1 << 6,
 	SET_MTIME_NOW = 1 << 7,
+	SET_TOUCH = 1 << 8, /* chown(2) that names no owner: set-id bits and ctime */
 };
 /* Takes the fields of `st` that flags name; what the node is then. Not "Release". */
 int overlay_set(struct overlay *o, const struct caller *caller, uint64_t node,

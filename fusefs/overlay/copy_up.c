@@ -147,10 +147,14 @@ static int copy_up(struct overlay *o, const struct found *f, uint64_t keep)
 /* A new file's first content. It has the times that were set on it so far. */
 static int make_first(struct overlay *o, const struct found *f, struct content_ref *ret)
 {
+	struct stat st;
 	bool made;
 	int r = content_make(o->options.upper, f->id, ret, &made);
 	if (r == 0 && made)
 		r = set_times(ret->fd, &f->row.atime, &f->row.mtime);
+	/* A time that was looked at is not given again to the next change. */
+	if (r == 0 && made)
+		(void)fstat(ret->fd, &st);
 	if (r < 0 && made)
 		content_put(ret);
 	return r;

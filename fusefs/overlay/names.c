@@ -11,6 +11,17 @@ struct timespec overlay_now(void)
 	return now;
 }
 
+/* Its ticks are milliseconds; who looks twice within one must see a change all the same.
+ */
+struct timespec overlay_now_after(const struct timespec *before)
+{
+	struct timespec now = overlay_now();
+	if (now.tv_sec < before->tv_sec ||
+	    (now.tv_sec == before->tv_sec && now.tv_nsec <= before->tv_nsec))
+		(void)clock_gettime(CLOCK_REALTIME, &now);
+	return now;
+}
+
 int name_check(const char *name)
 {
 	size_t size = strlen(name);
@@ -134,7 +145,9 @@ int directory_check(struct overlay *o, struct upper_reader *r, uint64_t dir)
 	return f.has_row && f.row.nlink == 0 ? -ENOENT : 0;
 }
 
-int directory_touch(struct overlay *o, struct upper_reader *r, uint64_t dir)
+/* nlink 1 of a lower directory says that its subdirectories are not counted. */
+int directory_touch(struct overlay *o, struct upper_reader *r, uint64_t dir,
+		    int subdirectories)
 {
 	struct found f;
 	int code = node_find(o, r, dir, &f);
@@ -142,7 +155,9 @@ int directory_touch(struct overlay *o, struct upper_reader *r, uint64_t dir)
 		code = node_take(o, r, &f, true);
 	if (code < 0)
 		return code;
-	f.row.mtime = f.row.ctime = overlay_now();
+	f.row.mtime = f.row.ctime = overlay_now_after(&f.row.ctime);
+	if (f.row.nlink > 1)
+		f.row.nlink += (uint32_t)subdirectories;
 	return upper_update_node(o->options.upper, &f.row);
 }
 
@@ -152,7 +167,7 @@ int node_unlink(struct overlay *o, struct upper_reader *r, struct found *f)
 	if (code < 0)
 		return code;
 	f->row.nlink = S_ISDIR(f->row.mode) || f->row.nlink == 0 ? 0 : f->row.nlink - 1;
-	f->row.ctime = overlay_now();
+	f->row.ctime = overlay_now_after(&f->row.ctime);
 	return upper_update_node(o->options.upper, &f->row);
 }
 
@@ -186,7 +201,7 @@ static int new_row(struct overlay *o, struct upper_reader *r, const struct calle
 	*ret = (struct upper_node){
 		.id = upper_new_node(o->options.upper),
 		.mode = what->mode,
-		.nlink = 1,
+		.nlink = S_ISDIR(what->mode) ? 2 : 1,
 		.rdev = what->rdev,
 		.size = what->target ? strlen(what->target) : 0,
 		.atime = now,
@@ -210,7 +225,7 @@ static int make(struct overlay *o, struct upper_reader *r, const struct found_na
 	int code = upper_insert_node(o->options.upper, row, what->target);
 	if (code == 0)
 		code = name_put(o, n, row->id);
-	return code == 0 ? directory_touch(o, r, n->dir) : code;
+	return code == 0 ? directory_touch(o, r, n->dir, S_ISDIR(row->mode)) : code;
 }
 
 int overlay_make(struct overlay *o, const struct caller *caller, uint64_t dir,
@@ -275,11 +290,11 @@ static int link_node(struct overlay *o, struct upper_reader *r, struct found *f,
 	if (f->row.nlink >= INT32_MAX)
 		return -EMLINK;
 	f->row.nlink++;
-	f->row.ctime = overlay_now();
+	f->row.ctime = overlay_now_after(&f->row.ctime);
 	code = upper_update_node(o->options.upper, &f->row);
 	if (code == 0)
 		code = name_put(o, n, f->id);
-	return code == 0 ? directory_touch(o, r, n->dir) : code;
+	return code == 0 ? directory_touch(o, r, n->dir, 0) : code;
 }
 
 int overlay_link(struct overlay *o, const struct caller *caller, uint64_t node,

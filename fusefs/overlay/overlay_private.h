@@ -58,13 +58,16 @@ int node_as_row(struct overlay *o, const struct found *f, struct upper_node *ret
 /*
  * names.c: changes, inside upper_begin(). node_take() gives the node a row, and when
  * `pin` the dentry row that says so; name_put() makes a name lead to a node, name_clear()
- * to nothing; directory_touch() sets mtime and ctime.
+ * to nothing; directory_touch() sets mtime and ctime, and counts `subdirectories` more.
  */
 struct timespec overlay_now(void);
+/* Later than `before`, so that each change shows. */
+struct timespec overlay_now_after(const struct timespec *before);
 int node_take(struct overlay *o, struct upper_reader *r, struct found *f, bool pin);
 int name_put(struct overlay *o, const struct found_name *n, uint64_t node);
 int name_clear(struct overlay *o, const struct found_name *n);
-int directory_touch(struct overlay *o, struct upper_reader *r, uint64_t dir);
+int directory_touch(struct overlay *o, struct upper_reader *r, uint64_t dir,
+		    int subdirectories);
 /* One name less leads to it; the last one makes it an orphan. */
 int node_unlink(struct overlay *o, struct upper_reader *r, struct found *f);
 /* After that was committed: when no name is left it goes once the kernel forgets it. */

@@ -43,7 +43,7 @@ static int remove_name(struct overlay *o, struct upper_reader *r, struct found_n
 		code = node_unlink(o, r, &n->node);
 	if (code == 0)
 		code = name_clear(o, n);
-	return code == 0 ? directory_touch(o, r, n->dir) : code;
+	return code == 0 ? directory_touch(o, r, n->dir, directory ? -1 : 0) : code;
 }
 
 int overlay_remove(struct overlay *o, const struct caller *caller, uint64_t dir,

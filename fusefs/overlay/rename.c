@@ -70,7 +70,7 @@ static int settle(struct renaming *m, struct found *f, uint64_t dir)
 	int r = node_take(m->o, m->reader, f, false);
 	if (r < 0)
 		return r;
-	f->row.ctime = overlay_now();
+	f->row.ctime = overlay_now_after(&f->row.ctime);
 	if (S_ISDIR(f->row.mode))
 		f->row.parent = dir;
 	return upper_update_node(m->o->options.upper, &f->row);
@@ -96,16 +96,24 @@ static int move(struct renaming *m)
 	return r == 0 ? name_clear(m->o, &m->from) : r;
 }
 
+static int touch_parents(struct renaming *m)
+{
+	int from = node_is_directory(&m->from.node);
+	int to = m->to.node.id != 0 && node_is_directory(&m->to.node);
+	/* What is replaced is gone; what is exchanged comes to the other side. */
+	int gained = m->q->flags & RENAME_EXCHANGE ? to : 0;
+	if (m->from.dir == m->to.dir)
+		return directory_touch(m->o, m->reader, m->from.dir, gained - to);
+	int r = directory_touch(m->o, m->reader, m->from.dir, gained - from);
+	return r == 0 ? directory_touch(m->o, m->reader, m->to.dir, from - to) : r;
+}
+
 static int run(struct renaming *m)
 {
 	int r = check(m);
 	if (r == 0)
 		r = m->q->flags & RENAME_EXCHANGE ? exchange(m) : move(m);
-	if (r == 0)
-		r = directory_touch(m->o, m->reader, m->from.dir);
-	if (r == 0 && m->from.dir != m->to.dir)
-		r = directory_touch(m->o, m->reader, m->to.dir);
-	return r;
+	return r == 0 ? touch_parents(m) : r;
 }
 
 static int find(struct renaming *m)

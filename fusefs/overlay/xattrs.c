@@ -100,17 +100,24 @@ static int take_from_image(struct overlay *o, const struct found *f)
 	return r == -ENODATA ? 0 : r;
 }
 
-/* -EEXIST and -ENODATA as setxattr(2) has them. */
-static int check_flags(struct upper_reader *reader, uint64_t node,
-		       const struct overlay_xattr *x)
+/*
+ * -EEXIST and -ENODATA as setxattr(2) has them; 1 when it has that value already, which
+ * is no change, as on ext4.
+ */
+static int compare(struct upper_reader *reader, const struct found *f,
+		   const struct overlay_xattr *x)
 {
-	cleanup_buffer struct buffer ignored = BUFFER_INIT;
-	int r = upper_find_xattr(reader, node, x->name, &ignored);
-	if (r < 0 && r != -ENODATA)
+	cleanup_buffer struct buffer value = BUFFER_INIT;
+	int r = is_of_image(f) ? image_value(f, x->name, &value)
+			       : upper_find_xattr(reader, f->id, x->name, &value);
+	if (r == -ENODATA)
+		return x->value && !(x->flags & XATTR_REPLACE) ? 0 : -ENODATA;
+	if (r < 0)
 		return r;
-	if (r == 0 && (x->flags & XATTR_CREATE))
+	if (x->flags & XATTR_CREATE)
 		return -EEXIST;
-	return r < 0 && (x->flags & XATTR_REPLACE || !x->value) ? -ENODATA : 0;
+	return x->value && value.size == x->size &&
+	       (x->size == 0 || memcmp(value.data, x->value, x->size) == 0);
 }
 
 static int set(struct overlay *o, struct upper_reader *reader, struct found *f,
@@ -118,18 +125,19 @@ static int set(struct overlay *o, struct upper_reader *reader, struct found *f,
 {
 	struct upper *upper = o->options.upper;
 	bool of_image = is_of_image(f);
-	int r = node_take(o, reader, f, true);
+	int r = compare(reader, f, x);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = node_take(o, reader, f, true);
 	if (r == 0 && of_image)
 		r = take_from_image(o, f);
-	if (r == 0)
-		r = check_flags(reader, f->id, x);
 	if (r == 0)
 		r = x->value ? upper_put_xattr(upper, f->id, x->name, x->value, x->size)
 			     : upper_delete_xattr(upper, f->id, x->name);
 	if (r < 0)
 		return r;
 	f->row.flags |= NODE_XATTRS;
-	f->row.ctime = overlay_now();
+	f->row.ctime = overlay_now_after(&f->row.ctime);
 	return upper_update_node(upper, &f->row);
 }
 

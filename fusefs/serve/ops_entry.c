@@ -120,6 +120,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	(void)fi;
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
 		wanted |= to_set & flags[i].theirs ? flags[i].ours : 0;
+	if (wanted == 0)
+		wanted = SET_TOUCH;
 	int r = overlay_set(ops_of(req)->overlay, &caller, ino, wanted, attr, &st);
 	reply_attr(req, r, &st, "SETATTR", ino);
 }

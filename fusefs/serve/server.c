@@ -4,6 +4,7 @@
 #include "cache/store/cache.h"
 #include "cache/store/lease.h"
 #include "fusefs/overlay/overlay.h"
+#include "fusefs/serve/answer_changes.h"
 #include "fusefs/serve/control.h"
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/features.h"
@@ -87,12 +88,8 @@ static int add_counter(void *context, const char *name, uint64_t count)
 	return json_object_set_new(context, name, json_integer((json_int_t)count));
 }
 
-static json_t *answer(void *context, const json_t *request)
+static json_t *answer_status(struct server *s)
 {
-	struct server *s = context;
-	const char *verb = json_get_text(request, "verb");
-	if (!verb || strcmp(verb, "status") != 0)
-		return json_pack("{s:s}", "error", "unknown verb");
 	json_t *requests = json_object();
 	if (requests && session_counters(s->session, add_counter, requests) != 0) {
 		json_decref(requests);
@@ -101,6 +98,17 @@ static json_t *answer(void *context, const json_t *request)
 	return json_pack("{s:s, s:s, s:i, s:I, s:o}", "state", "serving", "version",
 			 VENVFS_VERSION, "pid", (int)getpid(), "seconds",
 			 (json_int_t)(time(NULL) - s->plan.since), "requests", requests);
+}
+
+static json_t *answer(void *context, const json_t *request)
+{
+	struct server *s = context;
+	const char *verb = json_get_text(request, "verb");
+	if (verb && strcmp(verb, "status") == 0)
+		return answer_status(s);
+	if (verb && strcmp(verb, "changes") == 0)
+		return answer_changes(s->overlay, json_get_int(request, "from", 0));
+	return json_pack("{s:s}", "error", "unknown verb");
 }
 
 /* SIGTERM (a shutdown): the mount leaves sight, and ends with its last user. */

@@ -14,11 +14,12 @@ static int check_own(int fd, const char *path, struct error *reterr)
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return error_errno(reterr, -errno, "cannot look at '%s'", path);
-	if (st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+	/* What lies in it is readable for nobody else. */
+	if (st.st_uid != geteuid() || (st.st_mode & 022) != 0)
 		return error_set(
 		    reterr, -EACCES,
-		    "'%s' is not this user's alone (owner %u, mode %04o): it "
-		    "cannot hold the changes of a mount",
+		    "'%s' can be changed by others (owner %u, mode %04o): it "
+		    "cannot hold what is changed in a mount",
 		    path, st.st_uid, st.st_mode & 07777u);
 	return 0;
 }

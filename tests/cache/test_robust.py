@@ -84,6 +84,23 @@ def test_a_full_disk_is_said_and_costs_nothing(venvfs, tmp_path, small_disk):
     assert "2 wheels, 2 images" in venvfs.run("cache", "verify", **env).stdout
 
 
+def test_a_disk_without_a_byte_left_can_be_verified_and_is_said_by_mount(venvfs, tmp_path, small_disk):
+    wheel = large_wheel("small", tmp_path, files=20, objects=1)
+    env = {"VENVFS_CACHE_DIR": str(small_disk / "cache")}
+    venvfs.run("cache", "add", wheel, **env)
+    subprocess.run(["dd", "if=/dev/zero", f"of={small_disk}/fill", "bs=64k"], stderr=subprocess.DEVNULL)
+    assert os.statvfs(small_disk).f_bavail == 0
+    assert "1 wheels, 1 images" in venvfs.run("cache", "verify", **env).stdout
+    line = venvfs.refused("mount", tmp_path / ".venv", wheel, **env)
+    assert str(small_disk / "cache") in line and "No space left on device" in line
+
+
+def test_a_home_that_cannot_be_written_is_said_with_what_helps(venvfs, tmp_path):
+    (tmp_path / "file").touch()
+    line = venvfs.refused("cache", "add", Wheel().write(tmp_path), XDG_CACHE_HOME=str(tmp_path / "file"))
+    assert str(tmp_path / "file/venvfs") in line and "VENVFS_CACHE_DIR" in line
+
+
 def as_nobody(*args, env):
     """As a user whom permissions bind."""
     return subprocess.run(
@@ -179,6 +196,56 @@ def test_a_damaged_image_is_replaced_by_adding_again(venvfs, tmp_path):
         (again / wheel.name).write_bytes(wheel.read_bytes())
         venvfs.add(again / wheel.name)
         verify(venvfs)
+
+
+@pytest.mark.parametrize("verified", [False, True])
+def test_a_wheel_whose_image_is_gone_is_unpacked_again(venvfs, tmp_path, verified):
+    wheel = large_wheel("demo", tmp_path, files=10, objects=1)
+    venvfs.add(wheel)
+    for image in (venvfs.cache / "images").rglob("*"):
+        if image.is_file():
+            image.unlink()
+    if verified:
+        assert "its image is missing" in venvfs.run("cache", "verify", ok=False).stderr
+    venvfs.add(wheel)
+    assert "1 wheels, 1 images" in verify(venvfs)
+
+
+def test_a_cache_that_another_has_just_made_is_no_foreign_directory(venvfs, tmp_path):
+    """Its maker may have put more into it since we saw that it has no format yet."""
+    if not shutil.which("strace"):
+        missing("strace")
+    late = subprocess.Popen(
+        ["strace", "-f", "-qq", "-o", tmp_path / "trace", "-e", "trace=openat2",
+         "-e", "inject=openat2:delay_exit=1000000:when=1", BINARY, "cache", "list"],
+        env={**venvfs.env, "ASAN_OPTIONS": "detect_leaks=0"}, stderr=subprocess.PIPE, text=True,
+    )
+    deadline = time.monotonic() + 10
+    while not venvfs.cache.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    venvfs.add(Wheel().write(tmp_path))
+    (venvfs.cache / "interpreters").mkdir()
+    _, said = late.communicate(timeout=60)
+    assert late.returncode == 0, said
+
+
+def test_without_proc_what_another_process_published_is_checked_before_it_is_trusted(venvfs, tmp_path):
+    if os.geteuid() != 0:
+        missing("root, who may hide /proc/sys,")
+    wheel = large_wheel("demo", tmp_path, files=10, objects=1)
+    script = f"""
+        set -e
+        mount -t tmpfs venvfs-test /proc/sys
+        {BINARY} cache add {wheel}
+        image=$(find {venvfs.cache}/images -type f)
+        chmod 600 $image
+        printf x | dd of=$image bs=1 seek=$(($(stat -c %s $image) - 1)) conv=notrunc status=none
+        {BINARY} cache add {wheel}
+        {BINARY} cache verify
+    """
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, env=venvfs.env)
+    assert done.returncode == 0 and "all right" in done.stdout, (done.stdout, done.stderr)
 
 
 def test_an_unknown_format_is_refused_and_never_rewritten(venvfs, tmp_path):

@@ -1,6 +1,10 @@
 """One wheel for each rule: refused in one line that names the wheel and the rule."""
 
+import json
+import os
+import shutil
 import struct
+import urllib.parse
 import zlib
 
 import pytest
@@ -263,6 +267,146 @@ def unicode_path_with_another_name():
     return spoilt(extra=struct.pack("<2H", 0x7075, len(body)) + body)
 
 
+def with_zip64_end(locator_at=0, locator_disks=1, end_at=0, count=None, **wrong):
+    """A right wheel with a ZIP64 end record and its locator, or wrong in the given fields."""
+    w = Wheel()
+    members = w.members()
+    start = struct.unpack("<L", zip_bytes(members)[-6:-2])[0]
+    size = len(zip_bytes(members)) - 22 - start
+    count = len(members) if count is None else count
+    end = struct.pack(
+        "<4sQ2H2L4Q", b"PK\6\6", wrong.pop("end_size", 44), 45, 45, wrong.pop("disk", 0), 0,
+        wrong.pop("count_here", count), count, size, start,
+    ) + wrong.pop("extensible", b"")
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, start + size + locator_at, locator_disks)
+    assert not set(wrong) - {"end_count", "end_directory_offset"}, wrong
+    if "end_count" in wrong:
+        wrong["count"] = wrong["count_here"] = wrong.pop("end_count")
+    if "end_directory_offset" in wrong:
+        wrong["directory_offset"] = wrong.pop("end_directory_offset")
+    return w, zip_bytes(members, before_end=end + locator, **wrong)
+
+
+@rule("ZIP64 locator")
+def zip64_locator_that_points_elsewhere():
+    return with_zip64_end(locator_at=-1)
+
+
+@rule("ZIP64 locator")
+def zip64_locator_of_several_disks():
+    return with_zip64_end(locator_disks=2)
+
+
+@rule("ZIP64 locator")
+def zip64_end_record_with_bytes_behind_it():
+    return with_zip64_end(extensible=b"hidden", end_size=50)
+
+
+@rule("extensible data")
+def zip64_end_record_of_another_size():
+    return with_zip64_end(end_size=50)
+
+
+@rule("several disks")
+def zip64_end_record_on_another_disk():
+    return with_zip64_end(disk=1)
+
+
+@rule("several disks")
+def zip64_end_record_with_members_elsewhere():
+    return with_zip64_end(count_here=1)
+
+
+@rule("fewer members")
+def zip64_end_record_with_too_high_a_count():
+    return with_zip64_end(count=9, end_count=0xFFFF)
+
+
+@rule("fewer members")
+def zip64_end_record_with_an_absurd_count():
+    return with_zip64_end(count=999_999, end_count=0xFFFF)
+
+
+@rule("more than 1000000 members")
+def zip64_end_record_with_more_members_than_any_wheel():
+    return with_zip64_end(count=1 << 60, end_count=0xFFFF)
+
+
+@rule("differ")
+def end_records_of_two_counts():
+    return with_zip64_end(end_count=3)
+
+
+@rule("differ")
+def end_records_of_two_offsets():
+    return with_zip64_end(end_directory_offset=1)
+
+
+@rule("several end records")
+def two_end_records_that_both_reach_the_end():
+    inner = zip_bytes([])
+    return Wheel(), zip_bytes(Wheel().members(), comment=b"text" + inner)
+
+
+@rule("newer zip version")
+def member_that_needs_a_newer_zip():
+    return spoilt(needed=63, local_needed=63)
+
+
+@rule("has a comment")
+def member_with_a_comment():
+    return spoilt(comment=b"hello")
+
+
+@rule("on another disk")
+def member_on_another_disk():
+    return spoilt(disk=1)
+
+
+@rule("two sizes differ")
+def stored_member_of_two_sizes():
+    return spoilt(method=STORED, size=9, local_size=9)
+
+
+@rule("with its size behind it")
+def stored_member_with_a_descriptor():
+    data = Wheel().files["demo/__init__.py"]
+    text = struct.pack("<4s3L", b"PK\7\x08", zlib.crc32(data), len(data), len(data))
+    return spoilt(method=STORED, flags=8, descriptor=text)
+
+
+@rule("compressed by a method other")
+def zstd_member():
+    return spoilt(method=93, local_method=93)
+
+
+@rule("disagree")
+def file_type_with_a_slash():
+    w = Wheel()
+    return w, zip_bytes([*w.members(), Member("demo/folder/", b"", mode=0o100644, method=STORED)])
+
+
+@rule("demo/__init__.py")
+def bytes_behind_the_deflate_stream():
+    w = Wheel()
+    m = Member("demo/__init__.py", w.files["demo/__init__.py"])
+    return spoilt(packed=m.packed() + b"hidden")
+
+
+@rule("demo/__init__.py")
+def bytes_behind_the_deflate_stream_before_a_descriptor():
+    data = Wheel().files["demo/__init__.py"]
+    packed = Member("x", data).packed() + b"hidden"
+    text = struct.pack("<4s3L", b"PK\7\x08", zlib.crc32(data), len(packed), len(data))
+    return spoilt(packed=packed, flags=8, descriptor=text)
+
+
+@rule("demo/__init__.py")
+def deflate_stream_cut_short():
+    data = Wheel().files["demo/__init__.py"]
+    return spoilt(packed=Member("x", data).packed()[:-1])
+
+
 @rule("zip bombs")
 def compression_bomb():
     w = Wheel()
@@ -509,13 +653,6 @@ def no_tag():
     return w, w.bytes()
 
 
-@rule("which its file name has not")
-def tag_that_the_name_has_not():
-    w = Wheel()
-    w.add(w.info + "/WHEEL", b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: cp311-cp311-win32\n")
-    return w, w.bytes()
-
-
 @rule("no sha256 of 'demo/extra.py'")
 def file_that_record_does_not_list():
     w = listed(Wheel(), ("demo/extra.py", b"x"))
@@ -624,6 +761,18 @@ def data_called_lib64():
     return w, w.bytes()
 
 
+@rule("venv's own files")
+def data_that_is_a_file_called_bin():
+    w = listed(Wheel(), ("demo-1.0.data/data/bin", b"x"))
+    return w, w.bytes()
+
+
+@rule("venv's own files")
+def data_that_is_a_file_called_lib():
+    w = listed(Wheel(), ("demo-1.0.data/data/lib", b"x"))
+    return w, w.bytes()
+
+
 @rule("directory of its own")
 def script_in_a_directory():
     w = listed(Wheel(), ("demo-1.0.data/scripts/sub/x", b"#!/bin/sh\n"))
@@ -645,6 +794,12 @@ def entry_point_that_climbs_out():
 @rule("no name for a script")
 def entry_point_called_dot_dot():
     w = Wheel().scripts("[console_scripts]\n.. = demo:main\n")
+    return w, w.bytes()
+
+
+@rule("not UTF-8")
+def entry_points_in_another_encoding():
+    w = Wheel().add("demo-1.0.dist-info/entry_points.txt", "[console_scripts]\n\u00e9 = demo:main\n".encode("latin-1"))
     return w, w.bytes()
 
 
@@ -683,6 +838,13 @@ def test_it_is_refused_in_one_line_and_leaves_no_trace(venvfs, tmp_path, name):
     assert venvfs.traces() == []
 
 
+def test_the_tags_of_the_file_name_count(venvfs, tmp_path):
+    """Wheels are in use whose WHEEL has others."""
+    w = Wheel()
+    w.add(w.info + "/WHEEL", b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: cp311-cp311-win32\n")
+    venvfs.run("mount", tmp_path / "m", w.write(tmp_path))
+
+
 def test_a_right_wheel_is_taken(venvfs, tmp_path):
     path = Wheel().scripts("[console_scripts]\ndemo = demo:main\n").write(tmp_path)
     venvfs.add(path)
@@ -711,6 +873,29 @@ def test_data_descriptors_that_are_right_are_taken(venvfs, tmp_path):
     venvfs.add(path)
 
 
+def test_zip64_end_records_that_are_right_are_taken(venvfs, tmp_path):
+    for number, fields in enumerate(({}, {"end_count": 0xFFFF, "end_directory_offset": 0xFFFFFFFF})):
+        w, data = with_zip64_end(**fields)
+        path = tmp_path / f"demo-1.0-{number}-py3-none-any.whl"
+        path.write_bytes(data)
+        venvfs.add(path)
+
+
+def test_zip64_sizes_that_are_right_are_taken(venvfs, tmp_path):
+    """As Python's zipfile writes a member that it streams: the sizes stand in the extra field only."""
+    data = Wheel().files["demo/__init__.py"]
+    packed = Member("x", data).packed()
+    field = struct.pack("<2H2Q", 1, 16, len(data), len(packed))
+    sentinel = 0xFFFFFFFF
+    w, wheel = spoilt(local_extra=field, local_size=sentinel, local_packed_size=sentinel)
+    (tmp_path / w.file_name).write_bytes(wheel)
+    venvfs.add(tmp_path / w.file_name)
+    w, wheel = spoilt(extra=field, size=sentinel, packed_size=sentinel, local_extra=field,
+                      local_size=sentinel, local_packed_size=sentinel)
+    (tmp_path / "demo-1.0-1-py3-none-any.whl").write_bytes(wheel)
+    venvfs.add(tmp_path / "demo-1.0-1-py3-none-any.whl")
+
+
 def test_lenient_record_takes_what_is_not_listed_but_never_a_wrong_hash(venvfs, tmp_path):
     w, data = file_that_record_does_not_list()
     path = tmp_path / w.file_name
@@ -734,8 +919,60 @@ def test_a_directory_is_no_wheel(venvfs, tmp_path):
 
 
 def test_a_fifo_is_refused_without_waiting(venvfs, tmp_path):
-    import os
-
     path = tmp_path / "demo-1.0-py3-none-any.whl"
     os.mkfifo(path)
     assert str(path) in venvfs.refused("cache", "add", path)
+
+
+@pytest.mark.parametrize("folder", [b"a b%41", b"new\nline", b"lat\xe9in", "\u00e9".encode()])
+def test_where_a_wheel_came_from_is_a_url_whatever_its_folder_is_called(venvfs, tmp_path, folder):
+    where = os.path.join(os.fsencode(tmp_path), folder)
+    os.mkdir(where)
+    path = Wheel().write(os.fsdecode(where))
+    venvfs.run("cache", "add", os.path.relpath(path, tmp_path))
+    [row] = json.loads(venvfs.run("cache", "list", "--json").stdout)
+    assert row["origin"].startswith("file:///")
+    assert urllib.parse.unquote_to_bytes(row["origin"][len("file://"):]) == os.fsencode(path)
+
+
+def test_an_origin_that_is_too_long_is_left_out_and_not_cut(venvfs, tmp_path):
+    where = tmp_path / ("\u00e9" * 100) / ("\u00e9" * 100)
+    where.mkdir(parents=True)
+    venvfs.add(Wheel().write(where))
+    [row] = json.loads(venvfs.run("cache", "list", "--json").stdout)
+    assert row["origin"] == ""
+
+
+@pytest.mark.parametrize("name", ["other-1.0-py3-none-any.whl", "demo-2.0-py3-none-any.whl", "demo.whl"])
+def test_a_file_name_is_checked_also_when_the_content_is_known(venvfs, tmp_path, name):
+    right = Wheel().write(tmp_path)
+    wrong = tmp_path / name
+    shutil.copy(right, wrong)
+    said = venvfs.refused("cache", "add", wrong)
+    venvfs.add(right)
+    assert venvfs.refused("cache", "add", wrong) == said
+    assert wrong.name not in venvfs.run("cache", "list").stdout
+
+
+def test_another_file_name_that_is_right_is_taken(venvfs, tmp_path):
+    right = Wheel().write(tmp_path)
+    venvfs.add(right)
+    shutil.copy(right, tmp_path / "Demo-1.0.0-1build-py3-none-any.whl")
+    venvfs.add(tmp_path / "Demo-1.0.0-1build-py3-none-any.whl")
+
+
+@pytest.mark.parametrize("args, status", [
+    (["no\nverb"], 2), (["mount", "two\nlines"], 2), (["unmount", "two\nlines"], 1), (["unmount", "\x1b[31m"], 1),
+    (["cache", "two\nlines"], 2), (["mount", "--two\nlines"], 2), (["cache", "dir", "x"], 2),
+])
+def test_what_is_said_is_one_line_whatever_was_typed(venvfs, args, status):
+    done = venvfs.run(*args, ok=False)
+    assert done.returncode == status
+    assert len(done.stderr.splitlines()) == 1 and done.stderr[:-1].isprintable(), done.stderr
+
+
+def test_each_cache_that_is_passed_over_is_said_in_a_line(venvfs, tmp_path):
+    done = venvfs.run("cache", "list", VENVFS_CACHE_PATH=f"{tmp_path}/a:{tmp_path}/b")
+    assert len(done.stderr.splitlines()) == 2
+    for line, name in zip(done.stderr.splitlines(), "ab"):
+        assert line.startswith("venvfs: VENVFS_CACHE_PATH: ") and f"{tmp_path}/{name}'" in line

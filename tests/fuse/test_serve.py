@@ -441,6 +441,14 @@ def test_a_mount_that_fails_leaves_nothing(venvfs, tmp_path, python):
     assert not (tmp_path / "a").exists() and venvfs.list() == []
 
 
+def test_a_mount_point_that_is_not_utf8_is_refused(venvfs, tmp_path, python):
+    at = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"lat\xe9in"))
+    done = subprocess.run([BINARY, "mount", "--python", python, at, Wheel().write(tmp_path)],
+                          capture_output=True, env=venvfs.env)
+    assert done.returncode == 1 and b"is not UTF-8" in done.stderr and done.stderr.count(b"\n") == 1
+    assert not os.path.exists(at)
+
+
 def test_many_mounts_at_once(venvfs, tmp_path, python):
     wheel = Wheel().write(tmp_path)
     children = [

@@ -1,6 +1,8 @@
 """A mounted environment is one: what Python, pip and uv see."""
 
+import csv
 import filecmp
+import json
 import os
 import pathlib
 import re
@@ -11,7 +13,7 @@ import sys
 
 import pytest
 from support import missing
-from wheelmaker import Wheel
+from wheelmaker import Wheel, record_hash
 
 
 def run(*args, ok=True, **kwargs):
@@ -133,6 +135,10 @@ def many_things():
     w.add("many/setuid", b"x", 0o104755)
     w.add('many/with,comma and "quote".txt', b"x")
     w.add("many/\u00e9t\u00e9.txt", b"x")
+    w.add("many-1.0.dist-info/RECORD.jws", b"{}")
+    w.add("many-1.0.dist-info/licenses/LICENSE", b"x")
+    w.add("many-1.0.data/data/bin/many-data", b"#!/bin/sh\n", 0o100755)
+    w.add("many-1.0.data/data/lib/libmany.so.3", b"so")
     w.add("many/big.bin", bytes(range(256)) * 1000)
     return w
 
@@ -142,6 +148,17 @@ def test_every_kind_of_file_is_where_uv_puts_it(venv, uv, python, tmp_path):
     folder.mkdir()
     wheels = [many_things().write(folder), Wheel("other").write(folder)]
     compare_with_uv(venv, uv, python, wheels, tmp_path / "with spaces/.venv", tmp_path)
+
+
+@pytest.mark.parametrize("names", [["pip", "pip3"], ["pip", "pip3", "pip3.8"]])
+def test_pip_is_also_there_under_the_version_of_this_python(venv, uv, python, tmp_path, names):
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    w = Wheel("pip", "24.0").scripts("[console_scripts]\n" + "".join(f"{n} = pip:main\n" for n in names))
+    compare_with_uv(venv, uv, python, [w.write(folder)], tmp_path / ".venv", tmp_path)
+    minor = sys.version_info.minor
+    found = {p.name for p in (tmp_path / ".venv/bin").glob("pip*")}
+    assert found == {"pip", "pip3", f"pip3.{minor}"}
 
 
 def test_scripts_run_from_a_long_path_and_one_with_spaces(venv, tmp_path):
@@ -245,3 +262,57 @@ def test_two_wheels_of_one_package_are_refused(venvfs, tmp_path, python):
     a = Wheel("demo", "1.0").write(tmp_path)
     b = Wheel("demo", "2.0").write(tmp_path)
     assert "two wheels of demo" in venvfs.refused("mount", "--python", python, tmp_path / ".venv", a, b)
+
+
+def test_record_has_one_row_a_file_and_it_is_true(venv, tmp_path):
+    """What a launcher or the installer writes over a file of the wheel has the only row."""
+    w = Wheel("demo").scripts("[console_scripts]\ndemo = demo:main\na-b = demo:main\n")
+    w.add("demo-1.0.data/data/bin/demo", b"#!/bin/sh\n", 0o100755)
+    w.add("demo-1.0.data/headers/x,y.h", b"int x;\n")
+    for name in ("INSTALLER", "REQUESTED", "direct_url.json"):
+        w.add(f"demo-1.0.dist-info/{name}", b"from the wheel")
+    at = venv(w.write(tmp_path))
+    site = next(at.glob("lib/python3*/site-packages"))
+    rows = list(csv.reader((site / "demo-1.0.dist-info/RECORD").open(newline="")))
+    paths = [os.path.normpath(site / row[0]) for row in rows]
+    assert len(paths) == len(set(paths)), rows
+    for path, row in zip(paths, rows):
+        data = pathlib.Path(path).read_bytes()
+        if row[1]:
+            assert [record_hash(data), str(len(data))] == row[1:], row
+    assert run(at / "bin/demo").stdout == "1.0\n"
+
+
+PYTHONS = [
+    ({"free_threaded": True, "site_packages": "lib/python3.13t/site-packages"}, {"python3.13t"}),
+    ({"name": "pypy", "site_packages": "lib/pypy3.13/site-packages"}, {"pypy", "pypy3"}),
+    ({"name": "graalpy", "site_packages": "lib/graalpy3.13/site-packages"}, {"graalpy"}),
+]
+
+
+@pytest.mark.parametrize("answer, names", PYTHONS, ids=["free-threaded", "pypy", "graalpy"])
+def test_other_pythons_have_the_names_and_places_that_uv_gives_them(venvfs, tmp_path, answer, names):
+    facts = {
+        "executable": "/opt/other/bin/python", "version": "3.13.0", "implementation": "X", "name": "cpython",
+        "major": 3, "minor": 13, "pointer_bits": 64, **answer,
+    }
+    python = tmp_path / "other-python"
+    python.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(facts)}\nEND\n")
+    python.chmod(0o755)
+    w = Wheel().add("demo-1.0.data/headers/x.h", b"int x;\n")
+    at = tmp_path / ".venv"
+    venvfs.run("mount", "--python", python, at, w.write(tmp_path))
+    links = {p.name for p in (at / "bin").iterdir() if p.is_symlink()}
+    assert links == {"python", "python3", "python3.13", *names}
+    assert (at / answer["site_packages"] / "demo/__init__.py").exists()
+    assert (at / "include/site/python3.13/demo/x.h").read_text() == "int x;\n"
+
+
+@pytest.mark.parametrize("place", ["lib/python3.13/dist-packages", "/lib/x/site-packages", "lib/../site-packages", ""])
+def test_a_python_whose_site_packages_are_elsewhere_is_refused(venvfs, tmp_path, place):
+    facts = {"executable": "/opt/x", "version": "3.13.0", "major": 3, "minor": 13, "site_packages": place}
+    python = tmp_path / "other-python"
+    python.write_text(f"#!/bin/sh\necho '{json.dumps(facts)}'\n")
+    python.chmod(0o755)
+    line = venvfs.refused("mount", "--python", python, tmp_path / ".venv", Wheel().write(tmp_path))
+    assert str(python) in line and f"'{place}'" in line

@@ -1,4 +1,4 @@
-"""What the compiler does not check: layers, cycles, doors, sizes (ARCHITECTURE.md).
+"""What the compiler does not check: layers, cycles, doors, sizes, modes (ARCHITECTURE.md).
 
 Run as `lint.py ROOT`; prints one line a fault and exits 1 if there was one.
 """
@@ -157,6 +157,17 @@ def check_file(path, text):
             yield f"{path}:{number}: goto"
 
 
+def check_scripts(root):
+    """What says how it is run can be run: a clone has the modes that git has."""
+    for folder in ("scripts", ".ci", "tests"):
+        for file in sorted(root.glob(folder + "/**/*")):
+            if not file.is_file() or file.stat().st_mode & 0o111:
+                continue
+            with file.open("rb") as f:
+                if f.read(2) == b"#!":
+                    yield f"{file.relative_to(root)}: begins with #! and is not executable"
+
+
 def main(root):
     root = pathlib.Path(root)
     faults, graph = [], {}
@@ -172,6 +183,7 @@ def main(root):
         faults += check_file(path, text)
         faults += check_functions(path, text)
     faults += check_cycles(graph)
+    faults += check_scripts(root)
     for fault in faults:
         print(fault)
     return 1 if faults else 0

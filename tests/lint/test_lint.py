@@ -25,6 +25,7 @@ PLANTED = {
     ),
     "goto": ("cli/x.c", "int f(void)\n{\n\tgoto out;\n}\n"),
     "TODO": ("cli/x.c", "/* TODO: later */\n"),
+    "not executable": ("scripts/x", "#!/bin/sh\n"),
     "a // comment": ("cli/x.c", "int x; // y\n"),
 }
 

@@ -4,6 +4,7 @@
 #include "cache/base/digest.h"
 #include "cache/base/error.h"
 #include "cache/base/file.h"
+#include "cache/base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -121,6 +122,27 @@ static void a_missing_last_component_is_canonical_too(void **state)
 	assert_string_equal(canonical, expected);
 }
 
+static void utf8_is_valid_only_in_its_shortest_form(void **state)
+{
+	(void)state;
+	static const char *const good[] = { "",
+					    "plain",
+					    "\xc3\xa9",
+					    "\xe2\x82\xac",
+					    "\xf0\x9f\x90\x8d",
+					    "\xf4\x8f\xbf\xbf" };
+	static const char *const bad[] = { "\xe9",         "\xc3",
+					   "\x80",         "\xc0\xaf",
+					   "\xe0\x80\xaf", "\xed\xa0\x80",
+					   "\xc3(",        "\xf4\x90\x80\x80",
+					   "\xe2\x82",     "\xff" };
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+		assert_true(utf8_is_valid(good[i], strlen(good[i])));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_false(utf8_is_valid(bad[i], strlen(bad[i])));
+	assert_true(utf8_is_valid("a\0b", 3));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -129,6 +151,7 @@ int main(void)
 		cmocka_unit_test(a_digest_in_pieces_is_the_digest_of_the_whole),
 		cmocka_unit_test(an_error_text_stays_one_line),
 		cmocka_unit_test(ranges_that_would_overflow_are_outside),
+		cmocka_unit_test(utf8_is_valid_only_in_its_shortest_form),
 		cmocka_unit_test_setup_teardown(
 		    opening_beneath_refuses_symlinks_and_dotdot, make_folder,
 		    remove_folder),

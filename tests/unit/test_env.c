@@ -139,6 +139,23 @@ static void a_free_threaded_python_takes_no_abi3(void **state)
 	assert_true(tag_fits(&p, "py3-none-any"));
 }
 
+static void a_debug_build_also_takes_what_is_built_for_release(void **state)
+{
+	struct interpreter p = cpython(11);
+	(void)state;
+	assert_false(tag_fits(&p, "cp311-cp311d-linux_x86_64"));
+	p.debug = true;
+	assert_true(tag_fits(&p, "cp311-cp311d-linux_x86_64"));
+	assert_true(tag_fits(&p, "cp311-cp311-linux_x86_64"));
+	assert_false(tag_fits(&p, "cp311-cp311t-linux_x86_64"));
+	p = cpython(7);
+	assert_true(tag_fits(&p, "cp37-cp37m-linux_x86_64"));
+	assert_false(tag_fits(&p, "cp37-cp37-linux_x86_64"));
+	p.debug = true;
+	assert_true(tag_fits(&p, "cp37-cp37dm-linux_x86_64"));
+	assert_false(tag_fits(&p, "cp37-cp37m-linux_x86_64"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -148,6 +165,7 @@ int main(void)
 		cmocka_unit_test(text_is_a_literal_of_its_language),
 		cmocka_unit_test(tags_fit_as_packaging_has_them),
 		cmocka_unit_test(a_free_threaded_python_takes_no_abi3),
+		cmocka_unit_test(a_debug_build_also_takes_what_is_built_for_release),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

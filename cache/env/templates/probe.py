@@ -42,6 +42,13 @@ def full_version(v):
     return text
 
 
+def site_packages():
+    names = sysconfig.get_scheme_names()
+    scheme = "venv" if "venv" in names else "posix_prefix"
+    path = sysconfig.get_path("purelib", scheme, {"base": "", "platbase": ""})
+    return path.lstrip("/")
+
+
 base = getattr(sys, "_base_executable", None) or sys.executable
 libc_name, libc_version = libc()
 result = {
@@ -54,6 +61,7 @@ result = {
     "cache_tag": sys.implementation.cache_tag or "",
     "free_threaded": bool(config("Py_GIL_DISABLED")),
     "debug": bool(config("Py_DEBUG")) or hasattr(sys, "gettotalrefcount"),
+    "site_packages": site_packages(),
     "soabi": config("SOABI") or "",
     "pointer_bits": struct.calcsize("P") * 8,
     "machine": platform.machine(),

@@ -1,0 +1,1 @@
+"""The parts of model.py, which tells what they are for."""
