@@ -118,8 +118,8 @@ def mounted(program, path, files, *options, **env):
         unmount(program, path)
 
 
-def unmount(program, path):
-    took([BINARY, "unmount", path], program.env)
+def unmount(program, path, **env):
+    took([BINARY, "unmount", path], {**program.env, **env})
 
 
 def server_pid(path):

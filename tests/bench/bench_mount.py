@@ -1,5 +1,6 @@
 """From the start of `venvfs mount` to its return; the venv is usable then."""
 
+import itertools
 import os
 import pwd
 import shutil
@@ -34,29 +35,26 @@ class User:
         node.chmod(0o666)
         took(["mount", "--bind", node, "/dev/fuse"], os.environ)
 
-    def run(self, *args, **kwargs):
+    def run(self, *args, **env):
         return took(
-            [self.binary, *args], self.env, user=self.id, group=self.id, extra_groups=[], cwd="/", **kwargs
+            [self.binary, *args], {**self.env, **env}, user=self.id, group=self.id, extra_groups=[], cwd="/"
         )
 
-    def mount(self):
-        return self.run("mount", "--python", "/usr/bin/python3", self.path, *self.files)
+    def mount(self, **env):
+        return self.run("mount", "--python", "/usr/bin/python3", self.path, *self.files, **env)
 
-    def unmount(self):
-        self.run("unmount", self.path)
-
-    def states(self):
-        return self.home / ".local/state"
+    def unmount(self, **env):
+        self.run("unmount", self.path, **env)
 
 
 def timed(do_mount, do_unmount, states=None):
-    """With `states` the mount is one that was never made before."""
+    """With `states` the mount is one that was never made before: its state is new there."""
+    number = itertools.count()
 
     def once():
-        if states:
-            shutil.rmtree(states, ignore_errors=True)
-        result = do_mount().seconds
-        do_unmount()
+        env = {"XDG_STATE_HOME": str(states / f"state{next(number)}")} if states else {}
+        result = do_mount(**env).seconds
+        do_unmount(**env)
         return result
 
     return once
@@ -65,22 +63,22 @@ def timed(do_mount, do_unmount, states=None):
 def run():
     files = wheels("add", "more")
     print(describe(files))
-    with bed("mount") as program:
+    with bed("mount", fresh=True) as program:
         path = program.root / "env"
         program.add(*files)
 
-        def own():
-            return mount(program, path, files)
+        def own(**env):
+            return mount(program, path, files, **env)
 
-        def gone():
-            unmount(program, path)
+        def gone(**env):
+            unmount(program, path, **env)
 
         user = User(program.root, files)
         user.run("cache", "add", *files)
         contenders = {
-            "root, first": timed(own, gone, program.root / "state"),
+            "root, first": timed(own, gone, program.root / "states"),
             "root, again": timed(own, gone),
-            "fusermount3, first": timed(user.mount, user.unmount, user.states()),
+            "fusermount3, first": timed(user.mount, user.unmount, user.home),
             "fusermount3, again": timed(user.mount, user.unmount),
         }
         alternate(contenders, 2)  # probes the interpreters
