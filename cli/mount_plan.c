@@ -59,35 +59,27 @@ static int open_images(struct plan_request *request, struct error *reterr)
 	return 0;
 }
 
-static int write_pack(const struct state *state, const struct buffer *pack)
-{
-	static const char aside[] = "skeleton/pack.new";
-	int r = file_make_dir_at(state_fd(state), "skeleton", 0700);
-	cleanup_fd int fd = r < 0 ? r
-				  : file_open_beneath(state_fd(state), aside,
-						      O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	if (fd < 0)
-		return fd;
-	r = file_write_all(fd, pack->data, pack->size);
-	if (r == 0 && renameat(state_fd(state), aside, state_fd(state), pack_name) < 0)
-		r = -errno;
-	return r;
-}
-
 static int build_pack(const struct state *state, const struct plan_request *request,
 		      struct environment *ret, struct digest *ret_digest,
 		      struct error *reterr)
 {
+	static const char aside[] = "skeleton/pack.new";
 	const struct environment_request e = { .mount_path = request->mount_path,
 					       .interpreter = request->interpreter,
 					       .wheels = request->wheels,
 					       .count = request->count };
-	cleanup_buffer struct buffer pack = BUFFER_INIT;
-	int r = environment_build(&e, &pack, ret, reterr);
+	int r = file_make_dir_at(state_fd(state), "skeleton", 0700);
+	cleanup_fd int fd = r < 0 ? r
+				  : file_open_beneath(state_fd(state), aside,
+						      O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0)
+		return error_errno(reterr, fd, "cannot write to '%s'", state_path(state));
+	r = environment_build(&e, fd, ret, reterr);
 	if (r < 0)
 		return r;
-	*ret_digest = digest_of(pack.data, pack.size);
-	r = write_pack(state, &pack);
+	r = digest_file(fd, ret_digest);
+	if (r == 0 && renameat(state_fd(state), aside, state_fd(state), pack_name) < 0)
+		r = -errno;
 	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", state_path(state))
 		     : 0;
 }

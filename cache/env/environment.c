@@ -121,33 +121,33 @@ static struct environment_layer *next_layer(struct environment *e)
 	return &e->layers[e->count];
 }
 
-static int pack_image(struct environment *e, struct image_writer *w, struct buffer *pack,
+static int pack_image(struct environment *e, struct image_writer *w, int pack_fd,
 		      char *take_name)
 {
 	cleanup_free char *name = take_name;
 	struct environment_layer *layer = next_layer(e);
 	if (!name)
 		return -ENOMEM;
-	int r = buffer_append_zeros(pack, -pack->size & (PACK_ALIGNMENT - 1));
-	*layer = (struct environment_layer){ .packed = true, .offset = pack->size };
-	if (r == 0)
-		r = image_writer_append_to(w, pack, &layer->image);
+	*layer = (struct environment_layer){ .packed = true, .offset = e->pack_size };
+	int r =
+	    image_writer_write_to(w, pack_fd, layer->offset, &layer->size, &layer->image);
 	if (r < 0)
 		return r;
-	layer->size = pack->size - layer->offset;
 	layer->name = steal_ptr(name);
+	e->pack_size = (layer->offset + layer->size + PACK_ALIGNMENT - 1) /
+		       PACK_ALIGNMENT * PACK_ALIGNMENT;
 	e->count++;
 	return 0;
 }
 
-static int build_venv(const struct environment_request *request, struct buffer *pack,
+static int build_venv(const struct environment_request *request, int pack_fd,
 		      struct environment *e)
 {
 	CLEANUP(image_writer_freep) struct image_writer *w = NULL;
 	int r = image_writer_new(NULL, &w);
 	if (r == 0)
 		r = skeleton_add_venv(w, request);
-	return r < 0 ? r : pack_image(e, w, pack, strdup("skeleton"));
+	return r < 0 ? r : pack_image(e, w, pack_fd, strdup("skeleton"));
 }
 
 static char *display_name(struct image *image, const char *prefix)
@@ -163,7 +163,7 @@ static char *display_name(struct image *image, const char *prefix)
 }
 
 static int build_wheel(const struct environment_request *request,
-		       const struct environment_wheel *wheel, struct buffer *pack,
+		       const struct environment_wheel *wheel, int pack_fd,
 		       struct environment *e, struct error *reterr)
 {
 	CLEANUP(image_writer_freep) struct image_writer *w = NULL;
@@ -173,7 +173,7 @@ static int build_wheel(const struct environment_request *request,
 		r = skeleton_add_wheel(w, request, wheel, &needed, reterr);
 	if (r < 0 || !needed)
 		return r;
-	return pack_image(e, w, pack, display_name(wheel->image, "skeleton of "));
+	return pack_image(e, w, pack_fd, display_name(wheel->image, "skeleton of "));
 }
 
 /* After the skeletons the wheels themselves, the last one named first: it wins. */
@@ -191,7 +191,7 @@ static int add_wheels(const struct environment_request *request, struct environm
 	return 0;
 }
 
-int environment_build(const struct environment_request *request, struct buffer *pack,
+int environment_build(const struct environment_request *request, int pack_fd,
 		      struct environment *ret, struct error *reterr)
 {
 	CLEANUP(environment_release) struct environment e = { .count = 0 };
@@ -201,9 +201,9 @@ int environment_build(const struct environment_request *request, struct buffer *
 	e.layers = calloc(2 * request->count + 1, sizeof(*e.layers));
 	if (!e.layers)
 		return -ENOMEM;
-	r = build_venv(request, pack, &e);
+	r = build_venv(request, pack_fd, &e);
 	for (size_t i = 0; r == 0 && i < request->count; i++)
-		r = build_wheel(request, &request->wheels[i], pack, &e, reterr);
+		r = build_wheel(request, &request->wheels[i], pack_fd, &e, reterr);
 	if (r == 0)
 		r = add_wheels(request, &e);
 	if (r < 0)

@@ -37,6 +37,7 @@ struct environment_layer {
 struct environment {
 	struct environment_layer *layers;
 	size_t count;
+	uint64_t pack_size;
 };
 
 /*
@@ -46,9 +47,9 @@ struct environment {
 struct digest environment_key(const struct environment_request *request);
 
 /*
- * Checks that the wheels fit the interpreter and each other, and makes the pack in memory
- * (`pack` is empty). -EINVAL with a text for wheels that do not fit.
+ * Checks that the wheels fit the interpreter and each other, and writes the pack to
+ * pack_fd (an empty file). -EINVAL with a text for wheels that do not fit.
  */
-int environment_build(const struct environment_request *request, struct buffer *pack,
+int environment_build(const struct environment_request *request, int pack_fd,
 		      struct environment *ret, struct error *reterr);
 void environment_release(struct environment *environment);

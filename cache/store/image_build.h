@@ -60,6 +60,9 @@ int image_build_node(struct image_build *b, const char *path, uint32_t *ret_node
 /* The node of a path that was added. -ENOENT. */
 int image_build_find(struct image_build *b, const char *path, uint32_t *ret_node);
 
-/* Sorts, numbers and lays out; writes the image to fd. Its id. */
-int image_build_write(struct image_build *b, int fd, struct digest *ret_id);
-int image_build_append(struct image_build *b, struct buffer *out, struct digest *ret_id);
+/*
+ * Sorts, numbers and lays out; writes the image at `offset` of fd. The size that it takes
+ * and its id.
+ */
+int image_build_write(struct image_build *b, int fd, uint64_t offset, uint64_t *ret_size,
+		      struct digest *ret_id);

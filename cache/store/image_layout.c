@@ -366,17 +366,18 @@ static void fill_head(const struct layout *l, uint8_t *head, uint32_t sections,
 	store_le64(head + HEAD_SUM, digest_sum64(head, l->body));
 }
 
-/* An image on its way out, in large pieces. */
+/* Content on its way to the file, in large pieces. */
 struct outflow {
-	struct buffer *bytes;
-	int fd; /* where they go when there is no more room; -1: there will be */
+	struct buffer bytes;
+	int fd;
+	uint64_t at;
 };
 
 static int flush_outflow(struct outflow *o)
 {
-	int r =
-	    o->fd < 0 ? -ENOBUFS : file_write_all(o->fd, o->bytes->data, o->bytes->size);
-	o->bytes->size = 0;
+	int r = file_pwrite_all(o->fd, o->bytes.data, o->bytes.size, o->at);
+	o->at += o->bytes.size;
+	o->bytes.size = 0;
 	return r;
 }
 
@@ -384,30 +385,37 @@ static int write_node(const struct layout *l, const struct node *n, struct outfl
 {
 	int r = 0;
 	for (uint64_t done = 0; r == 0 && done < n->size;) {
-		size_t part = o->bytes->room - o->bytes->size;
+		size_t part = o->bytes.room - o->bytes.size;
 		if (part > n->size - done)
 			part = (size_t)(n->size - done);
 		r = spool_read(&l->b->spool, n->data + done,
-			       o->bytes->data + o->bytes->size, part);
-		o->bytes->size += part;
+			       o->bytes.data + o->bytes.size, part);
+		o->bytes.size += part;
 		done += part;
-		if (r == 0 && done < n->size)
+		if (r == 0 && o->bytes.size == o->bytes.room)
 			r = flush_outflow(o);
 	}
 	return r;
 }
 
-/* Metadata, then content; `room` is for that much of the content at once. */
-static int write_all(const struct layout *l, const struct buffer *head, uint64_t room,
-		     struct outflow *o)
+/* Metadata, then content; a small image goes out in one piece. */
+static int write_all(const struct layout *l, const struct buffer *head, int fd,
+		     uint64_t at)
 {
-	int r = buffer_reserve(o->bytes, l->meta_size + room);
+	enum { PART = 1 << 20 };
+	struct outflow o = { .bytes = BUFFER_INIT, .fd = fd, .at = at };
+	/* Memory by the MiB would be mapped anew for each of the small ones. */
+	uint64_t data_room = l->data_size < PART ? l->data_size : PART;
+	int r = buffer_reserve(&o.bytes, l->meta_size + data_room);
 	if (r == 0)
-		r = buffer_append(o->bytes, head->data, head->size);
+		r = buffer_append(&o.bytes, head->data, head->size);
 	if (r == 0)
-		r = buffer_append(o->bytes, l->content.data, l->content.size);
+		r = buffer_append(&o.bytes, l->content.data, l->content.size);
 	for (uint32_t i = 0; r == 0 && i < l->data_count; i++)
-		r = write_node(l, &l->b->nodes[l->data_order[i]], o);
+		r = write_node(l, &l->b->nodes[l->data_order[i]], &o);
+	if (r == 0)
+		r = flush_outflow(&o);
+	buffer_release(&o.bytes);
 	return r;
 }
 
@@ -432,49 +440,24 @@ static int make_metadata(struct layout *l, struct buffer *ret_head, struct diges
 	return 0;
 }
 
-static int lay_out(struct layout *l, struct image_build *b, struct buffer *ret_head,
-		   struct digest *ret_id)
+int image_build_write(struct image_build *b, int fd, uint64_t offset, uint64_t *ret_size,
+		      struct digest *ret_id)
 {
-	int r = layout_init(l, b);
+	CLEANUP(layout_release) struct layout l;
+	cleanup_buffer struct buffer head = BUFFER_INIT;
+	struct digest id;
+	int r = layout_init(&l, b);
 	if (r < 0)
 		return r;
-	number_entries(l);
-	find_first_links(l);
-	place_data(l);
-	return make_metadata(l, ret_head, ret_id);
-}
-
-int image_build_write(struct image_build *b, int fd, struct digest *ret_id)
-{
-	enum { PART = 1 << 20 };
-	CLEANUP(layout_release) struct layout l;
-	cleanup_buffer struct buffer head = BUFFER_INIT;
-	cleanup_buffer struct buffer bytes = BUFFER_INIT;
-	struct outflow o = { .bytes = &bytes, .fd = fd };
-	struct digest id;
-	int r = lay_out(&l, b, &head, &id);
+	number_entries(&l);
+	find_first_links(&l);
+	place_data(&l);
+	r = make_metadata(&l, &head, &id);
 	if (r == 0)
-		r = write_all(&l, &head, PART, &o);
-	if (r == 0)
-		r = flush_outflow(&o);
-	if (r == 0)
-		*ret_id = id;
-	return r;
-}
-
-int image_build_append(struct image_build *b, struct buffer *out, struct digest *ret_id)
-{
-	CLEANUP(layout_release) struct layout l;
-	cleanup_buffer struct buffer head = BUFFER_INIT;
-	struct outflow o = { .bytes = out, .fd = -1 };
-	struct digest id;
-	size_t before = out->size;
-	int r = lay_out(&l, b, &head, &id);
-	if (r == 0)
-		r = write_all(&l, &head, l.data_size, &o);
+		r = write_all(&l, &head, fd, offset);
 	if (r < 0)
-		out->size = before;
-	else
-		*ret_id = id;
-	return r;
+		return r;
+	*ret_size = l.meta_size + l.data_size;
+	*ret_id = id;
+	return 0;
 }

@@ -333,10 +333,11 @@ int image_writer_add_info(struct image_writer *w, enum info_key key, const char 
 	return r < 0 ? r : buffer_append_zeros(&w->b.info, -size & 3);
 }
 
-int image_writer_append_to(struct image_writer *w, struct buffer *pack,
-			   struct digest *ret_id)
+int image_writer_write_to(struct image_writer *w, int fd, uint64_t offset,
+			  uint64_t *ret_size, struct digest *ret_id)
 {
-	return w->file.open ? -EINVAL : image_build_append(&w->b, pack, ret_id);
+	return w->file.open ? -EINVAL
+			    : image_build_write(&w->b, fd, offset, ret_size, ret_id);
 }
 
 static int publish_objects(struct image_writer *w, struct error *reterr)
@@ -366,8 +367,9 @@ int image_writer_publish(struct image_writer *w, struct digest *ret_id,
 				      O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fd;
+	uint64_t size;
 	struct digest id;
-	r = image_build_write(&w->b, fd, &id);
+	r = image_build_write(&w->b, fd, 0, &size, &id);
 	if (r == 0 && fchmod(fd, 0444) < 0)
 		r = -errno;
 	if (r == 0 && close(steal_fd(&fd)) < 0)

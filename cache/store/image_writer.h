@@ -73,6 +73,6 @@ int image_writer_add_info(struct image_writer *w, enum info_key key, const char 
  */
 int image_writer_publish(struct image_writer *w, struct digest *ret_id,
 			 struct error *reterr);
-/* Appends the image to a skeleton pack that is being made; nothing on an error. */
-int image_writer_append_to(struct image_writer *w, struct buffer *pack,
-			   struct digest *ret_id);
+/* Writes the image at byte `offset` of fd (a skeleton pack). The size that it takes. */
+int image_writer_write_to(struct image_writer *w, int fd, uint64_t offset,
+			  uint64_t *ret_size, struct digest *ret_id);

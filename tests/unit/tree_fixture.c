@@ -1,7 +1,5 @@
 #include "tests/unit/tree_fixture.h"
 
-#include "cache/base/file.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -58,10 +56,8 @@ static void add_item(struct image_writer *w, const char *text)
 void add_image(struct fixture *f, uint32_t number, struct image_writer *w)
 {
 	struct digest id;
-	cleanup_buffer struct buffer bytes = BUFFER_INIT;
-	assert_int_equal(image_writer_append_to(w, &bytes, &id), 0);
-	uint64_t size = bytes.size;
-	assert_int_equal(file_pwrite_all(f->fd, bytes.data, size, f->end), 0);
+	uint64_t size;
+	assert_int_equal(image_writer_write_to(w, f->fd, f->end, &size, &id), 0);
 	struct image **image = &f->images[f->count];
 	assert_int_equal(image_open(f->fd, f->end, size, -1, image, NULL), 0);
 	f->end = (f->end + size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
