@@ -47,14 +47,6 @@ static bool take_over(const struct state *state, const struct digest *key,
 	return true;
 }
 
-static void close_images(struct plan_request *request)
-{
-	for (size_t i = 0; i < request->count; i++) {
-		image_free(request->wheels[i].image);
-		request->wheels[i].image = NULL;
-	}
-}
-
 static int open_images(struct plan_request *request, struct error *reterr)
 {
 	for (size_t i = 0; i < request->count; i++) {
@@ -93,8 +85,10 @@ static int build_pack(const struct state *state, const struct plan_request *requ
 }
 
 /* A wheel's and its skeleton's, by priority. */
-static void take_layers(struct environment *e, struct plan *plan)
+static void take_layers(const struct plan_request *request, struct environment *e,
+			struct plan *plan)
 {
+	size_t wheel = request->count; /* the last one comes first */
 	for (size_t i = 0; i < e->count; i++) {
 		struct environment_layer *from = &e->layers[i];
 		plan->layers[i] = (struct plan_layer){ .name = steal_ptr(from->name),
@@ -102,6 +96,8 @@ static void take_layers(struct environment *e, struct plan *plan)
 						       .packed = from->packed,
 						       .offset = from->offset,
 						       .size = from->size };
+		if (!from->packed)
+			plan->layers[i].open = request->wheels[--wheel].image;
 		plan->count++;
 	}
 }
@@ -170,14 +166,13 @@ static int build(const struct state *state, struct plan_request *request,
 	int r = request->interpreter ? open_images(request, reterr) : 0;
 	if (r == 0 && request->interpreter)
 		r = build_pack(state, request, &e, &plan->pack, reterr);
-	close_images(request);
 	if (r < 0)
 		return r;
 	plan->keep_owner = request->keep_owner;
 	plan->layers = calloc(e.count + request->folder_count + 1, sizeof(*plan->layers));
 	if (!plan->layers)
 		return -ENOMEM;
-	take_layers(&e, plan);
+	take_layers(request, &e, plan);
 	r = add_folders(request, plan);
 	if (r == 0)
 		r = copy_texts(request, plan);

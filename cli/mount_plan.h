@@ -16,7 +16,8 @@
 struct plan_request {
 	const char *mount_path;                /* canonical */
 	const struct interpreter *interpreter; /* NULL: folders only, no skeleton */
-	struct environment_wheel *wheels; /* image_id and path; images are opened here */
+	struct environment_wheel *wheels; /* image_id and path; images may be opened here,
+					     and are the caller's to free */
 	size_t count;
 	const struct folder_added *folders; /* the later one wins; all below the wheels */
 	size_t folder_count;
@@ -29,7 +30,7 @@ struct plan_request {
 
 /*
  * Writes skeleton/pack, layers and mount.json as needed. *ret_new: it is not what was
- * mounted there last.
+ * mounted there last. The plan borrows what was opened.
  */
 int mount_plan_make(const struct state *state, struct plan_request *request,
 		    struct plan *ret, bool *ret_new, struct error *reterr);
