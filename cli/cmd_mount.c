@@ -237,7 +237,9 @@ static int make_plan(struct mounting *m, const struct upper_request *upper,
 					.ephemeral = upper->ephemeral,
 					.cache = m->cache };
 	int r = mount_plan_make(m->state, &request, &m->plan, &m->is_new, err);
-	return r < 0 ? r : mount_upper_prepare(&m->plan, upper, err);
+	if (r == 0)
+		r = mount_upper_prepare(&m->plan, upper, err);
+	return r < 0 ? r : mount_plan_write(m->state, &request, &m->plan, err);
 }
 
 static int prepare(struct mounting *m, struct error *err)

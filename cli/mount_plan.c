@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -147,22 +148,47 @@ static int copy_texts(const struct plan_request *request, struct plan *plan)
 }
 
 /* Beside the rows that name them, wherever those are kept. */
-static int number_layers(const struct state *state, const struct plan_request *request,
-			 struct plan *plan, bool *ret_changed)
+static int open_layers(const struct state *state, const struct plan_request *request)
 {
-	if (!request->own_upper)
-		return layers_number(state_fd(state), plan, ret_changed);
+	if (!request->own_upper) {
+		int fd = fcntl(state_fd(state), F_DUPFD_CLOEXEC, 0);
+		return fd < 0 ? -errno : fd;
+	}
 	int r = file_make_dirs(request->upper, 0700);
-	cleanup_fd int fd =
-	    r < 0 ? r : file_open(AT_FDCWD, request->upper, O_RDONLY | O_DIRECTORY, 0);
-	return fd < 0 ? fd : layers_number(fd, plan, ret_changed);
+	return r < 0 ? r : file_open(AT_FDCWD, request->upper, O_RDONLY | O_DIRECTORY, 0);
+}
+
+static int number_layers(const struct state *state, const struct plan_request *request,
+			 struct plan *plan)
+{
+	bool changed;
+	cleanup_fd int fd = open_layers(state, request);
+	return fd < 0 ? fd : layers_number(fd, plan, &changed);
+}
+
+/* Do rows lie beside the layers, whatever is mounted this time? */
+static bool has_rows(int layers_fd, bool own_upper)
+{
+	struct stat st;
+	return fstatat(layers_fd, own_upper ? "index.db" : "upper/index.db", &st,
+		       AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int mount_plan_write(const struct state *state, const struct plan_request *request,
+		     const struct plan *plan, struct error *reterr)
+{
+	cleanup_fd int fd = open_layers(state, request);
+	int r = fd < 0 ? fd : layers_write(fd, plan, has_rows(fd, request->own_upper));
+	if (r == 0)
+		r = plan_write(state_fd(state), plan);
+	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", state_path(state))
+		     : 0;
 }
 
 static int build(const struct state *state, struct plan_request *request,
 		 struct plan *plan, struct error *reterr)
 {
 	CLEANUP(environment_release) struct environment e = { .count = 0 };
-	bool changed = false;
 	int r = request->interpreter ? open_images(request, reterr) : 0;
 	if (r == 0 && request->interpreter)
 		r = build_pack(state, request, &e, &plan->pack, reterr);
@@ -177,7 +203,7 @@ static int build(const struct state *state, struct plan_request *request,
 	if (r == 0)
 		r = copy_texts(request, plan);
 	if (r == 0)
-		r = number_layers(state, request, plan, &changed);
+		r = number_layers(state, request, plan);
 	plan->changed = time(NULL);
 	return r < 0 ? error_errno(reterr, r, "cannot number the layers in '%s'",
 				   state_path(state))
@@ -199,9 +225,7 @@ static int stamp(const struct state *state, const struct plan_request *request,
 	plan->ephemeral = request->ephemeral;
 	plan->since = time(NULL);
 	r = plan->socket && plan->upper ? plan_stamp(plan) : -ENOMEM;
-	if (r == 0)
-		r = plan_write(state_fd(state), plan);
-	return r < 0 ? error_errno(reterr, r, "cannot write '%s/mount.json'",
+	return r < 0 ? error_errno(reterr, r, "cannot find out where '%s' is",
 				   state_path(state))
 		     : 0;
 }

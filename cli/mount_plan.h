@@ -29,8 +29,11 @@ struct plan_request {
 };
 
 /*
- * Writes skeleton/pack, layers and mount.json as needed. *ret_new: it is not what was
- * mounted there last. The plan borrows what was opened.
+ * Writes skeleton/pack as needed and nothing else. *ret_new: it is not what was mounted
+ * there last.
  */
 int mount_plan_make(const struct state *state, struct plan_request *request,
 		    struct plan *ret, bool *ret_new, struct error *reterr);
+/* From now on it is what is mounted there: layers and mount.json. */
+int mount_plan_write(const struct state *state, const struct plan_request *request,
+		     const struct plan *plan, struct error *reterr);

@@ -238,6 +238,7 @@ int content_publish(struct upper *u, uint64_t node, int fd, bool sync)
 {
 	char folder[NAME_SIZE];
 	folder_of(node, folder);
+	sync = sync && u->sync;
 	if (sync && fdatasync(fd) < 0)
 		return -errno;
 	int r = rename_staged(u, node);
@@ -280,13 +281,13 @@ int content_remove(struct upper *u, uint64_t node)
 	return unlinkat(u->content.fd, path, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-int content_sync(struct upper *u, uint64_t node)
+int content_sync(struct upper *u, uint64_t node, bool data_only)
 {
 	struct content_ref ref;
 	int r = content_open(u, node, &ref);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	if (u->sync && fdatasync(ref.fd) < 0)
+	if (u->sync && (data_only ? fdatasync(ref.fd) : fsync(ref.fd)) < 0)
 		r = -errno;
 	content_put(&ref);
 	return r;

@@ -71,7 +71,8 @@ int row_dentry(sqlite3_stmt *s, struct upper_dentry *ret)
 		return -EBADMSG;
 	if (base)
 		memcpy(ret->base.bytes, base, sizeof(ret->base.bytes));
-	bool ok = name_is_sane(ret) && ret->node < 2 * NODE_UPPER && ret->cookie > 0 &&
+	bool ok = (sqlite3_column_int64(s, 4) & ~DENTRY_PIN) == 0 && name_is_sane(ret) &&
+		  ret->node < 2 * NODE_UPPER && ret->cookie > 0 &&
 		  ret->cookie <= INT64_MAX;
 	return ok ? 0 : -EBADMSG;
 }
