@@ -80,6 +80,16 @@ struct mounting {
 	struct mount_point point;
 };
 
+static void mounting_close_images(struct mounting *m)
+{
+	for (size_t i = 0; i < m->plan.count; i++)
+		m->plan.layers[i].open = NULL; /* they were borrowed */
+	for (size_t i = 0; m->env_wheels && i < m->wheels.count; i++) {
+		image_free(m->env_wheels[i].image);
+		m->env_wheels[i].image = NULL;
+	}
+}
+
 static void mounting_release(struct mounting *m)
 {
 	mount_point_release(&m->point);
@@ -87,6 +97,7 @@ static void mounting_release(struct mounting *m)
 	cleanup_close_fn(&m->lock);
 	state_free(m->state);
 	interpreter_free(m->interpreter);
+	mounting_close_images(m);
 	for (size_t i = 0; m->env_wheels && i < m->wheels.count; i++)
 		free((void *)(uintptr_t)m->env_wheels[i].path);
 	free(m->env_wheels);
@@ -226,7 +237,9 @@ static int make_plan(struct mounting *m, const struct upper_request *upper,
 					.ephemeral = upper->ephemeral,
 					.cache = m->cache };
 	int r = mount_plan_make(m->state, &request, &m->plan, &m->is_new, err);
-	return r < 0 ? r : mount_upper_prepare(&m->plan, upper, err);
+	if (r == 0)
+		r = mount_upper_prepare(&m->plan, upper, err);
+	return r < 0 ? r : mount_plan_write(m->state, &request, &m->plan, err);
 }
 
 static int prepare(struct mounting *m, struct error *err)
@@ -245,8 +258,19 @@ static int prepare(struct mounting *m, struct error *err)
 		r = check_outside(m, err);
 	if (r == 0)
 		r = make_plan(m, &upper, err);
-	if (r == 0 && (m->is_new || m->options->strict))
-		r = clashes_report(m->state, &m->plan, m->cache, m->options->strict, err);
+	if (r == 0 && m->options->strict)
+		r = clashes_report(m->state, &m->plan, m->cache, true, err);
+	return r;
+}
+
+/* What can be done while the server starts, so that nobody waits for it. */
+static int report_and_tidy(void *context, struct error *err)
+{
+	struct mounting *m = context;
+	int r = 0;
+	if (m->is_new && !m->options->strict)
+		r = clashes_report(m->state, &m->plan, m->cache, false, err);
+	mounting_close_images(m);
 	return r;
 }
 
@@ -266,6 +290,8 @@ static int mount_all(struct mounting *m, char **wheels, size_t count)
 		.device = { .source = m->words.source ? m->words.source : "venvfs",
 			    .options = m->words.options,
 			    .read_only = !m->upper || !*m->upper },
+		.meanwhile = report_and_tidy,
+		.context = m,
 	};
 	if (r == 0)
 		r = mount_serve(&request, &err);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,14 +46,6 @@ static bool take_over(const struct state *state, const struct digest *key,
 	*ret = plan;
 	plan = (struct plan){ .path = NULL };
 	return true;
-}
-
-static void close_images(struct plan_request *request)
-{
-	for (size_t i = 0; i < request->count; i++) {
-		image_free(request->wheels[i].image);
-		request->wheels[i].image = NULL;
-	}
 }
 
 static int open_images(struct plan_request *request, struct error *reterr)
@@ -93,8 +86,10 @@ static int build_pack(const struct state *state, const struct plan_request *requ
 }
 
 /* A wheel's and its skeleton's, by priority. */
-static void take_layers(struct environment *e, struct plan *plan)
+static void take_layers(const struct plan_request *request, struct environment *e,
+			struct plan *plan)
 {
+	size_t wheel = request->count; /* the last one comes first */
 	for (size_t i = 0; i < e->count; i++) {
 		struct environment_layer *from = &e->layers[i];
 		plan->layers[i] = (struct plan_layer){ .name = steal_ptr(from->name),
@@ -102,6 +97,8 @@ static void take_layers(struct environment *e, struct plan *plan)
 						       .packed = from->packed,
 						       .offset = from->offset,
 						       .size = from->size };
+		if (!from->packed)
+			plan->layers[i].open = request->wheels[--wheel].image;
 		plan->count++;
 	}
 }
@@ -151,38 +148,62 @@ static int copy_texts(const struct plan_request *request, struct plan *plan)
 }
 
 /* Beside the rows that name them, wherever those are kept. */
-static int number_layers(const struct state *state, const struct plan_request *request,
-			 struct plan *plan, bool *ret_changed)
+static int open_layers(const struct state *state, const struct plan_request *request)
 {
-	if (!request->own_upper)
-		return layers_number(state_fd(state), plan, ret_changed);
+	if (!request->own_upper) {
+		int fd = fcntl(state_fd(state), F_DUPFD_CLOEXEC, 0);
+		return fd < 0 ? -errno : fd;
+	}
 	int r = file_make_dirs(request->upper, 0700);
-	cleanup_fd int fd =
-	    r < 0 ? r : file_open(AT_FDCWD, request->upper, O_RDONLY | O_DIRECTORY, 0);
-	return fd < 0 ? fd : layers_number(fd, plan, ret_changed);
+	return r < 0 ? r : file_open(AT_FDCWD, request->upper, O_RDONLY | O_DIRECTORY, 0);
+}
+
+static int number_layers(const struct state *state, const struct plan_request *request,
+			 struct plan *plan)
+{
+	bool changed;
+	cleanup_fd int fd = open_layers(state, request);
+	return fd < 0 ? fd : layers_number(fd, plan, &changed);
+}
+
+/* Do rows lie beside the layers, whatever is mounted this time? */
+static bool has_rows(int layers_fd, bool own_upper)
+{
+	struct stat st;
+	return fstatat(layers_fd, own_upper ? "index.db" : "upper/index.db", &st,
+		       AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int mount_plan_write(const struct state *state, const struct plan_request *request,
+		     const struct plan *plan, struct error *reterr)
+{
+	cleanup_fd int fd = open_layers(state, request);
+	int r = fd < 0 ? fd : layers_write(fd, plan, has_rows(fd, request->own_upper));
+	if (r == 0)
+		r = plan_write(state_fd(state), plan);
+	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", state_path(state))
+		     : 0;
 }
 
 static int build(const struct state *state, struct plan_request *request,
 		 struct plan *plan, struct error *reterr)
 {
 	CLEANUP(environment_release) struct environment e = { .count = 0 };
-	bool changed = false;
 	int r = request->interpreter ? open_images(request, reterr) : 0;
 	if (r == 0 && request->interpreter)
 		r = build_pack(state, request, &e, &plan->pack, reterr);
-	close_images(request);
 	if (r < 0)
 		return r;
 	plan->keep_owner = request->keep_owner;
 	plan->layers = calloc(e.count + request->folder_count + 1, sizeof(*plan->layers));
 	if (!plan->layers)
 		return -ENOMEM;
-	take_layers(&e, plan);
+	take_layers(request, &e, plan);
 	r = add_folders(request, plan);
 	if (r == 0)
 		r = copy_texts(request, plan);
 	if (r == 0)
-		r = number_layers(state, request, plan, &changed);
+		r = number_layers(state, request, plan);
 	plan->changed = time(NULL);
 	return r < 0 ? error_errno(reterr, r, "cannot number the layers in '%s'",
 				   state_path(state))
@@ -204,9 +225,7 @@ static int stamp(const struct state *state, const struct plan_request *request,
 	plan->ephemeral = request->ephemeral;
 	plan->since = time(NULL);
 	r = plan->socket && plan->upper ? plan_stamp(plan) : -ENOMEM;
-	if (r == 0)
-		r = plan_write(state_fd(state), plan);
-	return r < 0 ? error_errno(reterr, r, "cannot write '%s/mount.json'",
+	return r < 0 ? error_errno(reterr, r, "cannot find out where '%s' is",
 				   state_path(state))
 		     : 0;
 }

@@ -16,7 +16,8 @@
 struct plan_request {
 	const char *mount_path;                /* canonical */
 	const struct interpreter *interpreter; /* NULL: folders only, no skeleton */
-	struct environment_wheel *wheels; /* image_id and path; images are opened here */
+	struct environment_wheel *wheels; /* image_id and path; images may be opened here,
+					     and are the caller's to free */
 	size_t count;
 	const struct folder_added *folders; /* the later one wins; all below the wheels */
 	size_t folder_count;
@@ -28,8 +29,11 @@ struct plan_request {
 };
 
 /*
- * Writes skeleton/pack, layers and mount.json as needed. *ret_new: it is not what was
- * mounted there last.
+ * Writes skeleton/pack as needed and nothing else. *ret_new: it is not what was mounted
+ * there last.
  */
 int mount_plan_make(const struct state *state, struct plan_request *request,
 		    struct plan *ret, bool *ret_new, struct error *reterr);
+/* From now on it is what is mounted there: layers and mount.json. */
+int mount_plan_write(const struct state *state, const struct plan_request *request,
+		     const struct plan *plan, struct error *reterr);

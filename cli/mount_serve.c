@@ -41,6 +41,21 @@ static void raise_read_ahead(const struct stat *st)
 		(void)file_write_all(fd, text, (size_t)size);
 }
 
+static int launch(const struct serve_request *q, const struct server_fds *fds, int log,
+		  pid_t *ret_pid, struct error *reterr)
+{
+	struct launched server;
+	int r =
+	    launch_server(state_path(q->state), fds, log, q->foreground, &server, reterr);
+	if (r < 0)
+		return r;
+	int done = q->meanwhile ? q->meanwhile(q->context, reterr) : 0;
+	/* The server is waited for in any case, so that none is left. */
+	r = launch_wait(&server, done < 0 ? NULL : reterr);
+	*ret_pid = server.pid;
+	return done < 0 ? done : r;
+}
+
 static int start(const struct serve_request *q, pid_t *ret_pid, struct error *reterr)
 {
 	struct stat st;
@@ -52,8 +67,7 @@ static int start(const struct serve_request *q, pid_t *ret_pid, struct error *re
 	if (fuse < 0)
 		return fuse;
 	const struct server_fds fds = { .fuse = fuse, .ready = -1, .lock = q->lock };
-	int r = launch_server(state_path(q->state), &fds, log, q->foreground, ret_pid,
-			      reterr);
+	int r = launch(q, &fds, log, ret_pid, reterr);
 	/* The first request of all: what answers it can be used. */
 	if (r == 0 && stat(q->path, &st) < 0)
 		r = error_errno(reterr, -errno, "the mount at '%s' does not answer",
@@ -90,7 +104,7 @@ int mount_serve(const struct serve_request *request, struct error *reterr)
 {
 	sigset_t signals;
 	sigset_t before;
-	pid_t server;
+	pid_t server = -1;
 	/* A Ctrl-C between mount(2) and a server would leave a mount that nobody serves.
 	 */
 	(void)sigemptyset(&signals);

@@ -13,6 +13,10 @@ struct serve_request {
 	int lock;                  /* the state's, which the server goes on holding */
 	bool foreground;
 	struct device_options device;
+	/* Called while the server starts, on another core where there is one; an error of
+	 * it is one of the mount. NULL: there is nothing to do. */
+	int (*meanwhile)(void *context, struct error *reterr);
+	void *context;
 };
 
 /*

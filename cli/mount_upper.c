@@ -72,6 +72,13 @@ static int write_base(const struct plan *plan, struct error *reterr)
 	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", plan->upper) : 0;
 }
 
+static bool has_changes(const char *upper)
+{
+	cleanup_free char *index = path_join(upper, "index.db");
+	struct stat st;
+	return index && lstat(index, &st) == 0;
+}
+
 /* Nobody is asked in a script: who says --fresh there means it. */
 static bool is_confirmed(const char *path)
 {
@@ -87,7 +94,7 @@ int mount_upper_prepare(const struct plan *plan, const struct upper_request *req
 {
 	if (!*plan->upper)
 		return 0;
-	if (request->fresh && !is_confirmed(plan->path))
+	if (request->fresh && has_changes(plan->upper) && !is_confirmed(plan->path))
 		return error_set(reterr, -ECANCELED, "nothing was changed");
 	int r =
 	    request->fresh || request->ephemeral ? upper_discard(plan->upper, reterr) : 0;

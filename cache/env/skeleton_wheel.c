@@ -1,7 +1,7 @@
 /*
  * What a wheel has only in a mount: its launchers (their first line names the mount), the
  * rows of RECORD for them, and direct_url.json. The rows are spliced into the sorted
- * RECORD that the wheel's image holds, so that this costs one walk over its text.
+ * RECORD that the wheel's image holds, so that this costs one copy of its text.
  */
 #include "cache/base/file.h"
 #include "cache/env/launcher.h"
@@ -266,32 +266,57 @@ static int compare_row(const char *line, size_t size, const char *path)
 	return order ? order : (length > other) - (length < other);
 }
 
+/* Where the line that byte `at` lies in begins and ends, no further back than `low`. */
+static void line_around(const char *text, size_t size, size_t low, size_t at,
+			size_t *ret_start, size_t *ret_end)
+{
+	const char *before = memrchr(text + low, '\n', at - low);
+	const char *newline = memchr(text + at, '\n', size - at);
+	*ret_start = before ? (size_t)(before + 1 - text) : low;
+	*ret_end = newline ? (size_t)(newline + 1 - text) : size;
+}
+
+/*
+ * Where `path` stands or would stand in the sorted text: a bisection, as texts are long
+ * and new rows few. *ret_own: the size of its own row there, or 0.
+ */
+static size_t size_before(const char *text, size_t size, const char *path,
+			  size_t *ret_own)
+{
+	size_t low = 0;
+	size_t high = size;
+	*ret_own = 0;
+	while (low < high) {
+		size_t start;
+		size_t end;
+		line_around(text, size, low, low + (high - low) / 2, &start, &end);
+		int order = compare_row(text + start, end - start, path);
+		if (order < 0)
+			low = end;
+		else
+			high = start;
+		if (order == 0)
+			*ret_own = end - start;
+	}
+	return low;
+}
+
 /* Where the wheel has a file of its own at a new one's path, the new one covers it. */
 static int splice(const struct derived *d, const char *text, size_t size,
 		  struct buffer *out)
 {
-	const char *end = text + size;
-	size_t next = 0;
 	int r = buffer_reserve(out, size + d->count * 128);
-	while (r == 0 && (text < end || next < d->count)) {
-		const char *line_end =
-		    text < end ? memchr(text, '\n', (size_t)(end - text)) : NULL;
-		size_t line =
-		    line_end ? (size_t)(line_end + 1 - text) : (size_t)(end - text);
-		int order = line == 0 ? 1 : -1;
-		if (line > 0 && next < d->count)
-			order = compare_row(text, line, d->rows[next].path);
-		if (order <= 0)
-			text += line;
-		if (order < 0) {
-			r = buffer_append(out, text - line, line);
-		} else if (order > 0) {
-			r = buffer_append(out, d->rows[next].line.data,
-					  d->rows[next].line.size);
-			next++;
-		}
+	for (size_t i = 0; r == 0 && i < d->count; i++) {
+		const struct new_row *row = &d->rows[i];
+		size_t own;
+		size_t before = size_before(text, size, row->path, &own);
+		r = buffer_append(out, text, before);
+		if (r == 0)
+			r = buffer_append(out, row->line.data, row->line.size);
+		text += before + own;
+		size -= before + own;
 	}
-	return r;
+	return r < 0 ? r : buffer_append(out, text, size);
 }
 
 static int add_record(struct derived *d)

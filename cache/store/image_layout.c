@@ -398,11 +398,19 @@ static int write_node(const struct layout *l, const struct node *n, struct outfl
 	return r;
 }
 
-static int write_data(const struct layout *l, int fd, uint64_t at)
+/* Metadata, then content; a small image goes out in one piece. */
+static int write_all(const struct layout *l, const struct buffer *head, int fd,
+		     uint64_t at)
 {
 	enum { PART = 1 << 20 };
 	struct outflow o = { .bytes = BUFFER_INIT, .fd = fd, .at = at };
-	int r = buffer_reserve(&o.bytes, PART);
+	/* Memory by the MiB would be mapped anew for each of the small ones. */
+	uint64_t data_room = l->data_size < PART ? l->data_size : PART;
+	int r = buffer_reserve(&o.bytes, l->meta_size + data_room);
+	if (r == 0)
+		r = buffer_append(&o.bytes, head->data, head->size);
+	if (r == 0)
+		r = buffer_append(&o.bytes, l->content.data, l->content.size);
 	for (uint32_t i = 0; r == 0 && i < l->data_count; i++)
 		r = write_node(l, &l->b->nodes[l->data_order[i]], &o);
 	if (r == 0)
@@ -446,11 +454,7 @@ int image_build_write(struct image_build *b, int fd, uint64_t offset, uint64_t *
 	place_data(&l);
 	r = make_metadata(&l, &head, &id);
 	if (r == 0)
-		r = file_pwrite_all(fd, head.data, head.size, offset);
-	if (r == 0)
-		r = file_pwrite_all(fd, l.content.data, l.content.size, offset + l.body);
-	if (r == 0)
-		r = write_data(&l, fd, offset + l.meta_size);
+		r = write_all(&l, &head, fd, offset);
 	if (r < 0)
 		return r;
 	*ret_size = l.meta_size + l.data_size;

@@ -38,12 +38,12 @@ int overlay_read(struct overlay *o, uint64_t node, uint64_t offset, size_t size,
 		return read_content(&content, offset, size, scratch, ret);
 	if (r != -ENOENT)
 		return r;
-	if (f.has_lower)
+	if (f.has_lower && !f.is_cut)
 		return image_read(f.lower.image, &f.lower.entry, offset, size, scratch,
 				  ret);
 	/* A new file is empty; one whose layer is gone must not seem to be. */
 	*ret = (struct image_bytes){ .data = scratch };
-	return node & NODE_UPPER ? 0 : -EIO;
+	return (node & NODE_UPPER) || f.is_cut ? 0 : -EIO;
 }
 
 /* Once more after what waits to be removed made room. */
@@ -104,8 +104,12 @@ ssize_t overlay_copy(struct overlay *o, const struct caller *caller,
 	r = content_find(o, c->from, &from, &f);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (r == -ENOENT)
-		return copy_through(o, c, to.fd);
+	if (r == -ENOENT) {
+		overlay_blocking(o, true);
+		ssize_t copied = copy_through(o, c, to.fd);
+		overlay_blocking(o, false);
+		return copied;
+	}
 	off_t in = (off_t)c->from_offset;
 	off_t out = (off_t)c->to_offset;
 	ssize_t n = copy_file_range(from.fd, &in, to.fd, &out, c->size, 0);
@@ -159,18 +163,26 @@ int overlay_seek(struct overlay *o, uint64_t node, uint64_t offset, int whence,
 	return 0;
 }
 
-int overlay_sync(struct overlay *o, uint64_t node)
+static int sync_node(struct overlay *o, uint64_t node, bool data_only)
 {
-	if (!o->options.upper)
-		return 0;
 	struct content_ref ref;
 	struct found f;
 	int r = content_find(o, node, &ref, &f);
 	if (r == 0) {
 		content_put(&ref);
-		r = content_sync(o->options.upper, node);
+		r = content_sync(o->options.upper, node, data_only);
 	} else if (r == -ENOENT || r == -EISDIR || r == -EINVAL) {
 		r = 0;
 	}
 	return r < 0 ? r : upper_sync(o->options.upper);
+}
+
+int overlay_sync(struct overlay *o, uint64_t node, bool data_only)
+{
+	if (!o->options.upper)
+		return 0;
+	overlay_blocking(o, true);
+	int r = sync_node(o, node, data_only);
+	overlay_blocking(o, false);
+	return r;
 }

@@ -22,7 +22,7 @@ static pthread_mutex_t *copy_lock(struct overlay *o, uint64_t node)
 	return &o->copying[(node * UINT64_C(0x9e3779b97f4a7c15)) >> 58];
 }
 
-static void tell_blocking(struct overlay *o, bool begins)
+void overlay_blocking(struct overlay *o, bool begins)
 {
 	if (o->options.on_blocking)
 		o->options.on_blocking(o->options.context, begins);
@@ -49,8 +49,11 @@ int content_find(struct overlay *o, uint64_t node, struct content_ref *ret,
 		return node_is_directory(ret_found) ? -EISDIR : -EINVAL;
 	if (!ret_found->has_row || !(ret_found->row.flags & NODE_CONTENT))
 		return -ENOENT;
+	/* The row says that there is some: what was cut to nothing is not flushed, so a
+	 * power cut may have taken it. */
 	r = content_open(upper, node, ret);
-	return r == -ENOENT ? -EIO : r; /* the row says that there is some */
+	ret_found->is_cut = r == -ENOENT && ret_found->row.size == 0;
+	return r == -ENOENT && !ret_found->is_cut ? -EIO : r;
 }
 
 /* Whole lower files by reflink where the disk can, once they were read and found right.
@@ -101,7 +104,7 @@ static int fill_staged(struct overlay *o, const struct found *f, uint64_t keep)
 }
 
 /* From now on the content counts. */
-static int note_content(struct overlay *o, uint64_t node)
+static int note_content(struct overlay *o, uint64_t node, uint64_t size)
 {
 	struct upper_reader *reader;
 	struct found f;
@@ -113,6 +116,7 @@ static int note_content(struct overlay *o, uint64_t node)
 		r = node_take(o, reader, &f, true);
 	if (r == 0) {
 		f.row.flags |= NODE_CONTENT;
+		f.row.size = size;
 		r = upper_update_node(o->options.upper, &f.row);
 	}
 	r = change_end(o, NULL, r, 0);
@@ -122,9 +126,9 @@ static int note_content(struct overlay *o, uint64_t node)
 }
 
 /* A copy that does not count would take room until a power cut. */
-static int note_published(struct overlay *o, uint64_t node)
+static int note_published(struct overlay *o, uint64_t node, uint64_t size)
 {
-	int r = note_content(o, node);
+	int r = note_content(o, node, size);
 	if (r < 0)
 		(void)content_remove(o->options.upper, node);
 	return r;
@@ -142,14 +146,14 @@ static int copy_up(struct overlay *o, const struct found *f, uint64_t keep)
 		overlay_release(o);
 	}
 	if (blocks)
-		tell_blocking(o, true);
+		overlay_blocking(o, true);
 	int r = fill_staged(o, f, keep);
 	if (r < 0)
 		content_drop(o->options.upper, f->id);
 	else
-		r = note_published(o, f->id);
+		r = note_published(o, f->id, keep);
 	if (blocks)
-		tell_blocking(o, false);
+		overlay_blocking(o, false);
 	return r;
 }
 
@@ -176,7 +180,7 @@ static int take_locked(struct overlay *o, uint64_t node, uint64_t keep,
 	int r = content_find(o, node, ret, &f);
 	if (r != -ENOENT)
 		return r;
-	if (node & NODE_UPPER)
+	if ((node & NODE_UPPER) || f.is_cut)
 		return make_first(o, &f, ret);
 	if (!f.has_lower)
 		return -EIO;
@@ -199,13 +203,13 @@ int content_take(struct overlay *o, uint64_t node, uint64_t keep, struct content
 	/* Who waits for a copy-up of the same node is kept as long as it takes. */
 	bool waits = pthread_mutex_trylock(copy_lock(o, node)) != 0;
 	if (waits) {
-		tell_blocking(o, true);
+		overlay_blocking(o, true);
 		(void)pthread_mutex_lock(copy_lock(o, node));
 	}
 	r = take_locked(o, node, keep, ret);
 	(void)pthread_mutex_unlock(copy_lock(o, node));
 	if (waits)
-		tell_blocking(o, false);
+		overlay_blocking(o, false);
 	return r;
 }
 

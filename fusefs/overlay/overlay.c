@@ -66,23 +66,27 @@ static struct upper_reader *read_begin_of(struct overlay *o, uint64_t node)
 	return upper && upper_may_have(upper, node) ? upper_read(upper) : NULL;
 }
 
-int overlay_lookup(struct overlay *o, uint64_t dir, const char *name, struct stat *ret)
-{
-	struct found_name n;
-	struct upper_reader *reader = read_begin(o);
-	int r = name_find(o, reader, dir, name, &n);
-	read_end(o, reader);
-	if (r == 0 && n.node.id == 0)
-		r = -ENOENT;
-	return r < 0 ? r : node_stat(o, &n.node, ret);
-}
-
 static int find_alone(struct overlay *o, uint64_t node, struct found *ret)
 {
 	struct upper_reader *reader = read_begin_of(o, node);
 	int r = node_find(o, reader, node, ret);
 	read_end(o, reader);
 	return r;
+}
+
+int overlay_lookup(struct overlay *o, uint64_t dir, const char *name, struct stat *ret)
+{
+	struct found_name n;
+	struct upper_reader *reader = read_begin_of(o, dir);
+	int r = name_find(o, reader, dir, name, &n);
+	read_end(o, reader);
+	/* Of a file of several names the row may have come by another one. */
+	if (r == 0 && !reader && n.node.id != 0 && o->options.upper &&
+	    upper_may_have(o->options.upper, n.node.id))
+		r = find_alone(o, n.node.id, &n.node);
+	if (r == 0 && n.node.id == 0)
+		r = -ENOENT;
+	return r < 0 ? r : node_stat(o, &n.node, ret);
 }
 
 int overlay_stat(struct overlay *o, uint64_t node, struct stat *ret)

@@ -102,4 +102,4 @@ int overlay_allocate(struct overlay *o, const struct caller *caller, uint64_t no
 int overlay_seek(struct overlay *o, uint64_t node, uint64_t offset, int whence,
 		 uint64_t *ret);
 /* Content and rows are on disk. */
-int overlay_sync(struct overlay *o, uint64_t node);
+int overlay_sync(struct overlay *o, uint64_t node, bool data_only);

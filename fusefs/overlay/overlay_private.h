@@ -28,6 +28,7 @@ struct found {
 	uint64_t id;
 	bool has_row, has_lower;
 	bool is_new;           /* has certainly no content yet */
+	bool is_cut;           /* was cut to nothing, and its empty content got lost */
 	struct upper_node row; /* when has_row */
 	struct node lower;     /* when has_lower; its name is the lower's */
 };
@@ -85,6 +86,8 @@ int change_end(struct overlay *o, const struct caller *caller, int r, uint64_t n
 /* -EROFS, or upper_begin(). */
 int change_begin(struct overlay *o, bool adds, struct upper_reader **ret);
 
+/* Before and after what may take long: others serve meanwhile. */
+void overlay_blocking(struct overlay *o, bool begins);
 /* copy_up.c: content of its own, of a lower file its first `keep` bytes. */
 int content_take(struct overlay *o, uint64_t node, uint64_t keep,
 		 struct content_ref *ret);

@@ -146,8 +146,9 @@ static int sync_replacement(struct overlay *o, const struct overlay_rename *q)
 	if (r < 0 || m.to.node.id == 0 || m.from.node.id == 0 || !m.from.node.has_row ||
 	    (q->flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
 		return r;
-	return node_is_file(&m.from.node) ? content_sync(o->options.upper, m.from.node.id)
-					  : 0;
+	return node_is_file(&m.from.node)
+		   ? content_sync(o->options.upper, m.from.node.id, true)
+		   : 0;
 }
 
 int overlay_rename(struct overlay *o, const struct caller *caller,

@@ -23,8 +23,8 @@ struct overlay_change {
 
 /*
  * Visits every change in no order until `visit` returns something else than 0, which is
- * returned; a directory whose names alone have changed is none. What lies in a directory
- * that was added, removed or moved is not visited, but what was changed in it. Costs
+ * returned; a directory whose names alone have changed is none. What a directory that was
+ * removed or moved had below it is not visited, what was made or changed in it is. Costs
  * memory for each changed directory, for as long as it takes.
  */
 typedef int overlay_visit_change(void *context, const struct overlay_change *change);

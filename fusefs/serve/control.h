@@ -1,6 +1,7 @@
 /*
  * The control socket of a mount: SEQPACKET, one JSON object each way per connection, for
- * the same uid and root only. {"verb":"status"} is answered with health and counters.
+ * the same uid and root only. {"verb":"status"} is answered with health and counters,
+ * {"verb":"changes"} as answer_changes.h tells.
  */
 #pragma once
 

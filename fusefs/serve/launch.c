@@ -63,7 +63,7 @@ static int wait_for_word(int fd, struct error *reterr)
 }
 
 int launch_server(const char *state_path, const struct server_fds *fds, int log_fd,
-		  bool foreground, pid_t *ret_pid, struct error *reterr)
+		  bool foreground, struct launched *ret, struct error *reterr)
 {
 	int pair[2];
 	if (pipe2(pair, O_CLOEXEC) < 0)
@@ -77,10 +77,15 @@ int launch_server(const char *state_path, const struct server_fds *fds, int log_
 	(void)close(pair[1]);
 	if (pid < 0)
 		return error_errno(reterr, -errno, "cannot start a server");
-	int r = wait_for_word(read_end, reterr);
+	*ret = (struct launched){ .pid = pid, .ready = steal_fd(&read_end) };
+	return 0;
+}
+
+int launch_wait(struct launched *l, struct error *reterr)
+{
+	cleanup_fd int ready = steal_fd(&l->ready);
+	int r = wait_for_word(ready, reterr);
 	if (r < 0)
-		(void)waitpid(pid, NULL, 0);
-	else
-		*ret_pid = pid;
+		(void)waitpid(l->pid, NULL, 0);
 	return r;
 }

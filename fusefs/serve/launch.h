@@ -7,11 +7,17 @@
 #include "cache/base/error.h"
 #include "fusefs/serve/server.h"
 
+/* A server that was started and has not said yet that it serves. */
+struct launched {
+	pid_t pid; /* a child of the caller; not `foreground`: in a session of its own */
+	int ready; /* where its word will come */
+};
+
 /*
  * Starts this program again as `venvfs serve-mount` with the three descriptors
- * (fds->ready is made here), its stderr going to log_fd, and waits for its word. 0: it
- * serves; *ret_pid is a child of the caller when `foreground`, else it is in a session of
- * its own.
+ * (fds->ready is made here), its stderr going to log_fd.
  */
 int launch_server(const char *state_path, const struct server_fds *fds, int log_fd,
-		  bool foreground, pid_t *ret_pid, struct error *reterr);
+		  bool foreground, struct launched *ret, struct error *reterr);
+/* Waits for the server's word and closes l->ready. 0: it serves; else it has ended. */
+int launch_wait(struct launched *l, struct error *reterr);

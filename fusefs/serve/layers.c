@@ -75,14 +75,39 @@ static int read_table(int state_fd, struct table *t)
 	return t->rows ? parse((char *)text.data, t) : -ENOMEM;
 }
 
-static int write_table(int state_fd, const struct plan *plan, uint32_t next)
+static int append_row(struct buffer *text, uint32_t number, const struct digest *image)
 {
+	char hex[DIGEST_HEX_SIZE];
+	digest_format(image, hex);
+	return buffer_printf(text, "%u %s\n", number, hex);
+}
+
+static bool plan_has(const struct plan *plan, uint32_t number)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		if (plan->layers[i].number == number)
+			return true;
+	}
+	return false;
+}
+
+int layers_write(int state_fd, const struct plan *plan, bool keep)
+{
+	struct table t = { .rows = NULL };
 	cleanup_buffer struct buffer text = BUFFER_INIT;
-	int r = buffer_printf(&text, "next %u\n", next);
-	for (size_t i = 0; r == 0 && i < plan->count; i++) {
-		char hex[DIGEST_HEX_SIZE];
-		digest_format(&plan->layers[i].image, hex);
-		r = buffer_printf(&text, "%u %s\n", plan->layers[i].number, hex);
+	int r = read_table(state_fd, &t);
+	cleanup_free struct row *held = t.rows;
+	for (size_t i = 0; i < plan->count; i++) {
+		if (plan->layers[i].number >= t.next)
+			t.next = plan->layers[i].number + 1;
+	}
+	if (r == 0)
+		r = buffer_printf(&text, "next %u\n", t.next);
+	for (size_t i = 0; r == 0 && i < plan->count; i++)
+		r = append_row(&text, plan->layers[i].number, &plan->layers[i].image);
+	for (size_t i = 0; r == 0 && keep && i < t.count; i++) {
+		if (!plan_has(plan, t.rows[i].number))
+			r = append_row(&text, t.rows[i].number, &t.rows[i].image);
 	}
 	return r < 0 ? r
 		     : file_replace_at(state_fd, file_name, text.data, text.size, false);
@@ -102,8 +127,6 @@ int layers_number(int state_fd, struct plan *plan, bool *ret_changed)
 			return -EOVERFLOW;
 		layer->number = row ? row->number : t.next++;
 	}
-	if (r == 0 && changed)
-		r = write_table(state_fd, plan, t.next);
 	if (r == 0)
 		*ret_changed = changed;
 	return r;

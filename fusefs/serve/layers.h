@@ -9,8 +9,9 @@
 #include "fusefs/serve/plan.h"
 
 /*
- * Gives each layer of the plan its number and writes the file when it changed.
- * *ret_changed: the plan's layers are not those of the file before. -EOVERFLOW: all
- * 2^19 numbers were used.
+ * Gives each layer of the plan its number; writes nothing. *ret_changed: the plan's
+ * layers are not those of the file. -EOVERFLOW: all 2^19 numbers were used.
  */
 int layers_number(int state_fd, struct plan *plan, bool *ret_changed);
+/* Writes them. Those of other images stay when `keep`: rows may name nodes of them. */
+int layers_write(int state_fd, const struct plan *plan, bool keep);

@@ -114,7 +114,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	(void)datasync;
 	(void)fi;
-	ops_reply(req, overlay_sync(ops_of(req)->overlay, ino), "FSYNCDIR", ino);
+	ops_reply(req, overlay_sync(ops_of(req)->overlay, ino, datasync != 0), "FSYNCDIR",
+		  ino);
 }

@@ -1,6 +1,7 @@
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/ops.h"
 #include "fusefs/serve/request.h"
+#include "fusefs/upper/rows.h"
 
 #include <errno.h>
 #include <string.h>
@@ -10,10 +11,16 @@ int ops_errno(struct ops *ops, int code, const char *request, uint64_t node)
 {
 	if (code != -EBADMSG && code != -EIO)
 		return -code;
-	log_line(ops->log, "%s of layer %llu, entry %llu: %s", request,
-		 (unsigned long long)(node >> 32), (unsigned long long)(uint32_t)node,
-		 code == -EBADMSG ? "the cache is damaged (venvfs cache verify)"
-				  : "I/O error");
+	bool is_upper = (node & NODE_UPPER) != 0;
+	const char *why = code == -EIO ? "I/O error"
+			  : is_upper
+			      ? "what was changed in this mount is damaged"
+			      : "the cache is damaged (venvfs cache verify), or what "
+				"was changed in this mount";
+	log_line(ops->log, "%s of inode %llu (%s %llu, entry %llu): %s", request,
+		 (unsigned long long)node, is_upper ? "new, number" : "layer",
+		 (unsigned long long)(is_upper ? node & ~NODE_UPPER : node >> 32),
+		 (unsigned long long)(is_upper ? 0 : (uint32_t)node), why);
 	return EIO;
 }
 

@@ -48,9 +48,9 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size,
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	(void)datasync;
 	(void)fi;
-	ops_reply(req, overlay_sync(ops_of(req)->overlay, ino), "FSYNC", ino);
+	ops_reply(req, overlay_sync(ops_of(req)->overlay, ino, datasync != 0), "FSYNC",
+		  ino);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,

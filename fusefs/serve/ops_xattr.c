@@ -1,6 +1,7 @@
 #include "fusefs/serve/ops.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* A size of 0 asks how much there is. */
 static void reply_bytes(fuse_req_t req, size_t room, const struct buffer *bytes)
@@ -23,10 +24,29 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 		reply_bytes(req, size, &value);
 }
 
+/* Names that only root may read are not shown to others, as on ext4. */
+static void drop_trusted(struct buffer *names)
+{
+	static const char prefix[] = "trusted.";
+	size_t kept = 0;
+	for (size_t at = 0; at < names->size;) {
+		const char *name = (const char *)names->data + at;
+		size_t size = strlen(name) + 1;
+		if (strncmp(name, prefix, strlen(prefix)) != 0) {
+			memmove(names->data + kept, name, size);
+			kept += size;
+		}
+		at += size;
+	}
+	names->size = kept;
+}
+
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	cleanup_buffer struct buffer names = BUFFER_INIT;
 	int r = overlay_list_xattrs(ops_of(req)->overlay, ino, &names);
+	if (fuse_req_ctx(req)->uid != 0)
+		drop_trusted(&names);
 	if (r < 0)
 		ops_reply(req, r, "LISTXATTR", ino);
 	else

@@ -12,6 +12,8 @@
 #include "cache/base/digest.h"
 #include "cache/base/error.h"
 
+struct image;
+
 struct plan_layer {
 	uint32_t number; /* in node ids; see layers.h */
 	char *name;      /* for people: "numpy 2.1.0", or the path of a folder */
@@ -19,6 +21,7 @@ struct plan_layer {
 	bool packed;           /* in skeleton/pack, at offset; else an image of a cache */
 	bool folder;           /* a plain folder */
 	uint64_t offset, size; /* in the pack */
+	struct image *open;    /* borrowed, or NULL: a view of it opens its own */
 };
 
 struct plan {

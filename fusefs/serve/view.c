@@ -19,8 +19,10 @@ void view_free(struct view *view)
 	if (!view)
 		return;
 	tree_free(view->tree);
-	for (size_t i = 0; view->images && i < view->plan->count; i++)
-		image_free(view->images[i]);
+	for (size_t i = 0; view->images && i < view->plan->count; i++) {
+		if (!view->plan->layers[i].open)
+			image_free(view->images[i]);
+	}
 	free(view->images);
 	cleanup_close_fn(&view->pack_fd);
 	free(view);
@@ -35,6 +37,9 @@ static int open_layer(struct view *view, size_t i, struct cache *cache,
 		      struct error *reterr)
 {
 	const struct plan_layer *layer = &view->plan->layers[i];
+	view->images[i] = layer->open;
+	if (layer->open)
+		return 0;
 	int r = layer->packed
 		    ? image_open(view->pack_fd, layer->offset, layer->size, -1,
 				 &view->images[i], reterr)

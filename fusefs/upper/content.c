@@ -55,11 +55,11 @@ void content_release(struct content *c)
 	cleanup_close_fn(&c->stage);
 }
 
-/* Once, however often the first change is tried: others may use the descriptor. */
+/* In place of what an earlier try opened: nobody uses content before there is a row. */
 static int attach_one(int upper_fd, const char *name, bool create, int *ret_fd)
 {
-	if (*ret_fd >= 0)
-		return 0;
+	cleanup_close_fn(ret_fd);
+	*ret_fd = -1;
 	int r = create ? file_make_dir_at(upper_fd, name, 0700) : 0;
 	int fd = r < 0 ? r : file_open_beneath(upper_fd, name, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
@@ -248,6 +248,7 @@ int content_publish(struct upper *u, uint64_t node, int fd, bool sync)
 {
 	char folder[NAME_SIZE];
 	folder_of(node, folder);
+	sync = sync && u->sync;
 	if (sync && fdatasync(fd) < 0)
 		return -errno;
 	int r = rename_staged(u, node);
@@ -293,13 +294,13 @@ int content_remove(struct upper *u, uint64_t node)
 	return unlinkat(u->content.fd, path, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-int content_sync(struct upper *u, uint64_t node)
+int content_sync(struct upper *u, uint64_t node, bool data_only)
 {
 	struct content_ref ref;
 	int r = content_open(u, node, &ref);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	if (u->sync && fdatasync(ref.fd) < 0)
+	if (u->sync && (data_only ? fdatasync(ref.fd) : fsync(ref.fd)) < 0)
 		r = -errno;
 	content_put(&ref);
 	return r;

@@ -42,4 +42,4 @@ void content_drop(struct upper *u, uint64_t node);
 /* -ENOENT never: what is not there is removed. */
 int content_remove(struct upper *u, uint64_t node);
 /* Its bytes are on disk when it returns; nothing to do for a node without content. */
-int content_sync(struct upper *u, uint64_t node);
+int content_sync(struct upper *u, uint64_t node, bool data_only);

@@ -200,6 +200,12 @@ static int open_connections(struct upper *u, bool create)
 	return u->wal_fd < 0 ? u->wal_fd : 0;
 }
 
+static int remove_content(struct upper *u)
+{
+	int r = file_remove_tree_at(u->fd, "files");
+	return r < 0 ? r : file_remove_tree_at(u->fd, "staging");
+}
+
 static void drop_new_index(struct upper *u)
 {
 	static const char *const names[] = { "index.db", "index.db-wal", "index.db-shm" };
@@ -213,7 +219,13 @@ int upper_open_index(struct upper *u, bool create)
 	 * it in between would drop SQLite's locks. */
 	u->db_fd =
 	    file_open_beneath(u->fd, "index.db", O_RDWR | (create ? O_CREAT : 0), 0600);
-	int r = u->db_fd < 0 ? u->db_fd : content_attach(&u->content, u->fd, true);
+	int r = u->db_fd < 0 ? u->db_fd : 0;
+	/* Numbers begin anew: what an earlier index left must not come back under them.
+	 */
+	if (r == 0 && create)
+		r = remove_content(u);
+	if (r == 0)
+		r = content_attach(&u->content, u->fd, true);
 	if (r == 0)
 		r = open_connections(u, create);
 	if (r == 0)
@@ -230,7 +242,8 @@ int upper_open_index(struct upper *u, bool create)
 	}
 	reserve_refill(u);
 	atomic_store_explicit(&u->exists, true, memory_order_release);
-	/* Not before: the janitor would begin a change, and find that there is no index. */
+	/* Not before: the janitor would begin a change, and find that there is no index.
+	 */
 	return create ? 0 : queue_all_orphans(u);
 }
 

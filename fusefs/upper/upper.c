@@ -147,7 +147,7 @@ int upper_discard(const char *path, struct error *reterr)
 	int r = u->path ? check_own(u->fd, path, reterr) : -ENOMEM;
 	if (r == 0)
 		r = take_lock(u, "", reterr);
-	/* index.db first: without it nothing else counts. */
+	/* index.db first: who makes a new one removes what is left of the rest. */
 	for (size_t i = 0; r == 0 && i < sizeof(names) / sizeof(*names); i++) {
 		r = file_remove_tree_at(u->fd, names[i]);
 		if (r < 0)

@@ -3,9 +3,9 @@
  * to and what a node is; the content of files lies beside it (content.h). Without a
  * change there is no index.db, and every question is answered with -ENOENT.
  *
- * Any number of threads read, each through a reader of its own; one at a time changes,
- * holding the writer's lock from upper_begin() to upper_end(), which is over one
- * transaction and the reply to who asked for it. All that is read is untrusted: each call
+ * Threads read and change in turn, under the writer's lock: a change holds it from
+ * upper_begin() to upper_end(), which is over one transaction and the reply to who asked
+ * for it. Listings go on beside that. All that is read is untrusted: each call
  * may return -EBADMSG (damaged), -EIO, -ENOMEM; changes -ENOSPC and -EDQUOT too.
  */
 #pragma once
@@ -37,7 +37,8 @@ struct upper_reader;
  */
 int upper_open(const struct upper_options *options, struct upper **ret,
 	       struct error *reterr);
-/* Everything goes to disk. */
+/* Rows go to disk; content does when the disk's own cache does, as it does while mounted.
+ */
 void upper_close(struct upper *u);
 DEFINE_CLEANUP(struct upper *, upper_close);
 /* Removes all that was changed, of an upper that nobody uses (-EBUSY). Missing: 0. */

@@ -15,7 +15,7 @@ enum {
 	NUMBERS_OF_ONE_CHANGE = 64, /* at most; what a reservation must leave */
 	WAL_CHECKPOINT = 4 << 20,   /* bytes: written back aside from here on */
 	WAL_STOP = 32 << 20,        /* bytes: written back under the lock */
-	RESERVE = 16 << 20, /* bytes kept free for the WAL, and for the database */
+	RESERVE = 16 << 20, /* bytes kept free for the WAL, half of it for the database */
 	REAP_SECONDS = 1,   /* how long an unlinked file may stay */
 	REAP_BATCH = 256,
 };

@@ -230,6 +230,69 @@ def test_other_packages_over_changes_are_refused_until_fresh(venvfs, tmp_path, p
     assert not (path / "mine").exists()
 
 
+@pytest.mark.parametrize("options", [[], ["--read-only"], ["--ephemeral"]])
+def test_changes_can_be_reached_again_after_other_packages(venvfs, tmp_path, python, options):
+    """Mounting something else there, or trying to, takes nothing from them."""
+    path = tmp_path / ".venv"
+    first = Wheel().write(tmp_path)
+    others = [Wheel(name).write(tmp_path) for name in ("other", "third")]
+    venvfs.run("mount", "--python", python, path, first)
+    (path / "mine").write_text("x")
+    venvfs.run("unmount", path)
+    if options:
+        venvfs.run("mount", *options, "--python", python, path, *others)
+        assert not (path / "mine").exists()
+        venvfs.run("unmount", path)
+    else:
+        assert "--fresh" in venvfs.refused("mount", "--python", python, path, *others)
+    venvfs.run("mount", "--python", python, path, first)
+    assert (path / "mine").read_text() == "x"
+
+
+def test_content_of_an_index_that_is_gone_never_comes_back(venvfs, layered, tmp_path):
+    """Numbers of nodes begin anew with an index; files/ of an earlier one must not count."""
+    path = layered("--upper", tmp_path / "up")
+    (path / "old").write_text("old content")
+    venvfs.run("unmount", path)
+    (tmp_path / "up/index.db").unlink()
+    layered("--upper", tmp_path / "up")
+    (path / "fresh").touch()
+    assert (path / "fresh").read_text() == ""
+
+
+def test_a_file_cut_to_nothing_may_lose_its_content_in_a_power_cut(venvfs, layered, tmp_path):
+    path = layered("--upper", tmp_path / "up")
+    (path / "pkg/a.py").write_text("")
+    (path / "pkg/b.py").open("a").write("more")
+    venvfs.run("unmount", path)
+    contents = [p for p in (tmp_path / "up/files").rglob("*") if p.is_file()]
+    assert len(contents) == 2
+    for content in contents:
+        content.unlink()
+    layered("--upper", tmp_path / "up")
+    assert (path / "pkg/a.py").read_text() == "" and (path / "pkg/a.py").stat().st_size == 0
+    (path / "pkg/a.py").write_text("again")
+    assert (path / "pkg/a.py").read_text() == "again"
+    # The other one had content that was flushed: without it this is damage, which can be removed.
+    with pytest.raises(OSError) as caught:
+        (path / "pkg/b.py").read_text()
+    assert caught.value.errno == errno.EIO
+    (path / "pkg/b.py").unlink()
+
+
+def test_trusted_names_are_root_s(layered, tmp_path):
+    for parent in [tmp_path, *tmp_path.parents]:
+        if str(parent).startswith("/tmp/"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    path = layered("-o", "allow_other")
+    os.setxattr(path / "pkg/a.py", "trusted.note", b"x")
+    os.setxattr(path / "pkg/a.py", "user.note", b"x")
+    assert sorted(os.listxattr(path / "pkg/a.py")) == ["trusted.note", "user.note"]
+    said = subprocess.run(["/usr/bin/getfattr", "-m", "-", path / "pkg/a.py"], user=4321, group=4321,
+                          extra_groups=[], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[1:] == ["user.note", ""]
+
+
 @pytest.mark.parametrize("where", ["cache", "state", "upper", "below"])
 def test_a_mount_over_what_its_server_needs_is_refused(venvfs, lower, tmp_path, where):
     """It would wait for itself."""

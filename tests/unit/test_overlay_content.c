@@ -437,10 +437,10 @@ static void the_room_is_that_of_the_disk_below(void **state)
 	assert_int_equal(statvfs(f->path, &theirs), 0);
 	assert_int_equal(ours.f_blocks, theirs.f_blocks);
 	assert_int_equal(ours.f_namemax, 255);
-	assert_int_equal(overlay_sync(f->overlay, node_of(f, "file")), 0);
+	assert_int_equal(overlay_sync(f->overlay, node_of(f, "file"), false), 0);
 	uint64_t mine = make_text(f, "mine", "text");
-	assert_int_equal(overlay_sync(f->overlay, mine), 0);
-	assert_int_equal(overlay_sync(f->overlay, TREE_ROOT), 0);
+	assert_int_equal(overlay_sync(f->overlay, mine, false), 0);
+	assert_int_equal(overlay_sync(f->overlay, TREE_ROOT, false), 0);
 }
 
 int main(void)

@@ -112,6 +112,14 @@ static void a_damaged_plan_is_EBADMSG_and_never_more(void **state)
 	plan_release(&plan);
 }
 
+static void number_and_write(const struct fixture *f, struct plan *plan, bool keep)
+{
+	bool changed;
+	assert_int_equal(layers_number(f->fd, plan, &changed), 0);
+	assert_int_equal(layers_write(f->fd, plan, keep), 0);
+	assert_int_equal(layers_number(f->fd, plan, &changed), 0);
+}
+
 static void an_image_keeps_its_layer_number_and_none_is_used_twice(void **state)
 {
 	const struct fixture *f = *state;
@@ -119,21 +127,37 @@ static void an_image_keeps_its_layer_number_and_none_is_used_twice(void **state)
 	struct plan first = PLAN("s", "a", "b");
 	struct plan second = PLAN("s", "c", "a");
 	struct plan third = PLAN("s", "b", "a");
-	assert_int_equal(layers_number(f->fd, &first, &changed), 0);
-	assert_true(changed);
+	number_and_write(f, &first, false);
 	assert_int_equal(first.layers[2].number, 3);
 	assert_int_equal(layers_number(f->fd, &first, &changed), 0);
 	assert_false(changed);
 	assert_int_equal(layers_number(f->fd, &second, &changed), 0);
 	assert_true(changed);
+	number_and_write(f, &second, false);
 	assert_int_equal(second.layers[0].number, 1);
 	assert_int_equal(second.layers[1].number, 4);
 	assert_int_equal(second.layers[2].number, 2);
-	assert_int_equal(layers_number(f->fd, &third, &changed), 0);
+	number_and_write(f, &third, false);
 	assert_int_equal(third.layers[1].number, 5); /* b was forgotten, 3 is used up */
 	plan_release(&first);
 	plan_release(&second);
 	plan_release(&third);
+}
+
+static void images_that_rows_may_name_keep_their_numbers(void **state)
+{
+	const struct fixture *f = *state;
+	struct plan first = PLAN("s", "a", "b");
+	struct plan second = PLAN("s", "c");
+	struct plan again = PLAN("s", "a", "b");
+	number_and_write(f, &first, false);
+	number_and_write(f, &second, true);
+	number_and_write(f, &again, true);
+	assert_int_equal(again.layers[1].number, first.layers[1].number);
+	assert_int_equal(again.layers[2].number, first.layers[2].number);
+	plan_release(&first);
+	plan_release(&second);
+	plan_release(&again);
 }
 
 static void a_layers_file_that_is_damaged_is_not_written_over(void **state)
@@ -268,6 +292,7 @@ int main(void)
 		TEST(a_plan_is_read_as_it_was_written),
 		TEST(a_damaged_plan_is_EBADMSG_and_never_more),
 		TEST(an_image_keeps_its_layer_number_and_none_is_used_twice),
+		TEST(images_that_rows_may_name_keep_their_numbers),
 		TEST(a_layers_file_that_is_damaged_is_not_written_over),
 		TEST(mount_options_are_checked_and_the_implied_dropped),
 		TEST(suid_and_dev_are_for_real_root),

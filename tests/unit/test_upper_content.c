@@ -48,7 +48,7 @@ static void there_is_no_content_before_it_is_made(void **state)
 		assert_int_equal(content_open(f->upper, id_of(0), &ref), -ENOENT);
 		assert_int_equal(content_stat(f->upper, id_of(0), &st), -ENOENT);
 		assert_int_equal(content_remove(f->upper, id_of(0)), 0);
-		assert_int_equal(content_sync(f->upper, id_of(0)), 0);
+		assert_int_equal(content_sync(f->upper, id_of(0), true), 0);
 		/* Once before there is a row of anything, once after. */
 		(void)upper_add_file(f->upper, ROOT, "a");
 	}
@@ -69,7 +69,7 @@ static void content_is_found_by_its_number_until_it_is_removed(void **state)
 	assert_false(made);
 	content_put(&ref);
 	assert_int_equal(write_number(f->upper, id_of(1)), 0);
-	assert_int_equal(content_sync(f->upper, id_of(1)), 0);
+	assert_int_equal(content_sync(f->upper, id_of(1), false), 0);
 	assert_int_equal(content_stat(f->upper, id_of(1), &st), 0);
 	assert_int_equal(st.st_size, sizeof(uint64_t));
 	assert_int_equal(st.st_mode, S_IFREG | 0600);

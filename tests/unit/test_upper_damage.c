@@ -305,8 +305,10 @@ static void a_first_change_that_fails_leaves_no_index_and_no_descriptor(void **s
 	assert_int_equal(count_descriptors(), descriptors);
 	assert_false(upper_holds(f, "index.db"));
 	assert_false(upper_has_rows(f->upper));
-	assert_true(upper_add_file(f->upper, ROOT, "a") != 0);
+	uint64_t id = upper_add_file(f->upper, ROOT, "a");
+	upper_write(f->upper, id, "content");
 	assert_rows(f->upper, ROOT, 0, "a ");
+	assert_int_equal(upper_count_files(f, "files"), 1);
 }
 
 static void put_in_place(struct upper_fixture *f, uint64_t node, const char *kind)
