@@ -58,7 +58,7 @@ def work(path, name, rounds, failures):
                 os.unlink(own / gone)
             os.rmdir(own)
     except BaseException as e:
-        failures.append(repr(e))
+        failures.append(f"{e!r} at line {e.__traceback__.tb_lineno}, {i}")
 
 
 @pytest.mark.parametrize("mask", ["", "resend"])
