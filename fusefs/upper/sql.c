@@ -146,11 +146,15 @@ static int check_version(struct sql *sql)
 {
 	int64_t version = 0;
 	int64_t id = 0;
+	int64_t tables = 1;
 	int r = read_number(sql, "PRAGMA application_id", &id);
 	if (r == 0)
 		r = read_number(sql, "PRAGMA user_version", &version);
+	/* Made, and killed or powered off before the commit of its schema. */
+	if (r == 0 && id == 0)
+		r = read_number(sql, "SELECT count(*) FROM sqlite_schema", &tables);
 	if (r == 0 && id != APPLICATION_ID)
-		return -EBADMSG;
+		return id == 0 && version == 0 && tables == 0 ? -ENODATA : -EBADMSG;
 	return r < 0 ? r : (version == SCHEMA_VERSION ? check_schema(sql) : -EPROTO);
 }
 

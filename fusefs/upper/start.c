@@ -150,26 +150,6 @@ static int recover(struct upper *u, const struct meta *meta)
 	return content_each(u, remove_unknown, u);
 }
 
-/* Nobody has an unlinked file of an earlier mount open. */
-static int queue_orphans(struct upper *u)
-{
-	cleanup_statement sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_NODE_ORPHANS);
-	int r = s ? 0 : sql_error(&u->writer.sql);
-	while (r == 0 && (r = sql_step(&u->writer.sql, s)) == 1) {
-		upper_reap(u, (uint64_t)sqlite3_column_int64(s, 0));
-		r = 0;
-	}
-	return r;
-}
-
-static int queue_all_orphans(struct upper *u)
-{
-	(void)pthread_mutex_lock(&u->lock);
-	int r = queue_orphans(u);
-	(void)pthread_mutex_unlock(&u->lock);
-	return r;
-}
-
 static int load(struct upper *u)
 {
 	struct meta meta;
@@ -181,7 +161,8 @@ static int load(struct upper *u)
 	if (r == 0)
 		r = recover(u, &meta);
 	/* Numbers of requests start again with each mount. */
-	u->record = (struct upper_record){ .unique = 0 };
+	if (!u->again)
+		u->record = (struct upper_record){ .unique = 0 };
 	return r;
 }
 
@@ -206,9 +187,10 @@ static int remove_content(struct upper *u)
 	return r < 0 ? r : file_remove_tree_at(u->fd, "staging");
 }
 
-static void drop_new_index(struct upper *u)
+void upper_drop_index(struct upper *u)
 {
-	static const char *const names[] = { "index.db", "index.db-wal", "index.db-shm" };
+	static const char *const names[] = { "index.db", "index.db-wal",
+					     "index.db-journal" };
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		(void)unlinkat(u->fd, names[i], 0);
 }
@@ -237,21 +219,19 @@ int upper_open_index(struct upper *u, bool create)
 	if (r < 0) {
 		upper_close_index(u);
 		if (create)
-			drop_new_index(u);
+			upper_drop_index(u);
 		return r;
 	}
 	reserve_refill(u);
 	atomic_store_explicit(&u->exists, true, memory_order_release);
-	/* Not before: the janitor would begin a change, and find that there is no index.
-	 */
-	return create ? 0 : queue_all_orphans(u);
+	return 0;
 }
 
 void upper_close_index(struct upper *u)
 {
 	if (u->armed && u->writer.sql.db) {
 		u->orphan_count = 0;
-		(void)queue_orphans(u);
+		(void)upper_reap_left(u, NULL, NULL);
 		(void)upper_reap_now(u);
 		u->mark = u->next;
 		(void)write_mark(u, true);

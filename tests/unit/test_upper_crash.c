@@ -218,6 +218,7 @@ static void orphans_of_a_crash_are_reaped_by_the_next_start(void **state)
 	upper_crash(f, unlink_a);
 	assert_int_equal(upper_count_files(f, "files"), 1);
 	upper_start(f);
+	assert_int_equal(upper_reap_left(f->upper, NULL, NULL), 0);
 	(void)upper_reap_now(f->upper);
 	assert_int_equal(upper_count_files(f, "files"), 0);
 	upper_stop(f);
