@@ -87,7 +87,8 @@ static bool write_answer(int code, struct answer *a)
 	(void)printf("%d%s", code, code == 0 && numbers ? numbers : "");
 	if (code == 0 && a->has_bytes) {
 		(void)printf(" +%zu\n", a->bytes.size);
-		(void)fwrite(a->bytes.data, 1, a->bytes.size, stdout);
+		if (a->bytes.size > 0)
+			(void)fwrite(a->bytes.data, 1, a->bytes.size, stdout);
 	} else {
 		(void)printf("\n");
 	}
