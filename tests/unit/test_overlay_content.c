@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/xattr.h>
@@ -428,6 +429,40 @@ static void threads_that_write_to_one_lower_file_copy_it_once(void **state)
 	assert_int_equal(count_content(f, "files"), 1);
 }
 
+/* As a power cut may do. */
+static void lose_content(struct overlay_fixture *f, uint64_t node)
+{
+	char below[64];
+	(void)snprintf(below, sizeof(below), "files/%02x/%014llx",
+		       (unsigned)(node >> 8 & 0xff), (unsigned long long)node);
+	cleanup_free char *path = path_join(f->path, below);
+	stop(f);
+	assert_int_equal(unlink(path), 0);
+	start(f);
+}
+
+static void an_empty_file_that_was_lost_is_empty_and_another_is_an_error(void **state)
+{
+	struct overlay_fixture *f = *state;
+	enum { MOST = 100 };
+	cleanup_free void *scratch = malloc(IMAGE_SCRATCH(MOST));
+	struct image_bytes found;
+	uint64_t cut = node_of(f, "file");
+	uint64_t full = node_of(f, "big");
+	assert_int_equal(set_size(f, "file", 0), 0);
+	assert_int_equal(put_text(f, full, 0, "x"), 1);
+	lose_content(f, cut);
+	lose_content(f, full);
+	assert_int_equal(see(f, "file").st_size, 0);
+	assert_text(f, cut, "");
+	assert_int_equal(put_text(f, cut, 0, "new"), 3);
+	assert_text(f, cut, "new");
+	assert_int_equal(overlay_read(f->overlay, full, 0, MOST, scratch, &found), -EIO);
+	assert_int_equal(put_text(f, full, 0, "x"), -EIO);
+	assert_int_equal(drop(f, "big", false), 0);
+	assert_names(f, "", "d empty fifo file h1 link ");
+}
+
 static void the_room_is_that_of_the_disk_below(void **state)
 {
 	struct overlay_fixture *f = *state;
@@ -461,6 +496,8 @@ int main(void)
 		OVERLAY_TEST(xattrs_of_the_lower_stay_when_one_is_changed),
 		OVERLAY_TEST(xattr_flags_and_equal_values_are_as_on_a_disk),
 		OVERLAY_TEST(threads_that_write_to_one_lower_file_copy_it_once),
+		OVERLAY_TEST(
+		    an_empty_file_that_was_lost_is_empty_and_another_is_an_error),
 		OVERLAY_TEST(the_room_is_that_of_the_disk_below),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
