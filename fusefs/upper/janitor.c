@@ -118,8 +118,13 @@ static void write_back(struct upper *u)
 	(void)pthread_mutex_unlock(&u->janitor_lock);
 	if (!due)
 		return;
-	(void)sqlite3_wal_checkpoint_v2(u->aside.db, NULL, SQLITE_CHECKPOINT_PASSIVE,
-					&frames, &done);
+	int code = sqlite3_wal_checkpoint_v2(u->aside.db, NULL, SQLITE_CHECKPOINT_PASSIVE,
+					     &frames, &done);
+	if (code == SQLITE_FULL) {
+		reserve_release(u);
+		(void)sqlite3_wal_checkpoint_v2(
+		    u->aside.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
+	}
 	if (atomic_load(&u->wal_size) > WAL_STOP) {
 		(void)pthread_mutex_lock(&u->lock);
 		(void)sqlite3_wal_checkpoint_v2(

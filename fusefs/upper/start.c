@@ -178,7 +178,10 @@ static int open_connections(struct upper *u, bool create)
 		return r;
 	(void)sqlite3_wal_hook(u->writer.sql.db, count_frames, u);
 	u->wal_fd = file_open_beneath(u->fd, "index.db-wal", O_RDWR, 0);
-	return u->wal_fd < 0 ? u->wal_fd : 0;
+	if (u->wal_fd < 0)
+		return u->wal_fd;
+	u->reserve_fd = file_open_beneath(u->fd, "reserve", O_RDWR | O_CREAT, 0600);
+	return u->reserve_fd < 0 && u->reserve_fd != -ENOSPC ? u->reserve_fd : 0;
 }
 
 static int remove_content(struct upper *u)
@@ -236,6 +239,10 @@ void upper_close_index(struct upper *u)
 		u->mark = u->next;
 		(void)write_mark(u, true);
 	}
+	/* Closing writes the WAL back. */
+	reserve_release(u);
+	cleanup_close_fn(&u->reserve_fd);
+	u->reserve_fd = -1;
 	u->armed = false;
 	for (int i = 0; i < READERS; i++)
 		sql_close(&u->readers[i].sql);

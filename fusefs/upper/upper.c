@@ -61,7 +61,7 @@ static int open_directory(struct upper *u, const char *path, struct error *reter
 
 static void init(struct upper *u, bool sync)
 {
-	u->fd = u->lock_fd = u->db_fd = u->wal_fd = -1;
+	u->fd = u->lock_fd = u->db_fd = u->wal_fd = u->reserve_fd = -1;
 	u->sync = sync;
 	content_init(&u->content);
 	(void)pthread_mutex_init(&u->lock, NULL);
@@ -136,7 +136,7 @@ void upper_close(struct upper *u)
 int upper_discard(const char *path, struct error *reterr)
 {
 	static const char *const names[] = { "index.db", "index.db-wal", "files",
-					     "staging", "base" };
+					     "staging",  "reserve",      "base" };
 	CLEANUP(upper_closep) struct upper *u = calloc(1, sizeof(*u));
 	if (!u)
 		return -ENOMEM;

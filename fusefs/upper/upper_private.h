@@ -46,6 +46,7 @@ struct upper {
 	bool in_change;
 	bool armed;        /* numbers are reserved, and the upper is marked as in use */
 	atomic_bool low;   /* the room kept for removing could not be refilled */
+	int reserve_fd;    /* a file that is given up for the database */
 	int db_fd, wal_fd; /* for syncing and reserving; open as long as the database */
 	_Atomic(uint64_t) wal_size;
 
@@ -76,3 +77,5 @@ void janitor_write_back(struct upper *u);
 
 /* reserve.c: keeps room for the WAL and the database, so that removing always works. */
 void reserve_refill(struct upper *u);
+/* Gives it up, so that the WAL can be written back. */
+void reserve_release(struct upper *u);

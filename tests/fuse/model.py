@@ -48,6 +48,7 @@ def options_from(arguments):
                    "held (descriptors see what was before a copy-up), or an operation's name")
     p.add_argument("--no-users", dest="users", action="store_false", help="act as root only")
     p.add_argument("--no-odd-names", dest="odd_names", action="store_false")
+    p.add_argument("--no-tmpfile", dest="tmpfile", action="store_false", help="for kernels without it")
     p.add_argument("--shrink", type=int, default=120, metavar="SECONDS")
     p.add_argument("--fault", choices=FAULTS, help="plant this fault in --under")
     p.add_argument("--replay", metavar="FILE", help="run this script; - is standard input")

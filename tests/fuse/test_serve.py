@@ -275,13 +275,14 @@ def read_error(path):
 def test_a_changed_byte_of_content_is_eio_and_logged(venvfs, venv, tmp_path):
     w, wheel = big_wheel(tmp_path)
     path = venv(wheel)
-    obj = next(p for p in (venvfs.cache / "objects").rglob("*") if p.is_file())
+    obj = max((p for p in (venvfs.cache / "objects").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     overwrite(obj, 2_000_000, b"!")
     target = site(path) / "big/object.bin"
     assert read_error(target) == errno.EIO
-    image = images(venvfs)[0]
-    where = image.read_bytes().index(w.files["big/blocks.bin"])
-    overwrite(image, where + 40_000, bytes([w.files["big/blocks.bin"][40_000] ^ 1]))
+    content = w.files["big/blocks.bin"]
+    holders = [*images(venvfs), *(p for p in (venvfs.cache / "objects").rglob("*") if p.is_file())]
+    holder = next(p for p in holders if content in p.read_bytes())
+    overwrite(holder, holder.read_bytes().index(content) + 40_000, bytes([content[40_000] ^ 1]))
     assert read_error(site(path) / "big/blocks.bin") == errno.EIO
     assert (site(path) / "big/m001.py").read_bytes() == w.files["big/m001.py"]
     log = next((venvfs.root / "state").rglob("log")).read_text()
@@ -547,8 +548,9 @@ def test_an_ordinary_user_mounts_by_fusermount3(tmp_path, python):
     home.mkdir()
     user = pwd.getpwnam("nobody").pw_uid  # fusermount3 wants a user that has a name
     os.chown(home, user, user)
-    (tmp_path / "venvfs").write_bytes(pathlib.Path(BINARY).read_bytes())
-    (tmp_path / "venvfs").chmod(0o755)
+    for name in ("venvfs", "venvfs-supervise"):
+        (tmp_path / name).write_bytes(pathlib.Path(BINARY).with_name(name).read_bytes())
+        (tmp_path / name).chmod(0o755)
     fuse = tmp_path / "fuse"
     os.mknod(fuse, 0o020666, os.stat("/dev/fuse").st_rdev)
     fuse.chmod(0o666)

@@ -35,9 +35,10 @@ class Generator:
     weighted = WEIGHTS
     drawing = drawing.Drawing
 
-    def __init__(self, rng, view, users=True, odd_names=True):
+    def __init__(self, rng, view, users=True, odd_names=True, tmpfile=True):
         self.rng, self.view, self.users = rng, view, users
         self.draw = self.drawing(rng, view, odd_names)
+        self.tmpfile = tmpfile
         self.names, self.weights = list(self.weighted), list(self.weighted.values())
 
     def next(self):
@@ -177,7 +178,7 @@ class Generator:
         kind = ("dir",) if flags & os.O_DIRECTORY else ("file",)
         if self.chance(0.15):
             flags, kind = os.O_RDONLY | os.O_DIRECTORY, ("dir",)
-        elif self.chance(0.08):
+        elif self.chance(0.08) and self.tmpfile:
             flags, kind = os.O_TMPFILE | self.rng.choice(ACCESS), ("dir",)
         elif self.chance(0.25):
             flags, kind = os.O_RDWR | os.O_NONBLOCK, ("file",)

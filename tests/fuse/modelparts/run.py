@@ -122,7 +122,7 @@ def random_run(place, seed, options):
 
 def random_life(place, rng, length, options):
     run = Run(place, options.check, options.allow)
-    generator = options.generator(rng, run.view, options.users, options.odd_names)
+    generator = options.generator(rng, run.view, options.users, options.odd_names, options.tmpfile)
     difference = None
     try:
         for i in range(length):
