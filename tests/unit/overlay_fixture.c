@@ -211,6 +211,25 @@ int set_xattr(struct overlay_fixture *f, const char *path, const char *name,
 	return released(f, overlay_set_xattr(f->overlay, &f->caller, node, &xattr));
 }
 
+int set_attributes(struct overlay_fixture *f, const char *path, unsigned flags,
+		   const struct stat *want)
+{
+	struct stat st;
+	return overlay_set(f->overlay, &f->caller, node_of(f, path), flags, want, &st);
+}
+
+int set_mode(struct overlay_fixture *f, const char *path, mode_t mode)
+{
+	const struct stat want = { .st_mode = mode };
+	return set_attributes(f, path, SET_MODE, &want);
+}
+
+int set_size(struct overlay_fixture *f, const char *path, off_t size)
+{
+	const struct stat want = { .st_size = size };
+	return set_attributes(f, path, SET_SIZE, &want);
+}
+
 ssize_t put_text(struct overlay_fixture *f, uint64_t node, uint64_t at, const char *text)
 {
 	return overlay_write(f->overlay, &f->caller, node, at, text, strlen(text));

@@ -46,6 +46,10 @@ int move(struct overlay_fixture *f, const char *from, const char *to, unsigned f
 int join(struct overlay_fixture *f, uint64_t node, const char *path);
 int set_xattr(struct overlay_fixture *f, const char *path, const char *name,
 	      const char *value);
+int set_attributes(struct overlay_fixture *f, const char *path, unsigned flags,
+		   const struct stat *want);
+int set_mode(struct overlay_fixture *f, const char *path, mode_t mode);
+int set_size(struct overlay_fixture *f, const char *path, off_t size);
 ssize_t put_text(struct overlay_fixture *f, uint64_t node, uint64_t at, const char *text);
 /* A file with that text. */
 uint64_t make_text(struct overlay_fixture *f, const char *path, const char *text);

@@ -127,6 +127,23 @@ static void what_is_no_database_is_refused(void **state)
 	assert_refused_untouched(f, -EBADMSG);
 }
 
+static void an_index_of_this_version_made_long_ago_is_read(void **state)
+{
+	struct upper_fixture *f = *state;
+	struct upper_dentry dentry;
+	struct upper_node node;
+	cleanup_buffer struct buffer bytes = BUFFER_INIT;
+	assert_int_equal(file_read_at(AT_FDCWD, GOLDEN_INDEX, 1 << 20, &bytes), 0);
+	write_index(f, bytes.data, bytes.size);
+	upper_start(f);
+	assert_rows(f->upper, ROOT, 0, "-a d l n0 n1 n3 n4 n5 moved s ");
+	assert_int_equal(upper_lookup(f->upper, ROOT, "n0", &dentry, &node), 0);
+	assert_int_equal(node.mode, S_IFREG | 04755);
+	assert_int_equal(node.nlink, 2);
+	/* Numbers of a clean end go on. */
+	assert_int_equal(upper_add_file(f->upper, ROOT, "new"), NODE_UPPER | 16);
+}
+
 static void what_was_never_written_is_none(void **state)
 {
 	struct upper_fixture *f = *state;
@@ -353,6 +370,7 @@ int main(void)
 		UPPER_TEST(what_is_not_ours_is_not_written_back_either),
 		UPPER_TEST(a_foreign_schema_is_refused),
 		UPPER_TEST(what_is_no_database_is_refused),
+		UPPER_TEST(an_index_of_this_version_made_long_ago_is_read),
 		UPPER_TEST(what_was_never_written_is_none),
 		UPPER_TEST(what_is_no_file_is_refused),
 		UPPER_TEST(a_truncated_index_is_an_error_and_no_crash),

@@ -32,11 +32,14 @@ FALLOCATE = (
 
 
 class Generator:
+    weighted = WEIGHTS
+    drawing = drawing.Drawing
+
     def __init__(self, rng, view, users=True, odd_names=True, tmpfile=True):
         self.rng, self.view, self.users = rng, view, users
-        self.draw = drawing.Drawing(rng, view, odd_names)
+        self.draw = self.drawing(rng, view, odd_names)
         self.tmpfile = tmpfile
-        self.names, self.weights = list(WEIGHTS), list(WEIGHTS.values())
+        self.names, self.weights = list(self.weighted), list(self.weighted.values())
 
     def next(self):
         name = self.rng.choices(self.names, self.weights)[0]
