@@ -41,12 +41,17 @@ static void raise_read_ahead(const struct stat *st)
 		(void)file_write_all(fd, text, (size_t)size);
 }
 
-static int launch(const struct serve_request *q, const struct server_fds *fds, int log,
-		  pid_t *ret_pid, struct error *reterr)
+static int launch(const struct serve_request *q, int fuse, int log, pid_t *ret_pid,
+		  struct error *reterr)
 {
 	struct launched server;
-	int r =
-	    launch_server(state_path(q->state), fds, log, q->foreground, &server, reterr);
+	const struct launch request = { .state_path = state_path(q->state),
+					.socket_path = q->socket_path,
+					.fuse_fd = fuse,
+					.lock_fd = q->lock,
+					.log_fd = log,
+					.foreground = q->foreground };
+	int r = launch_server(&request, &server, reterr);
 	if (r < 0)
 		return r;
 	int done = q->meanwhile ? q->meanwhile(q->context, reterr) : 0;
@@ -66,8 +71,7 @@ static int start(const struct serve_request *q, pid_t *ret_pid, struct error *re
 	cleanup_fd int fuse = device_mount(q->path, q->dirfd, &q->device, reterr);
 	if (fuse < 0)
 		return fuse;
-	const struct server_fds fds = { .fuse = fuse, .ready = -1, .lock = q->lock };
-	int r = launch(q, &fds, log, ret_pid, reterr);
+	int r = launch(q, fuse, log, ret_pid, reterr);
 	/* The first request of all: what answers it can be used. */
 	if (r == 0 && stat(q->path, &st) < 0)
 		r = error_errno(reterr, -errno, "the mount at '%s' does not answer",

@@ -13,6 +13,7 @@
 #include "fusefs/serve/session.h"
 #include "fusefs/serve/state.h"
 #include "fusefs/serve/view.h"
+#include "fusefs/supervise/shared.h"
 #include "fusefs/upper/upper.h"
 
 #include <errno.h>
@@ -23,12 +24,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 /* Decided by the table in ARCHITECTURE.md (Measurements). */
-enum { SERVING_THREADS = 3, THREADS_MOST = 16 };
+enum { SERVING_THREADS = 3, THREADS_MOST = SHARED_THREADS };
 
 struct server {
 	struct state *state;
@@ -39,6 +41,8 @@ struct server {
 	struct upper *upper; /* NULL: read-only */
 	struct overlay *overlay;
 	struct log log;
+	struct shared *shared;
+	char *socket; /* the worker's own */
 	struct session *session;
 	struct control *control;
 	_Atomic(int) ready_fd;
@@ -57,6 +61,9 @@ static void server_release(struct server *s)
 	cache_free(s->cache);
 	plan_release(&s->plan);
 	state_free(s->state);
+	free(s->socket);
+	if (s->shared)
+		(void)munmap(s->shared, SHARED_SIZE);
 }
 
 static int narrow_lease(struct server *s)
@@ -83,29 +90,10 @@ static void on_ready(void *context)
 	tell(context, "ready\n");
 }
 
-static int add_counter(void *context, const char *name, uint64_t count)
-{
-	return json_object_set_new(context, name, json_integer((json_int_t)count));
-}
-
-static json_t *answer_status(struct server *s)
-{
-	json_t *requests = json_object();
-	if (requests && session_counters(s->session, add_counter, requests) != 0) {
-		json_decref(requests);
-		return NULL;
-	}
-	return json_pack("{s:s, s:s, s:i, s:I, s:o}", "state", "serving", "version",
-			 VENVFS_VERSION, "pid", (int)getpid(), "seconds",
-			 (json_int_t)(time(NULL) - s->plan.since), "requests", requests);
-}
-
 static json_t *answer(void *context, const json_t *request)
 {
 	struct server *s = context;
 	const char *verb = json_get_text(request, "verb");
-	if (verb && strcmp(verb, "status") == 0)
-		return answer_status(s);
 	if (verb && strcmp(verb, "changes") == 0)
 		return answer_changes(s->overlay, json_get_int(request, "from", 0));
 	return json_pack("{s:s}", "error", "unknown verb");
@@ -165,11 +153,36 @@ static int on_first(void *context)
 	return r;
 }
 
+static bool is_successor(const struct server *s)
+{
+	return atomic_load(&s->shared->init_size) > 0;
+}
+
+/* For tests: SIGKILL between the n-th commit and its reply. */
+static int test_deaths(void)
+{
+	const char *text = getenv("VENVFS_TEST_DIE");
+	return text ? atoi(text) : 0;
+}
+
+static int map_shared(struct server *s, int fd, struct error *reterr)
+{
+	void *map = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (map == MAP_FAILED)
+		return error_errno(reterr, -errno, "cannot map the supervisor's memory");
+	s->shared = map;
+	return s->shared->magic == SHARED_MAGIC && s->shared->version == SHARED_VERSION
+		   ? 0
+		   : error_set(reterr, -EPROTO, "the supervisor is of another version");
+}
+
 static int prepare_upper(struct server *s, struct error *reterr)
 {
 	const struct upper_options options = { .path = s->plan.upper,
 					       .owner = s->plan.path,
 					       .sync = !s->plan.ephemeral,
+					       .again = is_successor(s),
 					       .on_first = on_first,
 					       .context = s };
 	int r = *s->plan.upper ? upper_open(&options, &s->upper, reterr) : 0;
@@ -177,6 +190,8 @@ static int prepare_upper(struct server *s, struct error *reterr)
 		return r;
 	const struct overlay_options overlay = { .tree = view_tree(s->view),
 						 .upper = s->upper,
+						 .counts = shared_counts(s->shared),
+						 .die_after = test_deaths(),
 						 .on_blocking = on_blocking,
 						 .context = s };
 	return overlay_new(&overlay, &s->overlay);
@@ -212,6 +227,7 @@ static int start(struct server *s, int fuse_fd, struct error *reterr)
 {
 	struct session_options options = { .fuse_fd = fuse_fd,
 					   .overlay = s->overlay,
+					   .shared = s->shared,
 					   .log = &s->log,
 					   .threads = serving_threads(),
 					   .on_ready = on_ready,
@@ -222,7 +238,9 @@ static int start(struct server *s, int fuse_fd, struct error *reterr)
 	if (r == 0)
 		r = take_signals(s);
 	if (r == 0)
-		r = control_start(s->plan.socket, answer, s, &s->control, reterr);
+		r = asprintf(&s->socket, "%s.worker", s->plan.socket) < 0 ? -ENOMEM : 0;
+	if (r == 0)
+		r = control_start(s->socket, answer, s, &s->control, reterr);
 	return r;
 }
 
@@ -235,9 +253,13 @@ int server_run(const char *state_path, const struct server_fds *fds)
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");
 	(void)fcntl(fuse_fd, F_SETFD, FD_CLOEXEC);
-	(void)fcntl(fds->ready, F_SETFD, FD_CLOEXEC);
+	if (fds->ready >= 0)
+		(void)fcntl(fds->ready, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->lock, F_SETFD, FD_CLOEXEC);
-	int r = prepare(&s, state_path, &err);
+	(void)fcntl(fds->shared, F_SETFD, FD_CLOEXEC);
+	int r = map_shared(&s, fds->shared, &err);
+	if (r == 0)
+		r = prepare(&s, state_path, &err);
 	if (r == 0)
 		r = start(&s, fuse_fd, &err);
 	if (r == 0) {

@@ -147,18 +147,6 @@ static int recover(struct upper *u, const struct meta *meta)
 	return content_each(u, remove_unknown, u);
 }
 
-/* Nobody has an unlinked file of an earlier mount open. */
-static int queue_orphans(struct upper *u)
-{
-	cleanup_statement sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_NODE_ORPHANS);
-	int r = s ? 0 : sql_error(&u->writer.sql);
-	while (r == 0 && (r = sql_step(&u->writer.sql, s)) == 1) {
-		upper_reap(u, (uint64_t)sqlite3_column_int64(s, 0));
-		r = 0;
-	}
-	return r;
-}
-
 static int load(struct upper *u)
 {
 	struct meta meta;
@@ -169,10 +157,9 @@ static int load(struct upper *u)
 		r = add_ids(u, SQL_PARENTS);
 	if (r == 0)
 		r = recover(u, &meta);
-	if (r == 0)
-		r = queue_orphans(u);
 	/* Numbers of requests start again with each mount. */
-	u->record = (struct upper_record){ .unique = 0 };
+	if (!u->again)
+		u->record = (struct upper_record){ .unique = 0 };
 	return r;
 }
 
@@ -240,7 +227,7 @@ void upper_close_index(struct upper *u)
 {
 	if (u->armed && u->writer.sql.db) {
 		u->orphan_count = 0;
-		(void)queue_orphans(u);
+		(void)upper_reap_left(u, NULL, NULL);
 		(void)upper_reap_now(u);
 		u->mark = u->next;
 		(void)write_mark(u, true);

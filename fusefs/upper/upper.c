@@ -102,6 +102,7 @@ int upper_open(const struct upper_options *options, struct upper **ret,
 	if (!u)
 		return -ENOMEM;
 	init(u, options->sync);
+	u->again = options->again;
 	u->on_first = options->on_first;
 	u->context = options->context;
 	int r = open_directory(u, options->path, reterr);
@@ -278,13 +279,11 @@ void upper_end(struct upper *u)
 	(void)pthread_mutex_unlock(&u->lock);
 }
 
-bool upper_last_record(struct upper *u, uint64_t unique, struct upper_record *ret)
+bool upper_was_done(const struct upper *u, uint64_t unique, struct upper_record *ret)
 {
-	(void)pthread_mutex_lock(&u->lock);
 	bool found = unique != 0 && u->record.unique == unique;
 	if (found)
 		*ret = u->record;
-	(void)pthread_mutex_unlock(&u->lock);
 	return found;
 }
 

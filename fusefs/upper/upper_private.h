@@ -30,6 +30,7 @@ struct upper {
 	char *path, *index_path;
 	int fd, lock_fd;
 	bool sync;
+	bool again;
 	int (*on_first)(void *context);
 	void *context;
 	atomic_bool exists; /* index.db is there and open; never false again */
