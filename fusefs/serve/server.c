@@ -162,7 +162,7 @@ static bool is_successor(const struct server *s)
 static int test_deaths(void)
 {
 	const char *text = getenv("VENVFS_TEST_DIE");
-	return text ? atoi(text) : 0;
+	return text ? (int)strtol(text, NULL, 10) : 0;
 }
 
 static int map_shared(struct server *s, int fd, struct error *reterr)

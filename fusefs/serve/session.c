@@ -249,59 +249,77 @@ static void process(struct session *s, void *message, size_t size, bool again)
 
 /* What is noted while a request is under way: for a successor, and for "status". */
 static void note_request(struct session *s, struct shared_slot *slot,
-			 const struct fuse_in_header *header, size_t size)
+			 const struct fuse_in_header *header)
 {
 	if (header->opcode < OPCODES)
 		atomic_fetch_add_explicit(&s->shared->requests[header->opcode], 1,
 					  memory_order_relaxed);
 	atomic_store_explicit(&slot->opcode, header->opcode, memory_order_relaxed);
-	atomic_store_explicit(&slot->size, (uint32_t)size, memory_order_relaxed);
 	atomic_store_explicit(&slot->since, now_ns(), memory_order_relaxed);
 	atomic_store_explicit(&slot->unique, header->unique & ~REQUEST_RESENT,
 			      memory_order_release);
 }
 
+/*
+ * The message in a buffer is one that was received and not answered as long as its header
+ * has a number: it is there from the moment on that the kernel has handed it out, so a
+ * server that is killed at any time leaves it.
+ */
+static bool is_pending(const struct fuse_in_header *header)
+{
+	return header->unique != 0 && header->len >= sizeof(*header) &&
+	       header->len <= SHARED_BUFFER;
+}
+
+static void set_done(struct session *s, unsigned number)
+{
+	struct fuse_in_header *header = shared_buffer(s->shared, number);
+	header->unique = 0;
+	atomic_store_explicit(&s->shared->slots[number].unique, 0, memory_order_release);
+}
+
 /* One request; false when there will be no more. */
 static bool serve_one(struct session *s, unsigned number)
 {
-	void *message = shared_buffer(s->shared, number);
-	struct shared_slot *slot = &s->shared->slots[number];
-	ssize_t n = read(s->options.fuse_fd, message, SHARED_BUFFER);
+	struct fuse_in_header *header = shared_buffer(s->shared, number);
+	set_done(s, number);
+	ssize_t n = read(s->options.fuse_fd, header, SHARED_BUFFER);
 	/* ENOENT: it was interrupted before it was read. */
 	if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT))
 		return true;
 	/* ENODEV: unmounted. */
 	if (n < 0 && errno != ENODEV)
 		atomic_store(&s->result, -errno);
-	if (n < (ssize_t)sizeof(struct fuse_in_header))
+	if (n < (ssize_t)sizeof(*header))
 		return false;
-	const struct fuse_in_header *header = message;
 	bool is_init = header->opcode == FUSE_INIT;
-	note_request(s, slot, header, (size_t)n);
-	process(s, message, (size_t)n, false);
-	atomic_store_explicit(&slot->unique, 0, memory_order_release);
-	atomic_fetch_add_explicit(&s->shared->answered, 1, memory_order_relaxed);
+	note_request(s, &s->shared->slots[number], header);
+	process(s, header, (size_t)n, false);
 	if (is_init)
-		save_init(s, message, (size_t)n);
+		save_init(s, header, (size_t)n);
+	set_done(s, number);
+	atomic_fetch_add_explicit(&s->shared->answered, 1, memory_order_relaxed);
 	tell_ready(s);
 	return true;
 }
 
 /*
  * What an earlier server left unanswered. The kernel sends it again, or (before 6.9) it
- * is still in the buffers that it was received into.
+ * is still in the buffers that it was received into. One that had been answered just
+ * before the end is answered once more, to nobody.
  */
 static void serve_buffers(struct session *s)
 {
 	for (unsigned i = 0; i < SHARED_THREADS; i++) {
-		struct shared_slot *slot = &s->shared->slots[i];
+		const struct shared_slot *slot = &s->shared->slots[i];
 		struct fuse_in_header *header = shared_buffer(s->shared, i);
-		size_t size = atomic_load(&slot->size);
-		if (atomic_load(&slot->unique) != 0 && size <= SHARED_BUFFER &&
-		    size >= sizeof(*header)) {
+		if (!is_pending(header))
+			continue;
+		/* It may have been handed to libfuse under another one. */
+		if (atomic_load(&slot->unique) == (header->unique & ~REQUEST_RESENT))
 			header->opcode = atomic_load(&slot->opcode);
-			process(s, header, size, true);
-		}
+		process(s, header, header->len, true);
+		atomic_fetch_add(&s->shared->answered, 1);
 	}
 }
 
@@ -327,7 +345,7 @@ static void take_over(struct session *s)
 	if (!ask_for_resend(s))
 		serve_buffers(s);
 	for (unsigned i = 0; i < SHARED_THREADS; i++)
-		atomic_store(&s->shared->slots[i].unique, 0);
+		set_done(s, i);
 	tell_ready(s);
 }
 

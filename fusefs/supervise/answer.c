@@ -122,13 +122,15 @@ static void add_busy(struct text *t, struct shared *s)
 static unsigned long long resident_bytes(int pid)
 {
 	char path[64];
-	unsigned long long pages = 0;
+	char text[128] = "";
 	(void)snprintf(path, sizeof(path), "/proc/%d/statm", pid);
-	FILE *file = fopen(path, "re");
-	if (file && fscanf(file, "%*u %llu", &pages) != 1)
-		pages = 0;
-	if (file)
-		(void)fclose(file);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		(void)close(fd);
+	/* Its size, and what of it is resident, in pages. */
+	const char *second = n > 0 ? strchr(text, ' ') : NULL;
+	unsigned long long pages = second ? strtoull(second, NULL, 10) : 0;
 	return pages * (unsigned long long)sysconf(_SC_PAGESIZE);
 }
 

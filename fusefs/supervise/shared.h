@@ -29,7 +29,6 @@ struct shared_slot {
 	_Atomic(uint64_t) unique; /* 0: none; without the bit of one that comes again */
 	_Atomic(uint64_t) since;  /* CLOCK_MONOTONIC, ns */
 	_Atomic(uint32_t) opcode;
-	_Atomic(uint32_t) size; /* of the message in the buffer of the same number */
 };
 
 struct shared {

@@ -406,7 +406,7 @@ def test_a_busy_mount_names_who_keeps_it(venvfs, venv, tmp_path):
 def test_a_dead_mount_is_cleaned_up_by_the_next(venvfs, venv, tmp_path):
     wheel = Wheel().write(tmp_path)
     path = venv(wheel)
-    os.kill(venvfs.list()[0]["pid"], signal.SIGKILL)
+    venvfs.kill_all(path)
     for _ in range(100):
         if venvfs.list()[0]["state"] == "dead":
             break
@@ -416,7 +416,7 @@ def test_a_dead_mount_is_cleaned_up_by_the_next(venvfs, venv, tmp_path):
     assert e.value.errno == errno.ENOTCONN
     venv(wheel, at=path)
     assert (path / "pyvenv.cfg").exists()
-    os.kill(venvfs.list()[0]["pid"], signal.SIGKILL)
+    venvfs.kill_all(path)
     time.sleep(0.2)
     venvfs.run("unmount", path)
     assert os.listdir(path) == []
