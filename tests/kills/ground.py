@@ -11,6 +11,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
@@ -97,7 +98,8 @@ class Ground:
 
     def kill_all(self, number=signal.SIGKILL):
         """Everything behind the mount at once; how many that were."""
-        found = self.serving()
+        # Supervisors first: they would start another worker.
+        found = sorted(self.serving(), key=lambda one: not one[1].startswith("venvfs-"))
         for process, _ in found:
             send(process, number)
         return len(found)
@@ -130,6 +132,25 @@ class Ground:
 
     def run(self, *command, seconds=300, **kwargs):
         return self.finish(self.start(*command, **kwargs), seconds)
+
+    def together(self, *acts, seconds=120):
+        """What each gives, run in threads of this process; one that hangs is a failure, and freed."""
+        given = [None] * len(acts)
+
+        def work(i):
+            given[i] = acts[i]()
+
+        threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(len(acts))]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + seconds
+        for thread in threads:
+            thread.join(max(0, end - time.monotonic()))
+        if any(thread.is_alive() for thread in threads):
+            restarts = (self.row() or {}).get("restarts")
+            self.kill_all()
+            raise Failed(f"a client hangs after {seconds} s; {restarts} restarts")
+        return given
 
 
 def name_of(child):

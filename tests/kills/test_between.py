@@ -8,10 +8,8 @@ or do something else, when they are done twice.
 import os
 import stat
 import sys
-import threading
 
 import pytest
-from ground import Failed
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../fuse"))
 
@@ -142,7 +140,10 @@ def do_all(root, left_out=()):
     return [(one[0].__name__, one[1:], do(root, *one)) for one in CALLS if one[0].__name__ not in left_out]
 
 
-@pytest.mark.parametrize("masked", ["", "resend"], ids=["resent", "from-buffers"])
+resent_or_kept = pytest.mark.parametrize("masked", ["", "resend"], ids=["resent", "from-buffers"])
+
+
+@resent_or_kept
 @pytest.mark.parametrize("changes", MANY)
 def test_each_change_is_made_once(ground, tmp_path, changes, masked):
     lower, plain = tmp_path / "lower", tmp_path / "plain"
@@ -152,7 +153,7 @@ def test_each_change_is_made_once(ground, tmp_path, changes, masked):
     g.mount("--layer", lower)
     left_out = REPEATED if changes == 1 else ()
     expected = do_all(plain, left_out)
-    found = do_all(g.at, left_out)
+    found = g.together(lambda: do_all(g.at, left_out))[0]
     assert [pair for pair in zip(found, expected) if pair[0] != pair[1]] == []
     assert tree(g.at) == tree(plain)
     # Writes to content of its own are no changes of rows, and few calls are two.
@@ -162,29 +163,20 @@ def test_each_change_is_made_once(ground, tmp_path, changes, masked):
     assert tree(g.at) == tree(plain)
 
 
-def test_clients_at_once_are_each_answered_their_own(ground, tmp_path):
+@resent_or_kept
+@pytest.mark.parametrize("changes", [3, 4, 5])
+def test_clients_at_once_are_each_answered_their_own(ground, tmp_path, changes, masked):
     lower, plain = tmp_path / "lower", tmp_path / "plain"
     clients = [f"client{i}" for i in range(4)]
     for name in clients:
         make_lower(lower / name)
     make_lower(plain)
-    g = ground(VENVFS_TEST_DIE="3")
+    g = ground(VENVFS_TEST_DIE=str(changes), **({"VENVFS_MASK": masked} if masked else {}))
     g.mount("--layer", lower)
-    expected, found = do_all(plain), {}
-
-    def work(name):
-        found[name] = do_all(g.at / name)
-
-    threads = [threading.Thread(target=work, args=(name,), daemon=True) for name in clients]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-        if thread.is_alive():
-            g.kill_all()
-            raise Failed("a client hangs")
-    for name in clients:
-        assert [pair for pair in zip(found[name], expected) if pair[0] != pair[1]] == []
+    expected = do_all(plain)
+    found = g.together(*[lambda name=name: do_all(g.at / name) for name in clients])
+    for name, its in zip(clients, found):
+        assert [pair for pair in zip(its, expected) if pair[0] != pair[1]] == []
         assert tree(g.at / name) == tree(plain)
     assert g.row()["restarts"] > 40
 
@@ -193,7 +185,12 @@ def test_a_name_that_comes_and_goes_does_so_once(ground, tmp_path):
     make_lower(tmp_path / "lower")
     g = ground(VENVFS_TEST_DIE="1")
     g.mount("--layer", tmp_path / "lower")
-    for _ in range(60):
-        os.mkdir(g.at / "again")
-        os.rmdir(g.at / "again")
+
+    def come_and_go():
+        for _ in range(60):
+            os.mkdir(g.at / "again")
+            os.rmdir(g.at / "again")
+        return True
+
+    assert g.together(come_and_go) == [True]
     assert g.row()["restarts"] >= 120
