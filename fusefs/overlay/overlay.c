@@ -71,11 +71,8 @@ int change_end(struct overlay *o, const struct caller *caller, int r, uint64_t n
 
 bool change_was_done(struct overlay *o, const struct caller *caller, uint64_t *ret_node)
 {
-	struct upper_record record;
-	if (!caller->again || !upper_was_done(o->options.upper, caller->unique, &record))
-		return false;
-	*ret_node = record.node;
-	return true;
+	return caller->again && o->options.was_done &&
+	       o->options.was_done(o->options.context, caller->unique, ret_node);
 }
 
 static struct upper_reader *read_begin(struct overlay *o)
@@ -139,6 +136,8 @@ int overlay_readlink(struct overlay *o, uint64_t node, struct buffer *out)
 	}
 	if (!S_ISLNK(f.row.mode))
 		return -EINVAL;
+	if (!(node & NODE_UPPER))
+		return -EIO; /* its layer is gone, and its target with it */
 	struct upper_reader *reader = read_begin(o);
 	r = upper_read_target(reader, node, out);
 	read_end(o, reader);

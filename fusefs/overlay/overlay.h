@@ -38,6 +38,8 @@ struct overlay_options {
 	struct tree *tree;   /* borrowed */
 	struct upper *upper; /* borrowed; NULL: read-only */
 	void *counts;        /* memory of counts.h that outlives this; NULL: its own */
+	/* Was a request done by an earlier server that could not answer? May be NULL. */
+	bool (*was_done)(void *context, uint64_t unique, uint64_t *ret_node);
 	int die_after; /* for tests: killed between a commit and its reply; 0: never */
 	/* Told before and after work that takes long, a large copy-up; may be NULL. */
 	void (*on_blocking)(void *context, bool begins);

@@ -177,6 +177,35 @@ static int map_shared(struct server *s, int fd, struct error *reterr)
 		   : error_set(reterr, -EPROTO, "the supervisor is of another version");
 }
 
+/* What the server before has committed and perhaps not answered. */
+static void keep_last_record(struct server *s)
+{
+	struct upper_record record;
+	if (!s->upper || !is_successor(s) || !upper_last_record(s->upper, &record))
+		return;
+	uint32_t i = atomic_load(&s->shared->deaths);
+	if (i > 0 &&
+	    atomic_load(&s->shared->done[(i - 1) % SHARED_DONE].unique) == record.unique)
+		return;
+	struct shared_done *done = &s->shared->done[i % SHARED_DONE];
+	atomic_store(&done->unique, 0);
+	atomic_store(&done->node, record.node);
+	atomic_store(&done->unique, record.unique);
+	atomic_store(&s->shared->deaths, i + 1);
+}
+
+static bool was_done(void *context, uint64_t unique, uint64_t *ret_node)
+{
+	const struct server *s = context;
+	for (size_t i = 0; unique != 0 && i < SHARED_DONE; i++) {
+		if (atomic_load(&s->shared->done[i].unique) != unique)
+			continue;
+		*ret_node = atomic_load(&s->shared->done[i].node);
+		return true;
+	}
+	return false;
+}
+
 static int prepare_upper(struct server *s, struct error *reterr)
 {
 	const struct upper_options options = { .path = s->plan.upper,
@@ -188,9 +217,11 @@ static int prepare_upper(struct server *s, struct error *reterr)
 	int r = *s->plan.upper ? upper_open(&options, &s->upper, reterr) : 0;
 	if (r < 0)
 		return r;
+	keep_last_record(s);
 	const struct overlay_options overlay = { .tree = view_tree(s->view),
 						 .upper = s->upper,
 						 .counts = shared_counts(s->shared),
+						 .was_done = was_done,
 						 .die_after = test_deaths(),
 						 .on_blocking = on_blocking,
 						 .context = s };

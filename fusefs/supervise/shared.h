@@ -14,6 +14,7 @@ enum {
 	SHARED_VERSION = 1,
 	SHARED_THREADS = 16, /* that may serve at once */
 	SHARED_OPCODES = 64,
+	SHARED_DONE = 256,
 	SHARED_INIT = 512,        /* bytes of an INIT request */
 	SHARED_HEAD = 64 << 10,   /* where buffers begin; a multiple of pages */
 	SHARED_BUFFER = 0x110000, /* 1 MiB of data and 64 KiB */
@@ -31,6 +32,15 @@ struct shared_slot {
 	_Atomic(uint32_t) opcode;
 };
 
+/*
+ * Requests that were committed by a worker that died before it could reply: one a death.
+ * Kept, as the next worker may die before it comes to them.
+ */
+struct shared_done {
+	_Atomic(uint64_t) unique; /* 0: none */
+	_Atomic(uint64_t) node;   /* that it made */
+};
+
 struct shared {
 	uint32_t magic, version;
 	int64_t since; /* when it was mounted: seconds since 1970 */
@@ -42,6 +52,8 @@ struct shared {
 	_Atomic(uint64_t) requests[SHARED_OPCODES];
 	_Atomic(uint64_t) errors, bytes_read, bytes_written, copy_ups;
 	struct shared_slot slots[SHARED_THREADS];
+	_Atomic(uint32_t) deaths; /* how many were written to `done` so far */
+	struct shared_done done[SHARED_DONE];
 };
 _Static_assert(sizeof(struct shared) <= SHARED_HEAD, "the head holds it");
 

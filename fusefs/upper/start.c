@@ -45,18 +45,21 @@ static int read_meta(struct upper *u, struct meta *ret)
 	int r = sql_step(&u->writer.sql, s);
 	if (r != 1)
 		return r < 0 ? r : -EBADMSG;
-	u->next = (uint64_t)sqlite3_column_int64(s, 0);
-	u->mark = (uint64_t)sqlite3_column_int64(s, 1);
-	ret->clean = sqlite3_column_int(s, 2) != 0;
+	bool ok = sqlite3_column_type(s, 3) == SQLITE_TEXT;
+	u->next = (uint64_t)row_number(s, 0, &ok);
+	u->mark = (uint64_t)row_number(s, 1, &ok);
+	ret->clean = row_number(s, 2, &ok) != 0;
 	const char *boot = (const char *)sqlite3_column_text(s, 3);
-	if (!boot || strlen(boot) >= BOOT_ID_SIZE)
+	if (!ok || !boot || strlen(boot) >= BOOT_ID_SIZE)
 		return -EBADMSG;
 	(void)strcpy(ret->boot, boot);
-	u->change = (uint64_t)sqlite3_column_int64(s, 4);
-	u->record = (struct upper_record){ (uint64_t)sqlite3_column_int64(s, 5),
-					   sqlite3_column_int(s, 6),
-					   (uint64_t)sqlite3_column_int64(s, 7) };
-	return u->next > 0 && u->next < NODE_UPPER && u->mark < NODE_UPPER ? 0 : -EBADMSG;
+	u->change = (uint64_t)row_number(s, 4, &ok);
+	u->record = (struct upper_record){ (uint64_t)row_number(s, 5, &ok),
+					   (int)row_number(s, 6, &ok),
+					   (uint64_t)row_number(s, 7, &ok) };
+	return ok && u->next > 0 && u->next < NODE_UPPER && u->mark < NODE_UPPER
+		   ? 0
+		   : -EBADMSG;
 }
 
 static int write_mark(struct upper *u, bool clean)
@@ -184,9 +187,10 @@ static int remove_content(struct upper *u)
 	return r < 0 ? r : file_remove_tree_at(u->fd, "staging");
 }
 
-static void drop_new_index(struct upper *u)
+void upper_drop_index(struct upper *u)
 {
-	static const char *const names[] = { "index.db", "index.db-wal", "index.db-shm" };
+	static const char *const names[] = { "index.db", "index.db-wal",
+					     "index.db-journal" };
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		(void)unlinkat(u->fd, names[i], 0);
 }
@@ -215,7 +219,7 @@ int upper_open_index(struct upper *u, bool create)
 	if (r < 0) {
 		upper_close_index(u);
 		if (create)
-			drop_new_index(u);
+			upper_drop_index(u);
 		return r;
 	}
 	reserve_refill(u);

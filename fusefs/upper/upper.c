@@ -80,10 +80,12 @@ static int open_existing(struct upper *u, struct error *reterr)
 	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
 		return error_set(reterr, -EBADMSG, "'%s' is no index of ours",
 				 u->index_path);
-	/* Made, and never written: a power cut came first. */
-	if (st.st_size == 0)
-		return unlinkat(u->fd, "index.db", 0) < 0 ? -errno : 0;
-	int r = upper_open_index(u, false);
+	int r = st.st_size == 0 ? -ENODATA : upper_open_index(u, false);
+	/* Made, and never committed to: the end came first. */
+	if (r == -ENODATA) {
+		upper_drop_index(u);
+		return 0;
+	}
 	if (r == -EPROTO)
 		return error_set(reterr, r,
 				 "'%s' was written by another version of venvfs, which "
@@ -279,12 +281,10 @@ void upper_end(struct upper *u)
 	(void)pthread_mutex_unlock(&u->lock);
 }
 
-bool upper_was_done(const struct upper *u, uint64_t unique, struct upper_record *ret)
+bool upper_last_record(const struct upper *u, struct upper_record *ret)
 {
-	bool found = unique != 0 && u->record.unique == unique;
-	if (found)
-		*ret = u->record;
-	return found;
+	*ret = u->record;
+	return u->record.unique != 0;
 }
 
 uint64_t upper_new_node(struct upper *u)

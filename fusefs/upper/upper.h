@@ -76,8 +76,9 @@ struct upper_record {
 /* `record` NULL: of no such request; the last one stays. */
 int upper_commit(struct upper *u, const struct upper_record *record);
 void upper_end(struct upper *u);
-/* Inside a change: was this request the last one that was committed? */
-bool upper_was_done(const struct upper *u, uint64_t unique, struct upper_record *ret);
+/* The last one that was committed; before the first change of this server it is of the
+ * server before it. False: there is none. */
+bool upper_last_record(const struct upper *u, struct upper_record *ret);
 
 /* Numbers never come again. Inside a change. */
 uint64_t upper_new_node(struct upper *u);

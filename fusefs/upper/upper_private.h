@@ -64,6 +64,8 @@ struct upper {
 /* start.c: opens or makes index.db, its connections and what is remembered of it. */
 int upper_open_index(struct upper *u, bool create);
 void upper_close_index(struct upper *u);
+/* Removes its files, of an index that never held a row. */
+void upper_drop_index(struct upper *u);
 /* Reserves numbers and marks the upper as in use, on disk. Under the writer's lock. */
 int upper_arm(struct upper *u);
 
