@@ -144,7 +144,11 @@ static ssize_t send_reply(int fd, struct iovec *iov, int count, void *userdata)
 	}
 	if (ops_has(ops, FEATURE_KILLPRIV))
 		request_patch_init(iov, count, FUSE_HANDLE_KILLPRIV_V2);
-	return writev(fd, iov, count);
+	ssize_t n = writev(fd, iov, count);
+	/* Under the writer's lock still, if it was a change: what is killed from here on
+	 * finds this one in the record, or done. */
+	request_answered();
+	return n;
 }
 
 /* libfuse wants one; the loop below reads. */
@@ -319,6 +323,8 @@ static void serve_buffers(struct session *s)
 		if (atomic_load(&slot->unique) == (header->unique & ~REQUEST_RESENT))
 			header->opcode = atomic_load(&slot->opcode);
 		process(s, header, header->len, true);
+		/* At once: who follows must not do it again. */
+		set_done(s, i);
 		atomic_fetch_add(&s->shared->answered, 1);
 	}
 }
