@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -211,6 +212,9 @@ static unsigned take_slot(struct session *s)
 	do {
 		free = (unsigned)__builtin_ctz(~used);
 	} while (!atomic_compare_exchange_weak(&s->slots, &used, used | 1u << free));
+	/* A SIGKILL while the kernel copies into a page that is not there yet would end
+	 * the request with an error. */
+	(void)madvise(shared_buffer(s->shared, free), SHARED_BUFFER, MADV_POPULATE_WRITE);
 	return free;
 }
 
