@@ -2,6 +2,8 @@
 
 #include "cache/base/file.h"
 #include "fusefs/serve/launch.h"
+#include "fusefs/supervise/logfile.h"
+#include "fusefs/supervise/shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,19 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LARGEST_LOG = 1 << 20, READ_AHEAD_KIB = 1024 };
-
-/* The log of earlier mounts is kept until it is large. */
-static int open_log(const struct state *state)
-{
-	struct stat st;
-	cleanup_fd int fd = file_open_beneath(state_fd(state), "log",
-					      O_WRONLY | O_CREAT | O_APPEND, 0600);
-	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > LARGEST_LOG &&
-	    ftruncate(fd, 0) < 0)
-		return -errno;
-	return steal_fd(&fd);
-}
+enum { READ_AHEAD_KIB = 1024 };
 
 /*
  * The kernel reads ahead 128 KiB at a time on FUSE whatever INIT agreed on; root may ask
@@ -64,7 +54,8 @@ static int launch(const struct serve_request *q, int fuse, int log, pid_t *ret_p
 static int start(const struct serve_request *q, pid_t *ret_pid, struct error *reterr)
 {
 	struct stat st;
-	cleanup_fd int log = open_log(q->state);
+	(void)unlinkat(state_fd(q->state), ENDED_FILE, 0);
+	cleanup_fd int log = logfile_open(state_path(q->state));
 	if (log < 0)
 		return error_errno(reterr, log, "cannot write to '%s/log'",
 				   state_path(q->state));

@@ -279,7 +279,7 @@ int server_run(const char *state_path, const struct server_fds *fds)
 {
 	struct error err = ERROR_INIT;
 	CLEANUP(server_release)
-	struct server s = { .log = { .fd = STDERR_FILENO } };
+	struct server s = { .log = { .fd = STDERR_FILENO, .state_path = state_path } };
 	int fuse_fd = fds->fuse; /* the session's, and closed with it */
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");

@@ -134,16 +134,20 @@ static unsigned long long resident_bytes(int pid)
 	return pages * (unsigned long long)sysconf(_SC_PAGESIZE);
 }
 
-static void answer_status(int fd, struct shared *s)
+static void answer_status(int fd, struct supervisor *super)
 {
 	static struct text t;
+	struct shared *s = super->shared;
 	int worker = atomic_load(&s->worker);
+	int64_t stuck = watch_look(&super->watch, s, FUSE_FD, milliseconds());
 	t.size = 0;
-	add(&t, "{\"state\": \"serving\", \"version\": \"%s\", \"pid\": %d, ",
-	    VENVFS_VERSION, worker);
+	add(&t, "{\"state\": \"%s\", \"version\": \"%s\", \"pid\": %d, ",
+	    stuck >= WATCH_HANGS ? "hanging" : "serving", VENVFS_VERSION, worker);
+	add(&t, "\"stuck_milliseconds\": %lld, ", (long long)stuck);
 	add(&t, "\"supervisor\": %d, \"restarts\": %u, \"seconds\": %lld, ",
 	    (int)getpid(), atomic_load(&s->restarts), (long long)(time(NULL) - s->since));
-	add(&t, "\"resident\": %llu, \"errors\": %llu, ", resident_bytes(worker),
+	add(&t, "\"resident\": %llu, \"supervisor_resident\": %llu, \"errors\": %llu, ",
+	    resident_bytes(worker), resident_bytes(getpid()),
 	    (unsigned long long)atomic_load(&s->errors));
 	add(&t, "\"bytes_read\": %llu, \"bytes_written\": %llu, \"copy_ups\": %llu, ",
 	    (unsigned long long)atomic_load(&s->bytes_read),
@@ -185,10 +189,22 @@ static int peer_is_ours(int fd)
 	       (peer.uid == geteuid() || peer.uid == 0);
 }
 
-void answer_one(int listener, const char *path, struct shared *shared)
+/* It holds nothing that keeps the mount, or a name, alive when its parent has died. */
+_Noreturn static void pass_on_apart(int fd, const char *path, const char *message,
+				    size_t size)
+{
+	enum { OWN = STDERR_FILENO + 1 };
+	if (fd != OWN)
+		(void)dup2(fd, OWN);
+	(void)close_range(OWN + 1, ~0u, 0);
+	pass_on(OWN, path, message, size);
+	_exit(0);
+}
+
+void answer_one(struct supervisor *s)
 {
 	static char message[LARGEST];
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
 	ssize_t n = -1;
@@ -200,12 +216,10 @@ void answer_one(int listener, const char *path, struct shared *shared)
 		message[n] = '\0';
 		/* Its own question has no other text in it; the worker parses the rest.
 		 */
-		if (strstr(message, "\"status\"")) {
-			answer_status(fd, shared);
-		} else if (fork() == 0) {
-			pass_on(fd, path, message, (size_t)n);
-			_exit(0);
-		}
+		if (strstr(message, "\"status\""))
+			answer_status(fd, s);
+		else if (fork() == 0)
+			pass_on_apart(fd, s->socket_path, message, (size_t)n);
 	}
 	(void)close(fd);
 }

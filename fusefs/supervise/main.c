@@ -5,12 +5,15 @@
  * from it, and waits. `venvfs mount` starts it with what it inherits.
  */
 #include "fusefs/supervise/answer.h"
-#include "fusefs/supervise/worker.h"
+#include "fusefs/supervise/logfile.h"
+#include "fusefs/supervise/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,31 +24,23 @@
 #include <time.h>
 #include <unistd.h>
 
-struct supervisor {
-	const char *venvfs, *state_path, *socket_path;
-	struct shared *shared;
-	struct deaths deaths;
-	pid_t worker;
-	int listener, signals;
-	int result; /* exit status, once `done` */
-	int done;
-};
-
-static void say(const char *what)
-{
-	char stamp[32] = "";
-	struct tm tm;
-	time_t now = time(NULL);
-	if (gmtime_r(&now, &tm))
-		(void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ ", &tm);
-	(void)dprintf(STDERR_FILENO, "%ssupervisor: %s\n", stamp, what);
-}
-
-static int64_t milliseconds(void)
+int64_t milliseconds(void)
 {
 	struct timespec now;
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void say(const struct supervisor *s, const char *format, ...)
+{
+	static const char who[] = "supervisor: ";
+	char text[LOGFILE_LINE];
+	va_list args;
+	memcpy(text, who, sizeof(who));
+	va_start(args, format);
+	(void)vsnprintf(text + strlen(who), sizeof(text) - strlen(who), format, args);
+	va_end(args);
+	logfile_line(s->state_path, STDERR_FILENO, text);
 }
 
 static int make_shared(struct supervisor *s)
@@ -98,13 +93,43 @@ static int start(struct supervisor *s, int first)
 
 static void end(struct supervisor *s, int result)
 {
-	s->done = 1;
+	s->done = true;
 	s->result = result;
+}
+
+/* For "status" of a mount that has ended so; the next mount removes it. */
+static void give_up(struct supervisor *s, const char *why)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%s/%s", s->state_path, ENDED_FILE);
+	int fd =
+	    n > 0 && n < (int)sizeof(path)
+		? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600)
+		: -1;
+	if (fd >= 0) {
+		(void)dprintf(fd, "%lld %s\n", (long long)time(NULL), why);
+		(void)close(fd);
+	}
+	end(s, 1);
+}
+
+/* Says when it begins to hang, and when that is over. */
+static void watch(struct supervisor *s)
+{
+	int64_t stuck = watch_look(&s->watch, s->shared, FUSE_FD, milliseconds());
+	bool hangs = stuck >= WATCH_HANGS;
+	if (hangs && !s->watch.said)
+		say(s,
+		    "the worker (pid %d) hangs: a request has waited for %lld seconds; "
+		    "venvfs status tells more",
+		    (int)s->worker, (long long)stuck / 1000);
+	else if (!hangs && s->watch.said)
+		say(s, "the worker (pid %d) answers again", (int)s->worker);
+	s->watch.said = hangs;
 }
 
 static void worker_ended(struct supervisor *s, int status)
 {
-	char text[160];
 	uint64_t answered = atomic_load(&s->shared->answered);
 	/* Unmounted; or it never served, and has said why to who asked. */
 	if ((WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
@@ -113,20 +138,17 @@ static void worker_ended(struct supervisor *s, int status)
 		return;
 	}
 	const char *why = deaths_note(&s->deaths, status, answered, milliseconds());
-	(void)snprintf(text, sizeof(text), "the worker ended with %s %d%s%s",
-		       WIFEXITED(status) ? "status" : "signal",
-		       WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
-		       why ? "; the mount ends, as " : "; another one starts",
-		       why ? why : "");
-	say(text);
+	say(s, "the worker ended with %s %d%s%s", WIFEXITED(status) ? "status" : "signal",
+	    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
+	    why ? "; the mount ends, as " : "; another one starts", why ? why : "");
 	if (why) {
-		end(s, 1);
+		give_up(s, why);
 		return;
 	}
 	(void)atomic_fetch_add(&s->shared->restarts, 1);
 	if (start(s, 0) < 0) {
-		say("cannot start another worker");
-		end(s, 1);
+		say(s, "cannot start another worker; the mount ends");
+		give_up(s, "no other worker could be started");
 	}
 }
 
@@ -164,12 +186,13 @@ static int run(struct supervisor *s)
 	while (!s->done) {
 		struct pollfd fds[] = { { .fd = s->signals, .events = POLLIN },
 					{ .fd = s->listener, .events = POLLIN } };
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (poll(fds, 2, WATCH_EVERY) < 0 && errno != EINTR)
 			break;
+		watch(s);
 		if (fds[0].revents)
 			take_signal(s);
 		if (fds[1].revents)
-			answer_one(s->listener, s->socket_path, s->shared);
+			answer_one(s);
 	}
 	(void)unlink(s->socket_path);
 	return s->result;

@@ -1,0 +1,76 @@
+#include "cli/meet.h"
+
+#include "cache/base/file.h"
+#include "fusefs/serve/control.h"
+#include "fusefs/serve/device.h"
+#include "fusefs/supervise/shared.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ANSWER_MILLISECONDS = 2000, LARGEST_WHY = 200 };
+
+static json_t *ask_status(const struct plan *plan)
+{
+	json_t *answer = NULL;
+	cleanup_json json_t *request = json_pack("{s:s}", "verb", "status");
+	if (!request ||
+	    control_ask(plan->socket, request, ANSWER_MILLISECONDS, &answer) < 0)
+		return NULL;
+	return answer;
+}
+
+static enum met_state state_of_answer(const json_t *answer)
+{
+	const char *text = json_get_text(answer, "state");
+	return text && strcmp(text, "hanging") == 0 ? MET_HANGING : MET_SERVING;
+}
+
+void meet(const struct state *state, const struct plan *plan, struct met *ret)
+{
+	char type[64];
+	bool served = state_is_locked(state);
+	bool mounted = device_look(plan->path, type) == MOUNTED_VENVFS;
+	*ret = (struct met){ .answer = served ? ask_status(plan) : NULL };
+	if (mounted && !served)
+		ret->state = MET_DEAD;
+	else if (mounted)
+		ret->state = ret->answer ? state_of_answer(ret->answer) : MET_SILENT;
+	else
+		ret->state = ret->answer ? MET_ELSEWHERE : MET_NOTHING;
+}
+
+void met_release(struct met *met)
+{
+	json_decref(met->answer);
+	met->answer = NULL;
+}
+
+const char *met_text(const struct met *met)
+{
+	static const char *const texts[] = {
+		[MET_NOTHING] = "not mounted",
+		[MET_SERVING] = "serving",
+		[MET_HANGING] = "hanging",
+		[MET_SILENT] = "not answering",
+		[MET_ELSEWHERE] = "serving elsewhere",
+		[MET_DEAD] = "dead",
+	};
+	return texts[met->state];
+}
+
+bool meet_ended(const struct state *state, char *ret_why, int64_t *ret_when)
+{
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	char *why;
+	if (file_read_at(state_fd(state), ENDED_FILE, LARGEST_WHY, &text) < 0)
+		return false;
+	const char *line = buffer_cstr(&text);
+	if (!line)
+		return false;
+	*ret_when = strtoll(line, &why, 10);
+	(void)snprintf(ret_why, LARGEST_WHY, "%s", why + (*why == ' '));
+	ret_why[strcspn(ret_why, "\n")] = '\0';
+	return true;
+}
