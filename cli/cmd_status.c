@@ -87,7 +87,7 @@ static void add_requests(struct table *t, json_t *requests)
 		if (count < MOST)
 			counts[count++] = value;
 	}
-	qsort(counts, count, sizeof(*counts), compare_counts);
+	qsort(counts, count, sizeof(json_t *), compare_counts);
 	for (size_t i = 0; i < count; i++) {
 		const char *found = "";
 		json_object_foreach(requests, name, value)

@@ -1,5 +1,6 @@
 #include "cache/base/file.h"
 #include "cli/commands.h"
+#include "cli/leftovers.h"
 #include "cli/output.h"
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/holders.h"
@@ -91,6 +92,8 @@ static int unmount_path(const char *path, const struct state *state)
 		    "mount namespace (a container, unshare)? Its server ends "
 		    "with the last of them",
 		    path);
+	if (lock >= 0)
+		leftovers_remove(state);
 	return 0;
 }
 

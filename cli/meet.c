@@ -3,22 +3,56 @@
 #include "cache/base/file.h"
 #include "fusefs/serve/control.h"
 #include "fusefs/serve/device.h"
+#include "fusefs/serve/launch.h"
 #include "fusefs/supervise/shared.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { ANSWER_MILLISECONDS = 2000, LARGEST_WHY = 200 };
+enum { ANSWER_MILLISECONDS = 2000, FOLLOWER_TRIES = 100, LARGEST_WHY = 200 };
 
-static json_t *ask_status(const struct plan *plan)
+static int ask_status(const struct plan *plan, json_t **ret)
 {
-	json_t *answer = NULL;
 	cleanup_json json_t *request = json_pack("{s:s}", "verb", "status");
-	if (!request ||
-	    control_ask(plan->socket, request, ANSWER_MILLISECONDS, &answer) < 0)
+	return request ? control_ask(plan->socket, request, ANSWER_MILLISECONDS, ret)
+		       : -ENOMEM;
+}
+
+static bool has_worker(const struct plan *plan)
+{
+	char *path = NULL;
+	struct stat st;
+	if (asprintf(&path, "%s.worker", plan->socket) < 0)
+		return false;
+	cleanup_free char *held = path;
+	return lstat(path, &st) == 0;
+}
+
+/*
+ * Somebody holds the mount. Where no supervisor listens and a worker may serve on, it
+ * gets another one: that it lives as long as they die one at a time is what the two are
+ * for.
+ */
+static json_t *ask_served(const struct state *state, const struct plan *plan)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	json_t *answer = NULL;
+	int r = ask_status(plan, &answer);
+	if ((r != -ECONNREFUSED && r != -ENOENT) || !has_worker(plan))
+		return r == 0 ? answer : NULL;
+	if (launch_follower(state_path(state), plan->socket, NULL) < 0)
 		return NULL;
-	return answer;
+	/* It may be one that another command has started just now. */
+	for (int i = 0; i < FOLLOWER_TRIES; i++) {
+		r = ask_status(plan, &answer);
+		if (r != -ECONNREFUSED && r != -ENOENT)
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
+	return r == 0 ? answer : NULL;
 }
 
 static enum met_state state_of_answer(const json_t *answer)
@@ -32,7 +66,7 @@ void meet(const struct state *state, const struct plan *plan, struct met *ret)
 	char type[64];
 	bool served = state_is_locked(state);
 	bool mounted = device_look(plan->path, type) == MOUNTED_VENVFS;
-	*ret = (struct met){ .answer = served ? ask_status(plan) : NULL };
+	*ret = (struct met){ .answer = served ? ask_served(state, plan) : NULL };
 	if (mounted && !served)
 		ret->state = MET_DEAD;
 	else if (mounted)

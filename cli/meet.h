@@ -19,6 +19,7 @@ struct met {
 	json_t *answer; /* of the supervisor, or NULL */
 };
 
+/* A mount whose supervisor has died gets another one. */
 void meet(const struct state *state, const struct plan *plan, struct met *ret);
 void met_release(struct met *met);
 /* For people and in JSON. */

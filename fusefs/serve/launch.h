@@ -24,5 +24,11 @@ struct launched {
  */
 int launch_server(const struct launch *launch, struct launched *ret,
 		  struct error *reterr);
+/*
+ * Starts a supervisor for a mount whose own has died, and waits until it has taken the
+ * mount over (or found that another one has).
+ */
+int launch_follower(const char *state_path, const char *socket_path,
+		    struct error *reterr);
 /* Waits for the worker's word and closes l->ready. 0: it serves; else it has ended. */
 int launch_wait(struct launched *l, struct error *reterr);

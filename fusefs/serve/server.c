@@ -42,6 +42,7 @@ struct server {
 	struct overlay *overlay;
 	struct log log;
 	struct shared *shared;
+	struct server_fds fds;
 	char *socket; /* the worker's own */
 	struct session *session;
 	struct control *control;
@@ -90,10 +91,23 @@ static void on_ready(void *context)
 	tell(context, "ready\n");
 }
 
-static json_t *answer(void *context, const json_t *request)
+/* To a supervisor that follows one that has died (supervise/takeover.h). */
+static json_t *hand_over(const struct server *s, int fds[DESCRIPTORS_MOST])
+{
+	if (atomic_load(&s->shared->init_size) == 0)
+		return json_pack("{s:s}", "error", "it is being mounted");
+	fds[0] = s->fds.fuse;
+	fds[1] = s->fds.lock;
+	fds[2] = s->fds.shared;
+	return json_pack("{s:b}", "descriptors", true);
+}
+
+static json_t *answer(void *context, const json_t *request, int fds[DESCRIPTORS_MOST])
 {
 	struct server *s = context;
 	const char *verb = json_get_text(request, "verb");
+	if (verb && strcmp(verb, "descriptors") == 0)
+		return hand_over(s, fds);
 	if (verb && strcmp(verb, "changes") == 0)
 		return answer_changes(s->overlay, json_get_int(request, "from", 0));
 	return json_pack("{s:s}", "error", "unknown verb");
@@ -279,7 +293,8 @@ int server_run(const char *state_path, const struct server_fds *fds)
 {
 	struct error err = ERROR_INIT;
 	CLEANUP(server_release)
-	struct server s = { .log = { .fd = STDERR_FILENO, .state_path = state_path } };
+	struct server s = { .log = { .fd = STDERR_FILENO, .state_path = state_path },
+			    .fds = *fds };
 	int fuse_fd = fds->fuse; /* the session's, and closed with it */
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");

@@ -64,6 +64,25 @@ int answer_listen(const char *path)
 	return r < 0 ? r : fd;
 }
 
+int answer_connect(const char *path, const char *suffix, int seconds)
+{
+	struct sockaddr_un address;
+	int directory = make_address(path, suffix, &address);
+	if (directory < 0)
+		return directory;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int r = fd < 0 ? -errno : 0;
+	if (r == 0)
+		set_timeout(fd, seconds);
+	if (r == 0 &&
+	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+		r = -errno;
+		(void)close(fd);
+	}
+	(void)close(directory);
+	return r < 0 ? r : fd;
+}
+
 struct text {
 	char bytes[LARGEST];
 	size_t size;
@@ -165,16 +184,10 @@ static void pass_on(int fd, const char *path, const char *message, size_t size)
 {
 	static const char nobody[] = "{\"error\": \"the worker does not answer\"}";
 	static char answer[LARGEST];
-	struct sockaddr_un address;
 	ssize_t n = -1;
-	int worker = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (worker >= 0 && make_address(path, ".worker", &address) >= 0) {
-		set_timeout(worker, WORKER_SECONDS);
-		if (connect(worker, (const struct sockaddr *)&address, sizeof(address)) ==
-			0 &&
-		    send(worker, message, size, MSG_NOSIGNAL) >= 0)
-			n = recv(worker, answer, sizeof(answer), 0);
-	}
+	int worker = answer_connect(path, ".worker", WORKER_SECONDS);
+	if (worker >= 0 && send(worker, message, size, MSG_NOSIGNAL) >= 0)
+		n = recv(worker, answer, sizeof(answer), 0);
 	if (n > 0)
 		(void)send(fd, answer, (size_t)n, MSG_NOSIGNAL);
 	else

@@ -6,13 +6,16 @@
 #include "fusefs/supervise/worker.h"
 
 struct supervisor {
-	const char *venvfs, *state_path, *socket_path;
+	const char *state_path, *socket_path;
 	struct shared *shared;
 	struct deaths deaths;
 	struct watch watch;
-	pid_t worker;
+	int program; /* venvfs, which workers are */
+	int guard;   /* locked: there is one supervisor */
 	int listener, signals;
-	int result; /* exit status, once `done` */
+	pid_t worker;
+	int adopted; /* a pidfd of the worker, when it is not a child; else -1 */
+	int result;  /* exit status, once `done` */
 	bool done;
 };
 
@@ -21,3 +24,15 @@ int64_t milliseconds(void);
 /* A line in the log. */
 __attribute__((format(printf, 2, 3))) void say(const struct supervisor *s,
 					       const char *format, ...);
+/* The descriptor at a number that workers are not told of, close-on-exec. */
+int own_fd(int take_fd);
+
+/*
+ * Becomes the one supervisor of the mount (-EWOULDBLOCK: there is another, after so many
+ * milliseconds), takes signals and listens.
+ */
+int supervisor_prepare(struct supervisor *s, int wait_milliseconds);
+/* Another worker. 0, or a negative errno. */
+int supervisor_start(struct supervisor *s, int words);
+/* Supervises until the mount has ended; an exit status. */
+int supervisor_run(struct supervisor *s);

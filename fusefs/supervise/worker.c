@@ -1,6 +1,7 @@
 #include "fusefs/supervise/worker.h"
 
 #include <errno.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -8,15 +9,26 @@
 
 enum { WITHIN_MILLISECONDS = 10000, CRASHES = 3, IDLE_MOST = 20 };
 
-pid_t worker_start(const char *venvfs, const char *state_path, bool first)
+/* In the child: what it inherits stands at the numbers that it is told. */
+static void place_descriptors(const struct worker_request *q)
 {
-	char *const argv[] = { (char *)(uintptr_t) "venvfs",
-			       (char *)(uintptr_t) "serve-mount",
-			       (char *)(uintptr_t)state_path,
-			       (char *)(uintptr_t) "3",
-			       (char *)(uintptr_t)(first ? "4" : "-"),
-			       (char *)(uintptr_t) "5",
-			       (char *)(uintptr_t) "6",
+	if (q->words >= 0)
+		(void)dup2(q->words, READY_FD);
+	if (q->go >= 0)
+		(void)dup2(q->go, GO_FD);
+	(void)close_range(q->go >= 0 ? GO_FD + 1 : GO_FD, ~0u, CLOSE_RANGE_CLOEXEC);
+}
+
+pid_t worker_start(const struct worker_request *q)
+{
+	const char *argv[] = { "venvfs",
+			       "serve-mount",
+			       q->state_path,
+			       "3",
+			       q->words >= 0 ? "4" : "-",
+			       "5",
+			       "6",
+			       q->go >= 0 ? "7" : NULL,
 			       NULL };
 	sigset_t none;
 	pid_t pid = fork();
@@ -24,14 +36,15 @@ pid_t worker_start(const char *venvfs, const char *state_path, bool first)
 		return pid < 0 ? -errno : pid;
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)close_range(FDS_END, ~0u, 0);
-	(void)execv(venvfs, argv);
+	place_descriptors(q);
+	(void)fexecve(q->program, (char **)(uintptr_t)argv, environ);
 	_exit(127);
 }
 
 static bool is_crash(int wait_status)
 {
-	return WIFSIGNALED(wait_status) && WTERMSIG(wait_status) != SIGKILL;
+	return wait_status != STATUS_UNKNOWN && WIFSIGNALED(wait_status) &&
+	       WTERMSIG(wait_status) != SIGKILL;
 }
 
 const char *deaths_note(struct deaths *d, int wait_status, uint64_t answered, int64_t now)
