@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,18 +23,44 @@ struct programs {
 	char venvfs[PATH_MAX], supervise[PATH_MAX];
 };
 
-/* The supervisor is installed beside us. */
-static int find_programs(struct programs *p, struct error *reterr)
+/* The supervisor is installed beside venvfs. */
+static int find_supervise(struct programs *p)
 {
 	static const char name[] = "venvfs-supervise";
-	ssize_t size = readlink("/proc/self/exe", p->venvfs, PATH_MAX - 1);
-	if (size < 0)
-		return error_errno(reterr, -errno, "cannot find venvfs-supervise");
-	p->venvfs[size] = '\0';
 	const char *slash = strrchr(p->venvfs, '/');
 	int n = snprintf(p->supervise, PATH_MAX, "%.*s/%s",
 			 (int)(slash ? slash - p->venvfs : 0), p->venvfs, name);
 	return n > 0 && n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static int find_programs(struct programs *p, struct error *reterr)
+{
+	ssize_t size = readlink("/proc/self/exe", p->venvfs, PATH_MAX - 1);
+	if (size < 0)
+		return error_errno(reterr, -errno, "cannot find venvfs-supervise");
+	p->venvfs[size] = '\0';
+	return find_supervise(p);
+}
+
+int launch_open_programs(const char *venvfs, int ret_fds[2], struct error *reterr)
+{
+	struct programs p;
+	int r = 0;
+	if (venvfs && !realpath(venvfs, p.venvfs))
+		return error_errno(reterr, -errno, "cannot open '%s'", venvfs);
+	r = venvfs ? find_supervise(&p) : find_programs(&p, reterr);
+	if (r < 0)
+		return r;
+	cleanup_fd int program =
+	    file_open(AT_FDCWD, venvfs ? p.venvfs : "/proc/self/exe", O_PATH, 0);
+	cleanup_fd int supervise = file_open(AT_FDCWD, p.supervise, O_PATH, 0);
+	if (program < 0 || supervise < 0)
+		return error_errno(reterr, program < 0 ? program : supervise,
+				   "cannot open '%s'",
+				   program < 0 ? p.venvfs : p.supervise);
+	ret_fds[0] = steal_fd(&program);
+	ret_fds[1] = steal_fd(&supervise);
+	return 0;
 }
 
 /* In a child: from here on only what may be done between fork() and exec(). */

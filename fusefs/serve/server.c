@@ -188,7 +188,9 @@ static int map_shared(struct server *s, int fd, struct error *reterr)
 	s->shared = map;
 	return s->shared->magic == SHARED_MAGIC && s->shared->version == SHARED_VERSION
 		   ? 0
-		   : error_set(reterr, -EPROTO, "the supervisor is of another version");
+		   : error_set(reterr, -EPROTO,
+			       "the mount's shared memory is of another version; unmount "
+			       "and mount again");
 }
 
 /* What the server before has committed and perhaps not answered. */
@@ -255,9 +257,22 @@ static int prepare(struct server *s, const char *state_path, struct error *reter
 		r = lease_take(cache_own(s->cache), s->plan.path, &s->lease);
 	if (r == 0)
 		r = view_open(state_fd(s->state), &s->plan, s->cache, &s->view, reterr);
-	if (r == 0)
-		r = narrow_lease(s);
-	return r == 0 ? prepare_upper(s, reterr) : r;
+	return r == 0 ? narrow_lease(s) : r;
+}
+
+/* The upper is another server's until that one has ended. */
+static int wait_for_go(struct server *s, struct error *reterr)
+{
+	static const char word[] = "prepared\n";
+	char byte;
+	if (s->fds.go < 0)
+		return 0;
+	int ready = atomic_load(&s->ready_fd);
+	int r = ready < 0 ? -EINVAL : file_write_all(ready, word, strlen(word));
+	cleanup_fd int go = steal_fd(&s->fds.go);
+	if (r == 0 && read(go, &byte, 1) != 1)
+		r = -ECANCELED;
+	return r < 0 ? error_errno(reterr, r, "cannot follow another version") : 0;
 }
 
 /* For measuring only. */
@@ -301,11 +316,17 @@ int server_run(const char *state_path, const struct server_fds *fds)
 	(void)fcntl(fuse_fd, F_SETFD, FD_CLOEXEC);
 	if (fds->ready >= 0)
 		(void)fcntl(fds->ready, F_SETFD, FD_CLOEXEC);
+	if (fds->go >= 0)
+		(void)fcntl(fds->go, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->lock, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->shared, F_SETFD, FD_CLOEXEC);
 	int r = map_shared(&s, fds->shared, &err);
 	if (r == 0)
 		r = prepare(&s, state_path, &err);
+	if (r == 0)
+		r = wait_for_go(&s, &err);
+	if (r == 0)
+		r = prepare_upper(&s, &err);
 	if (r == 0)
 		r = start(&s, fuse_fd, &err);
 	if (r == 0) {

@@ -1,5 +1,6 @@
 #include "fusefs/supervise/answer.h"
 
+#include "fusefs/supervise/descriptors.h"
 #include "fusefs/supervise/opcodes.h"
 
 #include <errno.h>
@@ -214,25 +215,44 @@ _Noreturn static void pass_on_apart(int fd, const char *path, const char *messag
 	_exit(0);
 }
 
+static void upgrade(struct supervisor *s, int client, int fds[DESCRIPTORS_MOST])
+{
+	static const char wrong[] = "{\"error\": \"the programs are missing\"}";
+	int copy = fcntl(client, F_DUPFD_CLOEXEC, OWN_FDS);
+	if (fds[0] < 0 || fds[1] < 0 || copy < 0) {
+		(void)send(client, wrong, strlen(wrong), MSG_NOSIGNAL);
+		return;
+	}
+	upgrade_begin(s, copy, fds[0], fds[1]);
+	fds[0] = fds[1] = -1;
+}
+
+/* Its own questions have no other text in them; the worker parses the rest. */
+static void answer(struct supervisor *s, int client, char *message, size_t size)
+{
+	int fds[DESCRIPTORS_MOST];
+	ssize_t n = descriptors_receive(client, message, size, fds);
+	if (n <= 0)
+		return;
+	message[n] = '\0';
+	if (strstr(message, "\"status\""))
+		answer_status(client, s);
+	else if (strstr(message, "\"upgrade\""))
+		upgrade(s, client, fds);
+	else if (fork() == 0)
+		pass_on_apart(client, s->socket_path, message, (size_t)n);
+	descriptors_close(fds);
+}
+
 void answer_one(struct supervisor *s)
 {
 	static char message[LARGEST];
 	int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
-	ssize_t n = -1;
 	if (peer_is_ours(fd)) {
 		set_timeout(fd, PEER_SECONDS);
-		n = recv(fd, message, sizeof(message) - 1, 0);
-	}
-	if (n > 0) {
-		message[n] = '\0';
-		/* Its own question has no other text in it; the worker parses the rest.
-		 */
-		if (strstr(message, "\"status\""))
-			answer_status(fd, s);
-		else if (fork() == 0)
-			pass_on_apart(fd, s->socket_path, message, (size_t)n);
+		answer(s, fd, message, sizeof(message) - 1);
 	}
 	(void)close(fd);
 }

@@ -92,13 +92,42 @@ static int follow(struct supervisor *s, const char *venvfs)
 	return supervisor_run(s);
 }
 
+/* One that has become this version by exec, in the middle of an upgrade. */
+static int go_on(struct supervisor *s, char **numbers)
+{
+	int r = takeover_map(s);
+	if (r == 0 && !upgrade_resume(s, numbers))
+		r = -EINVAL;
+	if (r == 0)
+		r = supervisor_take_signals(s);
+	if (r < 0) {
+		say(s, "the upgraded supervisor cannot go on: %s", strerror(-r));
+		return 1;
+	}
+	upgrade_end_old(s);
+	return supervisor_run(s);
+}
+
+/* Before an upgrade: could this version go on with what an earlier one has? */
+static int check(void)
+{
+	enum { OTHER_VERSION = 3 };
+	struct supervisor s = { .guard = -1 };
+	int r = takeover_map(&s);
+	return r == -EPROTO ? OTHER_VERSION : r < 0;
+}
+
 int main(int argc, char **argv)
 {
 	enum { MODE = 1, STATE, SOCKET, VENVFS, ARGUMENTS };
-	struct supervisor s = {
-		.guard = -1, .listener = -1, .signals = -1, .adopted = -1
-	};
-	if (argc == ARGUMENTS) {
+	struct supervisor s = { .guard = -1,
+				.listener = -1,
+				.signals = -1,
+				.adopted = -1,
+				.upgrade = UPGRADE_INIT };
+	if (argc == STATE && strcmp(argv[MODE], "check") == 0)
+		return check();
+	if (argc >= ARGUMENTS) {
 		(void)prctl(PR_SET_NAME, "venvfs-super");
 		s.state_path = argv[STATE];
 		s.socket_path = argv[SOCKET];
@@ -106,6 +135,8 @@ int main(int argc, char **argv)
 			return begin(&s, argv[VENVFS]);
 		if (strcmp(argv[MODE], "follow") == 0)
 			return follow(&s, argv[VENVFS]);
+		if (strcmp(argv[MODE], "upgraded") == 0)
+			return go_on(&s, argv + VENVFS);
 	}
 	(void)fprintf(stderr, "venvfs-supervise: this is for venvfs only\n");
 	return 2;

@@ -100,7 +100,7 @@ static void watch(struct supervisor *s)
 	s->watch.said = hangs;
 }
 
-static bool is_unmounted(void)
+bool supervisor_is_unmounted(void)
 {
 	struct pollfd fuse = { .fd = FUSE_FD };
 	return poll(&fuse, 1, 0) > 0 && (fuse.revents & POLLERR);
@@ -121,7 +121,7 @@ static void describe(int status, char *ret_text, size_t size)
 static bool is_over(const struct supervisor *s, int status)
 {
 	if (status == STATUS_UNKNOWN)
-		return is_unmounted();
+		return supervisor_is_unmounted();
 	return (WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
 	       atomic_load(&s->shared->init_size) == 0;
 }
@@ -130,6 +130,8 @@ static void worker_ended(struct supervisor *s, int status)
 {
 	char how[40];
 	uint64_t answered = atomic_load(&s->shared->answered);
+	if (upgrade_takes_end(s))
+		return;
 	if (is_over(s, status)) {
 		bool exited = status == STATUS_UNKNOWN || WIFEXITED(status);
 		end(s, !exited ? 1 : status == STATUS_UNKNOWN ? 0 : WEXITSTATUS(status));
@@ -163,10 +165,12 @@ static void take_signal(struct supervisor *s)
 	while (!s->done && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == s->worker)
 			worker_ended(s, status);
+		else
+			upgrade_child_ended(s, pid);
 	}
 }
 
-static int take_signals(struct supervisor *s)
+int supervisor_take_signals(struct supervisor *s)
 {
 	sigset_t set;
 	(void)sigemptyset(&set);
@@ -209,7 +213,7 @@ int supervisor_prepare(struct supervisor *s, int wait_milliseconds)
 {
 	int r = take_guard(s, wait_milliseconds);
 	if (r == 0)
-		r = take_signals(s);
+		r = supervisor_take_signals(s);
 	if (r == 0)
 		r = s->listener = own_fd(answer_listen(s->socket_path));
 	return r < 0 ? r : 0;
@@ -221,17 +225,21 @@ int supervisor_run(struct supervisor *s)
 	while (!s->done) {
 		struct pollfd fds[] = { { .fd = s->signals, .events = POLLIN },
 					{ .fd = s->listener, .events = POLLIN },
-					{ .fd = s->adopted, .events = POLLIN } };
+					{ .fd = s->adopted, .events = POLLIN },
+					{ .fd = s->upgrade.words, .events = POLLIN } };
 		int n = poll(fds, sizeof(fds) / sizeof(*fds), WATCH_EVERY);
 		if (n < 0 && errno != EINTR)
 			break;
 		watch(s);
+		upgrade_look(s);
 		if (fds[0].revents)
 			take_signal(s);
 		if (fds[1].revents)
 			answer_one(s);
 		if (fds[2].revents && !s->done)
 			worker_ended(s, STATUS_UNKNOWN);
+		if (fds[3].revents && s->upgrade.words == fds[3].fd)
+			upgrade_hear(s);
 	}
 	(void)unlink(s->socket_path);
 	return s->result;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fusefs/supervise/shared.h"
+#include "fusefs/supervise/upgrade.h"
 #include "fusefs/supervise/watch.h"
 #include "fusefs/supervise/worker.h"
 
@@ -15,7 +16,8 @@ struct supervisor {
 	int listener, signals;
 	pid_t worker;
 	int adopted; /* a pidfd of the worker, when it is not a child; else -1 */
-	int result;  /* exit status, once `done` */
+	struct upgrade upgrade;
+	int result; /* exit status, once `done` */
 	bool done;
 };
 
@@ -32,6 +34,8 @@ int own_fd(int take_fd);
  * milliseconds), takes signals and listens.
  */
 int supervisor_prepare(struct supervisor *s, int wait_milliseconds);
+int supervisor_take_signals(struct supervisor *s);
+bool supervisor_is_unmounted(void);
 /* Another worker. 0, or a negative errno. */
 int supervisor_start(struct supervisor *s, int words);
 /* Supervises until the mount has ended; an exit status. */
