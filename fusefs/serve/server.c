@@ -275,7 +275,7 @@ static int wait_for_go(struct server *s, struct error *reterr)
 	return r < 0 ? error_errno(reterr, r, "cannot follow another version") : 0;
 }
 
-/* For measuring only. */
+/* For measuring only, as is VENVFS_SERVING_FAR. */
 static unsigned serving_threads(void)
 {
 	const char *text = getenv("VENVFS_SERVING_THREADS");
@@ -290,6 +290,7 @@ static int start(struct server *s, int fuse_fd, struct error *reterr)
 					   .shared = s->shared,
 					   .log = &s->log,
 					   .threads = serving_threads(),
+					   .near = !getenv("VENVFS_SERVING_FAR"),
 					   .on_ready = on_ready,
 					   .context = s };
 	int r = features_unmasked(getenv("VENVFS_MASK"), &options.features, reterr);
