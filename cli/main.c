@@ -12,10 +12,11 @@ static const struct {
 	const struct command *command;
 	bool hidden;
 } verbs[] = {
-	{ "mount", &command_mount, false },   { "unmount", &command_unmount, false },
-	{ "umount", &command_unmount, true }, { "list", &command_list, false },
-	{ "status", &command_status, false }, { "upgrade", &command_upgrade, false },
-	{ "cache", &command_cache, false },   { "serve-mount", &command_serve, true },
+	{ "mount", &command_mount, false },      { "unmount", &command_unmount, false },
+	{ "umount", &command_unmount, true },    { "list", &command_list, false },
+	{ "status", &command_status, false },    { "refresh", &command_refresh, false },
+	{ "upgrade", &command_upgrade, false },  { "cache", &command_cache, false },
+	{ "serve-mount", &command_serve, true },
 };
 
 static void print_help(FILE *out)

@@ -118,6 +118,19 @@ static void add_requests(struct text *t, struct shared *s)
 	add(t, "}");
 }
 
+static void add_helpers(struct text *t, const struct notifiers *n)
+{
+	const char *comma = "";
+	add(t, "\"helpers\": [");
+	for (unsigned i = 0; i < NOTIFIERS_MOST; i++) {
+		if (n->pids[i] == 0)
+			continue;
+		add(t, "%s%d", comma, (int)n->pids[i]);
+		comma = ", ";
+	}
+	add(t, "], ");
+}
+
 /* What has been under way for how long. */
 static void add_busy(struct text *t, struct shared *s)
 {
@@ -173,6 +186,7 @@ static void answer_status(int fd, struct supervisor *super)
 	    (unsigned long long)atomic_load(&s->bytes_read),
 	    (unsigned long long)atomic_load(&s->bytes_written),
 	    (unsigned long long)atomic_load(&s->copy_ups));
+	add_helpers(&t, &super->notifiers);
 	add_requests(&t, s);
 	add(&t, ", ");
 	add_busy(&t, s);
@@ -227,6 +241,21 @@ static void upgrade(struct supervisor *s, int client, int fds[DESCRIPTORS_MOST])
 	fds[0] = fds[1] = -1;
 }
 
+/* A socket to a process that tells the kernel what to forget (notify.h). */
+static void start_notifier(struct supervisor *s, int client)
+{
+	char text[80];
+	int fd = notifier_start(&s->notifiers, s->shared);
+	if (fd < 0)
+		(void)snprintf(text, sizeof(text), "{\"error\": \"%s\"}", strerror(-fd));
+	else
+		(void)snprintf(text, sizeof(text), "{\"minor\": %u}",
+			       notifier_minor(s->shared));
+	(void)descriptors_send(client, text, strlen(text), &fd, fd >= 0);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 /* Its own questions have no other text in them; the worker parses the rest. */
 static void answer(struct supervisor *s, int client, char *message, size_t size)
 {
@@ -239,6 +268,8 @@ static void answer(struct supervisor *s, int client, char *message, size_t size)
 		answer_status(client, s);
 	else if (strstr(message, "\"upgrade\""))
 		upgrade(s, client, fds);
+	else if (strstr(message, "\"notifier\""))
+		start_notifier(s, client);
 	else if (fork() == 0)
 		pass_on_apart(client, s->socket_path, message, (size_t)n);
 	descriptors_close(fds);

@@ -163,6 +163,7 @@ static void take_signal(struct supervisor *s)
 		(void)kill(s->worker, SIGTERM); /* it unmounts, and ends */
 	/* One signal may stand for several children. */
 	while (!s->done && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		notifier_child_ended(&s->notifiers, pid);
 		if (pid == s->worker)
 			worker_ended(s, status);
 		else

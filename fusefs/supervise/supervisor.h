@@ -1,6 +1,7 @@
 /* What the supervisor of one mount has in hand. Private to this folder. One thread. */
 #pragma once
 
+#include "fusefs/supervise/notifier.h"
 #include "fusefs/supervise/shared.h"
 #include "fusefs/supervise/upgrade.h"
 #include "fusefs/supervise/watch.h"
@@ -17,6 +18,7 @@ struct supervisor {
 	pid_t worker;
 	int adopted; /* a pidfd of the worker, when it is not a child; else -1 */
 	struct upgrade upgrade;
+	struct notifiers notifiers;
 	int result; /* exit status, once `done` */
 	bool done;
 };
