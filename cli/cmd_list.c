@@ -1,3 +1,4 @@
+#include "cli/behalf.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "fusefs/serve/control.h"
@@ -14,12 +15,14 @@
 enum { ANSWER_MILLISECONDS = 2000 };
 
 struct list_options {
+	const char *user;
 	bool json;
 };
 
 static const struct option_spec list_options[] = {
 	{ "json", 0, OPTION_FLAG, offsetof(struct list_options, json), NULL,
 	  "print JSON, with the requests that each server has answered" },
+	BEHALF_OPTION(struct list_options),
 	{ .name = NULL },
 };
 
@@ -142,6 +145,9 @@ static int run_list(const struct command *command, int argc, char **argv)
 		return status;
 	if (first != argc)
 		return options_wrong_usage(command, "it takes no arguments");
+	status = behalf_become(o.user);
+	if (status != 0)
+		return status;
 	cleanup_json json_t *rows = json_array();
 	struct listed l = { .rows = rows };
 	int r = rows ? state_each(list_state, &l) : -ENOMEM;

@@ -10,7 +10,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-int mount_point_clear(const char *path, struct error *reterr)
+int mount_point_clear(const char *path, const struct broker *broker, struct error *reterr)
 {
 	enum { STACKED_MOST = 16 };
 	for (int i = 0; i < STACKED_MOST; i++) {
@@ -31,7 +31,7 @@ int mount_point_clear(const char *path, struct error *reterr)
 			return error_set(reterr, -EBUSY,
 					 "'%s' is mounted already, by another user",
 					 path);
-		int r = device_unmount(path, true, reterr);
+		int r = device_unmount(path, true, broker, reterr);
 		if (r < 0)
 			return r;
 	}

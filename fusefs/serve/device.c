@@ -2,6 +2,9 @@
 
 #include "cache/base/file.h"
 #include "cache/base/run.h"
+#include "fusefs/serve/account.h"
+#include "fusefs/serve/broker.h"
+#include "fusefs/serve/mounts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,11 +13,10 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
-enum { HELPER_SECONDS = 30, LARGEST_ANSWER = 64 << 10 };
-
-#define FS_TYPE "fuse.venvfs"
+enum { HELPER_SECONDS = 30, LARGEST_ANSWER = 64 << 10, READ_AHEAD_KIB = 1024 };
 
 /* -o words that change nothing, as every mount is so. */
 static const char *const implied[] = { "default_permissions", "defaults", "_netdev",
@@ -172,13 +174,15 @@ static unsigned long mount_flags(const struct device_options *o, bool *ret_allow
 	return result;
 }
 
-static int mount_as_root(const char *path, int dirfd, const struct device_options *o,
-			 struct error *reterr)
+int device_mount_for(const char *path, int dirfd, const struct device_options *o,
+		     uid_t uid, gid_t gid, struct error *reterr)
 {
 	char data[160];
 	char target[32];
 	bool allow_other;
 	unsigned long flags = mount_flags(o, &allow_other);
+	if (uid != geteuid())
+		flags |= MS_NOSUID | MS_NODEV;
 	cleanup_fd int fd = file_open(AT_FDCWD, "/dev/fuse", O_RDWR, 0);
 	if (fd < 0)
 		return error_errno(reterr, fd, "cannot open /dev/fuse%s",
@@ -187,10 +191,10 @@ static int mount_as_root(const char *path, int dirfd, const struct device_option
 						 : "");
 	(void)snprintf(
 	    data, sizeof(data),
-	    "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", fd,
-	    geteuid(), getegid(), allow_other ? ",allow_other" : "");
+	    "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", fd, uid,
+	    gid, allow_other ? ",allow_other" : "");
 	(void)snprintf(target, sizeof(target), "/proc/self/fd/%d", dirfd);
-	if (mount(o->source, target, FS_TYPE, flags, data) < 0)
+	if (mount(o->source, target, MOUNTS_TYPE, flags, data) < 0)
 		return error_errno(reterr, -errno, "cannot mount at '%s'%s", path,
 				   errno == EPERM
 				       ? " (mounting needs CAP_SYS_ADMIN; in a "
@@ -308,13 +312,20 @@ static int mount_as_user(const char *path, const struct device_options *o,
 int device_mount(const char *path, int dirfd, const struct device_options *options,
 		 struct error *reterr)
 {
-	return geteuid() == 0 ? mount_as_root(path, dirfd, options, reterr)
-			      : mount_as_user(path, options, reterr);
+	if (options->broker)
+		return broker_mount(options->broker, path, dirfd, options->read_only,
+				    reterr);
+	return account_may_mount()
+		   ? device_mount_for(path, dirfd, options, geteuid(), getegid(), reterr)
+		   : mount_as_user(path, options, reterr);
 }
 
-int device_unmount(const char *path, bool lazy, struct error *reterr)
+int device_unmount(const char *path, bool lazy, const struct broker *broker,
+		   struct error *reterr)
 {
-	if (geteuid() == 0) {
+	if (broker)
+		return broker_unmount(broker, path, lazy, reterr);
+	if (account_may_mount()) {
 		if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
 			return 0;
 		return error_errno(reterr, -errno, "cannot unmount '%s'", path);
@@ -323,53 +334,39 @@ int device_unmount(const char *path, bool lazy, struct error *reterr)
 	return run_fusermount(argv, -1, path, reterr);
 }
 
-/* mountinfo writes space, tab, newline and backslash as \ooo. Works in place. */
-static void unescape(char *text)
-{
-	char *out = text;
-	for (const char *in = text; *in; in++) {
-		if (in[0] == '\\' && in[1] >= '0' && in[1] <= '3' && in[2] && in[3]) {
-			*out++ = (char)((in[1] - '0') * 64 + (in[2] - '0') * 8 +
-					(in[3] - '0'));
-			in += 3;
-		} else {
-			*out++ = *in;
-		}
-	}
-	*out = '\0';
-}
+struct looked {
+	const char *path;
+	enum mounted found;
+	char type[64];
+};
 
-/* "36 35 98:0 /root /mount/point opts shared:1 - type source options" */
-static bool parse_line(char *line, char **ret_point, char **ret_type)
+static int look_at(void *context, const struct mount_row *row)
 {
-	char *rest = line;
-	*ret_point = NULL;
-	for (int field = 0; field <= 4; field++)
-		*ret_point = strsep(&rest, " ");
-	char *dash = rest ? strstr(rest, " - ") : NULL;
-	if (!*ret_point || !dash)
-		return false;
-	rest = dash + strlen(" - ");
-	*ret_type = strsep(&rest, " ");
-	unescape(*ret_point);
-	return *ret_type != NULL;
+	struct looked *l = context;
+	if (strcmp(row->point, l->path) != 0)
+		return 0;
+	/* The last one that is named is on top. */
+	l->found = strcmp(row->type, MOUNTS_TYPE) == 0 ? MOUNTED_VENVFS : MOUNTED_OTHER;
+	(void)snprintf(l->type, sizeof(l->type), "%s", row->type);
+	return 0;
 }
 
 enum mounted device_look(const char *path, char *ret_type)
 {
-	enum { TYPE_SIZE = 64 };
-	enum mounted found = MOUNTED_NO;
-	cleanup_file FILE *file = fopen("/proc/self/mountinfo", "re");
-	cleanup_free char *line = NULL;
-	size_t room = 0;
-	/* The last one that is named is on top. */
-	while (file && getline(&line, &room, file) > 0) {
-		char *point;
-		char *type;
-		if (!parse_line(line, &point, &type) || strcmp(point, path) != 0)
-			continue;
-		found = strcmp(type, FS_TYPE) == 0 ? MOUNTED_VENVFS : MOUNTED_OTHER;
-		(void)snprintf(ret_type, TYPE_SIZE, "%s", type);
-	}
-	return found;
+	struct looked l = { .path = path, .found = MOUNTED_NO };
+	(void)mounts_each(look_at, &l);
+	memcpy(ret_type, l.type, sizeof(l.type));
+	return l.found;
+}
+
+void device_read_ahead(dev_t device)
+{
+	char path[64];
+	char text[16];
+	(void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb",
+		       major(device), minor(device));
+	cleanup_fd int fd = file_open(AT_FDCWD, path, O_WRONLY, 0);
+	int size = snprintf(text, sizeof(text), "%d", READ_AHEAD_KIB);
+	if (fd >= 0)
+		(void)file_write_all(fd, text, (size_t)size);
 }

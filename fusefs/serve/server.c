@@ -121,7 +121,7 @@ static void *wait_for_signal(void *argument)
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
 	while (sigwait(&set, &signal_number) == 0)
-		(void)device_unmount(s->plan.path, true, NULL);
+		(void)device_unmount(s->plan.path, true, NULL, NULL);
 	return NULL;
 }
 

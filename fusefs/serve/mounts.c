@@ -1,0 +1,87 @@
+#include "fusefs/serve/mounts.h"
+
+#include "cache/base/cleanup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* mountinfo writes space, tab, newline and backslash as \ooo. Works in place. */
+static void unescape(char *text)
+{
+	char *out = text;
+	for (const char *in = text; *in; in++) {
+		if (in[0] == '\\' && in[1] >= '0' && in[1] <= '3' && in[2] && in[3]) {
+			*out++ = (char)((in[1] - '0') * 64 + (in[2] - '0') * 8 +
+					(in[3] - '0'));
+			in += 3;
+		} else {
+			*out++ = *in;
+		}
+	}
+	*out = '\0';
+}
+
+static unsigned parse_number(const char *text, const char **ret_end)
+{
+	char *end;
+	unsigned long number = strtoul(text, &end, 10);
+	*ret_end = end;
+	return (unsigned)number;
+}
+
+/* "36 35 98:0 /root /mount/point opts shared:1 - type source options" */
+static bool parse_line(char *line, struct mount_row *ret)
+{
+	enum { ID, PARENT, DEVICE, ROOT, POINT, FIELDS };
+	char *fields[FIELDS];
+	const char *end;
+	char *rest = line;
+	line[strcspn(line, "\n")] = '\0';
+	for (int i = 0; i < FIELDS; i++) {
+		fields[i] = strsep(&rest, " ");
+		if (!fields[i] || !rest)
+			return false;
+	}
+	char *dash = strstr(rest, " - ");
+	if (!dash)
+		return false;
+	rest = dash + strlen(" - ");
+	ret->type = strsep(&rest, " ");
+	if (!rest || !strsep(&rest, " ") || !rest)
+		return false;
+	ret->options = rest;
+	ret->id = (int)parse_number(fields[ID], &end);
+	ret->major = parse_number(fields[DEVICE], &end);
+	ret->minor = *end == ':' ? parse_number(end + 1, &end) : 0;
+	unescape(fields[POINT]);
+	ret->point = fields[POINT];
+	return true;
+}
+
+int mounts_each(mounts_visit *visit, void *context)
+{
+	cleanup_file FILE *file = fopen("/proc/self/mountinfo", "re");
+	cleanup_free char *line = NULL;
+	size_t room = 0;
+	int r = file ? 0 : -errno;
+	while (r == 0 && getline(&line, &room, file) > 0) {
+		struct mount_row row;
+		if (parse_line(line, &row))
+			r = visit(context, &row);
+	}
+	return r;
+}
+
+bool mounts_is_of(const struct mount_row *row, uid_t uid)
+{
+	static const char key[] = "user_id=";
+	const char *end;
+	if (strcmp(row->type, MOUNTS_TYPE) != 0)
+		return false;
+	const char *found = strstr(row->options, key);
+	if (!found || (found != row->options && found[-1] != ','))
+		return false;
+	return parse_number(found + strlen(key), &end) == uid && (*end == ',' || !*end);
+}
