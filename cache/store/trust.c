@@ -1,10 +1,13 @@
 #include "cache/store/trust.h"
 
-#include "cache/base/cleanup.h"
+#include "cache/base/bytes.h"
+#include "cache/base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -53,6 +56,38 @@ static bool others_can_write(const struct stat *st, bool last)
 	       !is_private_group(st->st_gid, st->st_uid);
 }
 
+/*
+ * In a user namespace root of the host has no number, and what is its shows as the
+ * overflow uid's; so does what belongs to any other user of the host. That one of these
+ * owns a directory above one's own cache cannot be told from "/" and "/home"; it is taken
+ * for root, as whatever runs in the namespace takes it.
+ */
+static bool is_root_outside(uid_t uid)
+{
+	cleanup_buffer struct buffer overflow = BUFFER_INIT;
+	cleanup_buffer struct buffer map = BUFFER_INIT;
+	enum { LARGEST = 16 << 10 };
+	if (file_read_at(AT_FDCWD, "/proc/sys/kernel/overflowuid", LARGEST, &overflow) <
+		0 ||
+	    file_read_at(AT_FDCWD, "/proc/self/uid_map", LARGEST, &map) < 0 ||
+	    !buffer_cstr(&overflow) || !buffer_cstr(&map))
+		return false;
+	/* The host's own namespace has one line, with every uid: "0 0 4294967295". */
+	unsigned long numbers[3];
+	char *rest = (char *)map.data;
+	for (int i = 0; i < 3; i++)
+		numbers[i] = strtoul(rest, &rest, 10);
+	bool is_host = numbers[0] == 0 && numbers[1] == 0 && numbers[2] == UINT32_MAX;
+	return !is_host && uid == strtoul(buffer_cstr(&overflow), NULL, 10);
+}
+
+static bool may_own(const struct stat *st, bool last, const uid_t *owners, size_t count)
+{
+	if (is_one_of(st->st_uid, owners, count))
+		return true;
+	return !last && (st->st_uid == 0 || is_root_outside(st->st_uid));
+}
+
 static int check_one(const char *path, bool last, const uid_t *owners, size_t count,
 		     struct error *reterr)
 {
@@ -61,7 +96,7 @@ static int check_one(const char *path, bool last, const uid_t *owners, size_t co
 		return error_errno(reterr, -errno, "cannot look at '%s'", path);
 	if (!S_ISDIR(st.st_mode))
 		return error_set(reterr, -ENOTDIR, "'%s' is no directory", path);
-	if (!is_one_of(st.st_uid, owners, count) && (last || st.st_uid != 0))
+	if (!may_own(&st, last, owners, count))
 		return error_set(
 		    reterr, -EACCES,
 		    "'%s' belongs to uid %u, who could put other files into the cache; "

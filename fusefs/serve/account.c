@@ -154,3 +154,14 @@ bool account_may_mount(void)
 	return capng_get_caps_process() == 0 &&
 	       capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN);
 }
+
+int account_drop_capabilities(void)
+{
+	capng_clear(CAPNG_SELECT_BOTH);
+	if (capng_get_caps_process() != 0)
+		return -EPERM;
+	bool may_bound = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+	capng_select_t set = may_bound ? CAPNG_SELECT_ALL : CAPNG_SELECT_CAPS;
+	capng_clear(set);
+	return capng_apply(set) == 0 ? 0 : -EPERM;
+}

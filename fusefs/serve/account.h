@@ -31,3 +31,7 @@ int account_become(const struct account *account, struct error *reterr);
 /* May this process call mount(2) here? (In a user namespace that is no question of who
  * it is outside.) */
 bool account_may_mount(void);
+
+/* No capability is left, nor can one be gained where that may be ruled out (the bounding
+ * set is root's to narrow). Of the calling thread. */
+int account_drop_capabilities(void);

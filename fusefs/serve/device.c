@@ -5,6 +5,7 @@
 #include "fusefs/serve/account.h"
 #include "fusefs/serve/broker.h"
 #include "fusefs/serve/mounts.h"
+#include "fusefs/serve/refusals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { HELPER_SECONDS = 30, LARGEST_ANSWER = 64 << 10, READ_AHEAD_KIB = 1024 };
@@ -174,6 +176,15 @@ static unsigned long mount_flags(const struct device_options *o, bool *ret_allow
 	return result;
 }
 
+/* "text; what helps", from an error that is described already. */
+static int error_remedy(int code, const char *remedy, struct error *reterr)
+{
+	struct error said = reterr ? *reterr : ERROR_INIT;
+	return *remedy
+		   ? error_set(reterr, code, "%s; %s", error_text(&said, code), remedy)
+		   : code;
+}
+
 int device_mount_for(const char *path, int dirfd, const struct device_options *o,
 		     uid_t uid, gid_t gid, struct error *reterr)
 {
@@ -185,21 +196,19 @@ int device_mount_for(const char *path, int dirfd, const struct device_options *o
 		flags |= MS_NOSUID | MS_NODEV;
 	cleanup_fd int fd = file_open(AT_FDCWD, "/dev/fuse", O_RDWR, 0);
 	if (fd < 0)
-		return error_errno(reterr, fd, "cannot open /dev/fuse%s",
-				   fd == -ENOENT ? " (in a container it must be passed "
-						   "in: --device /dev/fuse)"
-						 : "");
+		return error_remedy(error_errno(reterr, fd, "cannot open /dev/fuse"),
+				    refusal_of_device(-fd), reterr);
 	(void)snprintf(
 	    data, sizeof(data),
 	    "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", fd, uid,
 	    gid, allow_other ? ",allow_other" : "");
 	(void)snprintf(target, sizeof(target), "/proc/self/fd/%d", dirfd);
-	if (mount(o->source, target, MOUNTS_TYPE, flags, data) < 0)
-		return error_errno(reterr, -errno, "cannot mount at '%s'%s", path,
-				   errno == EPERM
-				       ? " (mounting needs CAP_SYS_ADMIN; in a "
-					 "container: --cap-add SYS_ADMIN)"
-				       : "");
+	if (mount(o->source, target, MOUNTS_TYPE, flags, data) < 0) {
+		int error = errno;
+		return error_remedy(
+		    error_errno(reterr, -error, "cannot mount at '%s'", path),
+		    refusal_of_mount(error), reterr);
+	}
 	return steal_fd(&fd);
 }
 
@@ -244,6 +253,23 @@ static const char *last_line(struct buffer *text, const char *helper)
 	return start;
 }
 
+static int explain(const char *path, const char *line, struct error *reterr)
+{
+	struct statfs fs;
+	struct refusal refusal = { .line = line };
+	int code = strstr(line, "busy") ? -EBUSY : -EPERM;
+	if (strstr(line, "is forbidden") && statfs(path, &fs) == 0)
+		return error_set(
+		    reterr, code,
+		    "fusermount3 does not mount over '%s', which lies on %s; %s", path,
+		    refusal_fs_name(fs.f_type), refusal_remedy(&refusal));
+	refusal.under_apparmor = access("/etc/apparmor.d/fusermount3", F_OK) == 0 &&
+				 access("/sys/kernel/security/apparmor", F_OK) == 0;
+	return error_remedy(
+	    error_set(reterr, code, "fusermount3 on '%s': %s", path, line),
+	    refusal_remedy(&refusal), reterr);
+}
+
 static int run_fusermount(const char *const argv[], int keep_fd, const char *path,
 			  struct error *reterr)
 {
@@ -258,15 +284,15 @@ static int run_fusermount(const char *const argv[], int keep_fd, const char *pat
 				 .variable = keep_fd > 0 ? variable : NULL };
 	int status = run_program(&run, &said);
 	if (status == -ENOENT)
-		return error_set(reterr, status,
-				 "fusermount3 is not in PATH: install the package fuse3");
+		return error_set(
+		    reterr, status,
+		    "fusermount3 is not in PATH: install the package fuse3, or "
+		    "use: sudo venvfs mount");
 	if (status < 0)
 		return error_errno(reterr, status, "cannot run fusermount3");
 	if (status == 0)
 		return 0;
-	const char *line = last_line(&said, "fusermount3");
-	int code = strstr(line, "busy") ? -EBUSY : -EPERM;
-	return error_set(reterr, code, "fusermount3 on '%s': %s", path, line);
+	return explain(path, last_line(&said, "fusermount3"), reterr);
 }
 
 /* What fusermount3 is told: its own words, ours, and those of the user that it knows. */

@@ -5,9 +5,10 @@
 #include "cache/store/lease.h"
 #include "fusefs/overlay/overlay.h"
 #include "fusefs/serve/answer_changes.h"
+#include "fusefs/serve/confine.h"
 #include "fusefs/serve/control.h"
-#include "fusefs/serve/device.h"
 #include "fusefs/serve/features.h"
+#include "fusefs/serve/leave.h"
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/plan.h"
 #include "fusefs/serve/session.h"
@@ -41,6 +42,7 @@ struct server {
 	struct log log;
 	struct session *session;
 	struct control *control;
+	int leave; /* leave.h */
 	_Atomic(int) ready_fd;
 };
 
@@ -57,6 +59,7 @@ static void server_release(struct server *s)
 	cache_free(s->cache);
 	plan_release(&s->plan);
 	state_free(s->state);
+	cleanup_close_fn(&s->leave);
 }
 
 static int narrow_lease(struct server *s)
@@ -121,7 +124,7 @@ static void *wait_for_signal(void *argument)
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
 	while (sigwait(&set, &signal_number) == 0)
-		(void)device_unmount(s->plan.path, true, NULL, NULL);
+		leave_sight(s->leave);
 	return NULL;
 }
 
@@ -230,14 +233,17 @@ int server_run(const char *state_path, const struct server_fds *fds)
 {
 	struct error err = ERROR_INIT;
 	CLEANUP(server_release)
-	struct server s = { .log = { .fd = STDERR_FILENO } };
+	struct server s = { .leave = -1, .log = { .fd = STDERR_FILENO } };
 	int fuse_fd = fds->fuse; /* the session's, and closed with it */
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");
 	(void)fcntl(fuse_fd, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->ready, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->lock, F_SETFD, FD_CLOEXEC);
-	int r = prepare(&s, state_path, &err);
+	s.leave = leave_prepare(state_path, &err);
+	int r = s.leave < 0 ? s.leave : confine_server(&err);
+	if (r == 0)
+		r = prepare(&s, state_path, &err);
 	if (r == 0)
 		r = start(&s, fuse_fd, &err);
 	if (r == 0) {

@@ -5,6 +5,7 @@ import pathlib
 import pwd
 import shutil
 import subprocess
+import tempfile
 import time
 import uuid
 
@@ -17,11 +18,14 @@ PYTHON = "/usr/bin/python3"
 
 
 class Person:
-    """A throw-away user with a home of their own, who may call sudo."""
+    """A throw-away user with a home of their own, who may call sudo. pytest keeps its folders from others,
+    and each run of it does so anew; so home and what they read lie beside those."""
 
-    def __init__(self, tmp_path):
+    def __init__(self):
         self.name = "vfs" + uuid.uuid4().hex[:10]
-        self.home = tmp_path / self.name
+        self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="venvfs-test-"))
+        self.tmp.chmod(0o755)
+        self.home = self.tmp / self.name
         subprocess.run(["useradd", "--create-home", "--home-dir", self.home, "--shell", "/bin/sh", self.name], check=True)
         entry = pwd.getpwnam(self.name)
         self.uid, self.gid = entry.pw_uid, entry.pw_gid
@@ -78,21 +82,16 @@ def lives_for(path, uid):
         return False
 
 
-def open_to_all(path):
-    for parent in [path, *path.parents]:
-        if str(parent).startswith("/tmp/"):
-            parent.chmod(parent.stat().st_mode | 0o055)
-
-
 @pytest.fixture
-def person(tmp_path):
+def person():
     if not shutil.which("useradd"):
         missing("useradd")
-    open_to_all(tmp_path)
-    who = Person(tmp_path)
+    who = Person()
     yield who
     who.sudo("unmount", "--all")
+    wait_until(lambda: not who.servers())
     subprocess.run(["userdel", who.name], check=True, capture_output=True)
+    shutil.rmtree(who.tmp)
 
 
 def owners(folder):
@@ -115,8 +114,8 @@ def wait_until(condition):
     raise AssertionError(condition)
 
 
-def test_under_sudo_all_is_the_caller_s(person, tmp_path):
-    wheel = Wheel().write(tmp_path)
+def test_under_sudo_all_is_the_caller_s(person):
+    wheel = Wheel().write(person.tmp)
     path = person.home / "project/.venv"
     before = set(pathlib.Path("/root").glob(".cache/venvfs/*")) | set(pathlib.Path("/root").glob(".local/state/venvfs/*"))
     person.sudo("mount", "--python", PYTHON, path, wheel)
@@ -132,15 +131,15 @@ def test_under_sudo_all_is_the_caller_s(person, tmp_path):
     assert after == before
 
 
-def test_others_may_not_enter_and_root_neither(person, tmp_path):
+def test_others_may_not_enter_and_root_neither(person):
     path = person.home / ".venv"
-    person.sudo("mount", "--python", PYTHON, path, Wheel().write(tmp_path))
+    person.sudo("mount", "--python", PYTHON, path, Wheel().write(person.tmp))
     with pytest.raises(PermissionError):
         (path / "pyvenv.cfg").read_text()
 
 
-def test_user_is_for_root(person, tmp_path):
-    wheel, path = Wheel().write(tmp_path), person.home / ".venv"
+def test_user_is_for_root(person):
+    wheel, path = Wheel().write(person.tmp), person.home / ".venv"
     root = {"PATH": os.environ["PATH"], "HOME": "/root"}
     person.call(root, ["mount", "--user", person.name, "--python", PYTHON, path, wheel], True)
     assert set(owners(person.state)) == {person.uid}
@@ -153,10 +152,10 @@ def test_user_is_for_root(person, tmp_path):
     assert done.returncode == 1 and "only root may act for another user" in done.stderr
 
 
-def test_a_directory_of_another_is_refused(person, tmp_path):
+def test_a_directory_of_another_is_refused(person):
     """Also where the user may write: the owner decides."""
-    wheel = Wheel().write(tmp_path)
-    theirs, shared = tmp_path / "theirs", tmp_path / "shared"
+    wheel = Wheel().write(person.tmp)
+    theirs, shared = person.tmp / "theirs", person.tmp / "shared"
     theirs.mkdir()
     shared.mkdir()
     shared.chmod(0o777)
@@ -167,11 +166,11 @@ def test_a_directory_of_another_is_refused(person, tmp_path):
     assert not person.servers() and not (theirs / "new").exists()
 
 
-def test_unmount_under_sudo_ends_only_the_caller_s_mounts(person, venvfs, tmp_path):
-    wheel, path = Wheel().write(tmp_path), person.home / ".venv"
-    venvfs.run("mount", "--python", PYTHON, tmp_path / "roots", wheel, "-o", "allow_other")
-    line = person.sudo("unmount", tmp_path / "roots", ok=False).stderr
-    assert f"'{tmp_path}/roots' is not a mount of {person.name}" in line
+def test_unmount_under_sudo_ends_only_the_caller_s_mounts(person, venvfs):
+    wheel, path = Wheel().write(person.tmp), person.home / ".venv"
+    venvfs.run("mount", "--python", PYTHON, person.tmp / "roots", wheel, "-o", "allow_other")
+    line = person.sudo("unmount", person.tmp / "roots", ok=False).stderr
+    assert f"'{person.tmp}/roots' is not a mount of {person.name}" in line
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"uid={person.uid}", "t", person.path("tmpfs")], check=True)
     try:
         assert "not a venvfs mount" in person.sudo("unmount", person.home / "tmpfs", ok=False).stderr
@@ -189,8 +188,8 @@ def test_unmount_under_sudo_ends_only_the_caller_s_mounts(person, venvfs, tmp_pa
     person.sudo("unmount", path)
 
 
-def test_a_dead_mount_of_theirs_is_cleaned_up(person, tmp_path):
-    wheel, path = Wheel().write(tmp_path), person.home / ".venv"
+def test_a_dead_mount_of_theirs_is_cleaned_up(person):
+    wheel, path = Wheel().write(person.tmp), person.home / ".venv"
     person.sudo("mount", "--python", PYTHON, path, wheel)
     for pid in person.servers():
         os.kill(pid, 9)
@@ -199,25 +198,27 @@ def test_a_dead_mount_of_theirs_is_cleaned_up(person, tmp_path):
     person.sudo("unmount", path)
 
 
-def test_a_mount_that_fails_leaves_nothing(person, tmp_path):
+def test_a_mount_that_fails_leaves_nothing(person):
     path = person.home / ".venv"
-    line = person.sudo("mount", "--python", PYTHON, path, Wheel().write(tmp_path), ok=False, VENVFS_MASK="nonsense").stderr
-    assert "VENVFS_MASK" in line and not path.exists() and not person.servers()
+    line = person.sudo("mount", "--python", PYTHON, path, Wheel().write(person.tmp), ok=False, VENVFS_MASK="nonsense").stderr
+    assert "VENVFS_MASK" in line and not path.exists()
+    wait_until(lambda: not person.servers())
     assert str(path) not in open("/proc/self/mountinfo").read()
 
 
-def test_foreground_ends_with_a_signal_to_the_root_process(person, tmp_path):
+def test_foreground_ends_with_a_signal_to_the_root_process(person):
     path = person.home / ".venv"
     child = subprocess.Popen(
-        [BINARY, "mount", "--foreground", "--python", PYTHON, path, Wheel().write(tmp_path)],
+        [BINARY, "mount", "--foreground", "--python", PYTHON, path, Wheel().write(person.tmp)],
         env={"PATH": os.environ["PATH"], "SUDO_UID": str(person.uid)}, cwd=person.home)
     wait_until(lambda: person.run("cat", path / "pyvenv.cfg").returncode == 0)
     child.terminate()
     assert child.wait(timeout=20) == 0
-    assert str(path) not in open("/proc/self/mountinfo").read() and not person.servers()
+    assert str(path) not in open("/proc/self/mountinfo").read()
+    wait_until(lambda: not person.servers())
 
 
-def test_helper_programs_run_as_the_caller_in_a_clean_environment(person, tmp_path):
+def test_helper_programs_run_as_the_caller_in_a_clean_environment(person):
     """PATH, LD_PRELOAD and PYTHON* of the caller are for nobody whom root has started."""
     trap = person.path("bin")
     said = person.home / "said"
@@ -228,9 +229,9 @@ def test_helper_programs_run_as_the_caller_in_a_clean_environment(person, tmp_pa
     python.write_text(f"#!/bin/sh\n{{ id -u; id -G; env; }} >{said}\nexec {PYTHON} \"$@\"\n")
     python.chmod(0o755)
     env = {"PATH": f"{trap}:/usr/bin:/bin", "LD_LIBRARY_PATH": str(trap), "PYTHONPATH": str(trap), "BASH_ENV": str(trap),
-           "XDG_CACHE_HOME": "/root/.cache", "XDG_STATE_HOME": str(tmp_path), "LC_ALL": "C", "PYTHONSTARTUP": "x"}
-    person.sudo("mount", "--python", python, person.home / "a", Wheel().write(tmp_path), **env)
-    person.sudo("mount", person.home / "b", Wheel().write(tmp_path), **env)
+           "XDG_CACHE_HOME": "/root/.cache", "XDG_STATE_HOME": str(person.tmp), "LC_ALL": "C", "PYTHONSTARTUP": "x"}
+    person.sudo("mount", "--python", python, person.home / "a", Wheel().write(person.tmp), **env)
+    person.sudo("mount", person.home / "b", Wheel().write(person.tmp), **env)
     lines = said.read_text().splitlines()
     assert lines[0] == str(person.uid) and "0" not in lines[1].split()
     seen = dict(line.split("=", 1) for line in lines[2:])
@@ -242,11 +243,11 @@ def test_helper_programs_run_as_the_caller_in_a_clean_environment(person, tmp_pa
         assert "LD_" not in text and str(trap) not in text
 
 
-def test_by_sudo_itself(person, tmp_path):
+def test_by_sudo_itself(person):
     """In a mount namespace where sudo lets them."""
     if not shutil.which("sudo"):
         missing("sudo")
-    rules = tmp_path / "sudoers"
+    rules = person.tmp / "sudoers"
     rules.write_text(f"Defaults env_reset\n{person.name} ALL=(ALL) NOPASSWD: ALL\n")
     rules.chmod(0o440)
     path, program = person.home / ".venv", person.program()
@@ -255,7 +256,7 @@ def test_by_sudo_itself(person, tmp_path):
         mount --bind {rules} /etc/sudoers
         exec setpriv {" ".join(person.ids())} env -i PATH=/usr/bin:/bin HOME={person.home} LD_PRELOAD=libnone.so sh -ec '
             cd {person.home}
-            sudo -n {program} mount --python {PYTHON} .venv {Wheel().write(tmp_path)}
+            sudo -n {program} mount --python {PYTHON} .venv {Wheel().write(person.tmp)}
             .venv/bin/python -c "import demo; demo.main()"
             touch .venv/made
             sudo -n {program} list
@@ -268,11 +269,118 @@ def test_by_sudo_itself(person, tmp_path):
     assert set(owners(person.state)) == set(owners(person.cache)) == {person.uid}
 
 
-def test_the_cache_under_sudo_is_the_caller_s(person, tmp_path):
-    wheel = Wheel().write(tmp_path)
+def test_the_cache_under_sudo_is_the_caller_s(person):
+    wheel = Wheel().write(person.tmp)
     assert person.sudo("cache", "dir").stdout == f"{person.cache}\n"
     person.sudo("cache", "add", wheel)
     assert set(owners(person.cache)) == {person.uid}
     assert "demo" in person.sudo("cache", "list").stdout
     assert "1 wheels" in person.sudo("cache", "verify").stdout
     assert person.sudo("cache", "dir", "--user", "root").stdout == "/root/.cache/venvfs\n"
+
+
+def status_of(pid):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def serving(paths):
+    """The processes that hold /dev/fuse: the servers. (Of the mount at `paths`, one.)"""
+    return [pid for pid in paths if any(link(fd) == "/dev/fuse" for fd in pathlib.Path(f"/proc/{pid}/fd").glob("*"))]
+
+
+def link(path):
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:
+        return None
+
+
+def check_confined(pid):
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        status = status_of(f"{pid}/task/{task.name}")
+        sets = {name: int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")}
+        assert not any(sets.values()), sets
+        assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2", status
+
+
+def test_the_server_of_sudo_is_confined(person):
+    path = person.home / ".venv"
+    person.sudo("mount", "--python", PYTHON, path, Wheel().write(person.tmp))
+    assert person.run("sh", "-c", f"echo x > {path}/new").returncode == 0
+    servers = serving(person.servers())
+    assert len(servers) == 1
+    check_confined(servers[0])
+    assert set(status_of(servers[0])["Groups"].split()) == {str(person.gid)}
+
+
+def test_the_server_of_root_is_confined(venvfs, tmp_path):
+    path = tmp_path / ".venv"
+    venvfs.run("mount", "--python", PYTHON, path, Wheel().write(tmp_path))
+    (path / "new").write_text("x")
+    pid = next(row["pid"] for row in venvfs.list())
+    check_confined(pid)
+    assert int(status_of(pid)["CapBnd"], 16) == 0
+
+
+def test_sigterm_takes_the_mount_out_of_sight_and_its_last_user_ends_it(venvfs, tmp_path):
+    path = tmp_path / ".venv"
+    venvfs.run("mount", "--python", PYTHON, path, Wheel().write(tmp_path))
+    pid = venvfs.list()[0]["pid"]
+    with open(path / "pyvenv.cfg") as held:
+        os.kill(pid, 15)
+        wait_until(lambda: not any(path.iterdir()))
+        assert held.read().startswith("home = ")
+        assert status_of(pid)["State"][0] != "Z"
+    wait_until(lambda: not pathlib.Path(f"/proc/{pid}/cmdline").exists() or status_of(pid)["State"][0] == "Z")
+
+
+def in_namespace(tmp_path, mode, *command):
+    """Runs it in a mount namespace where /dev/fuse has this mode."""
+    device = tmp_path / f"fuse{mode:o}"
+    if not device.exists():
+        os.mknod(device, 0o020000 | mode, os.stat("/dev/fuse").st_rdev)
+        device.chmod(mode)
+    script = f'mount --bind {device} /dev/fuse; exec "$@"'
+    return subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", *map(str, command)], capture_output=True,
+                          text=True, timeout=120)
+
+
+def as_person(person, *command):
+    return ["setpriv", *person.ids(), "env", "-i", "PATH=/usr/bin:/bin", f"HOME={person.home}", *command]
+
+
+@pytest.mark.parametrize("mode, options, said", [
+    (0o600, [], "failed to open /dev/fuse: Permission denied; root can let all users open it"),
+    (0o666, ["-o", "allow_other"], "'user_allow_other' is set in /etc/fuse.conf; root must write that line"),
+])
+def test_what_fusermount3_refuses_has_a_remedy(person, mode, options, said):
+    if not shutil.which("fusermount3"):
+        missing("fusermount3")
+    program, wheel = person.program(), Wheel().write(person.tmp)
+    done = in_namespace(person.tmp, mode, *as_person(person, program, "mount", *options, "--python", PYTHON,
+                                                   person.home / "v", wheel))
+    assert done.returncode == 1 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert not (person.home / "v").exists()
+
+
+def test_without_fusermount3_the_package_is_named(person):
+    program, wheel = person.program(), Wheel().write(person.tmp)
+    done = person.run("env", "-i", "PATH=/nowhere", f"HOME={person.home}", program, "mount", "--python", PYTHON,
+                      person.home / "v", wheel)
+    assert done.returncode == 1 and "install the package fuse3" in done.stderr, done.stderr
+
+
+def test_in_a_user_namespace_it_mounts_by_itself(person):
+    """As root of a namespace of their own, without fusermount3; also by another uid that has the right."""
+    program, wheel = person.program(), Wheel().write(person.tmp)
+    if person.run("unshare", "-Urm", "true").returncode != 0:
+        missing("the right to make user namespaces")
+    for at, how in (("a", ["-Urm"]), ("b", ["-Um", "--map-user=1000", "--map-group=1000", "--keep-caps"])):
+        path = person.home / at
+        done = in_namespace(person.tmp, 0o666, *as_person(person, "unshare", *how, "sh", "-ec", f"""
+            PATH=/nowhere {program} mount --python {PYTHON} {path} {wheel}
+            {path}/bin/python -c 'import demo; demo.main()'
+            PATH=/nowhere {program} unmount {path}
+        """))
+        assert done.returncode == 0 and done.stdout == "1.0\n", done.stderr
