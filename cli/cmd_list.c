@@ -69,9 +69,11 @@ static int list_state(void *context, struct state *state)
 	    (json_int_t)plan_wheels(&plan), "folders", (json_int_t)plan_folders(&plan),
 	    "since", (json_int_t)plan.since, "state_directory", state_path(state));
 	if (row && answer) {
-		(void)json_object_set(row, "pid", json_object_get(answer, "pid"));
-		(void)json_object_set(row, "requests",
-				      json_object_get(answer, "requests"));
+		static const char *const told[] = { "pid", "supervisor", "restarts",
+						    "requests" };
+		for (size_t i = 0; i < sizeof(told) / sizeof(*told); i++)
+			(void)json_object_set(row, told[i],
+					      json_object_get(answer, told[i]));
 	}
 	return json_array_append_new(l->rows, row) < 0 ? -ENOMEM : 0;
 }

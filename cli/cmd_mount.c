@@ -276,6 +276,7 @@ static int mount_all(struct mounting *m, char **wheels, size_t count)
 	const struct serve_request request = {
 		.state = m->state,
 		.path = m->path,
+		.socket_path = m->plan.socket,
 		.dirfd = m->point.fd,
 		.lock = m->lock,
 		.foreground = m->options->foreground,

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int parse_fd(const char *text)
 {
@@ -17,20 +18,24 @@ static int parse_fd(const char *text)
 
 static int run_serve(const struct command *command, int argc, char **argv)
 {
-	enum { STATE = 1, FUSE, READY, LOCK, ARGUMENTS };
+	enum { STATE = 1, FUSE, READY, LOCK, SHARED, ARGUMENTS };
 	if (argc != ARGUMENTS)
 		return options_wrong_usage(command, "this is for venvfs mount only");
 	const struct server_fds fds = { .fuse = parse_fd(argv[FUSE]),
 					.ready = parse_fd(argv[READY]),
-					.lock = parse_fd(argv[LOCK]) };
-	if (fds.fuse < 0 || fds.ready < 0 || fds.lock < 0)
+					.lock = parse_fd(argv[LOCK]),
+					.shared = parse_fd(argv[SHARED]) };
+	/* Only the first worker of a mount is waited for. */
+	bool waited_for = strcmp(argv[READY], "-") != 0;
+	if (fds.fuse < 0 || fds.lock < 0 || fds.shared < 0 ||
+	    (waited_for && fds.ready < 0))
 		return options_wrong_usage(command, "this is for venvfs mount only");
 	return server_run(argv[STATE], &fds);
 }
 
 const struct command command_serve = {
 	"serve-mount",
-	"STATE_DIRECTORY FUSE_FD READY_FD LOCK_FD",
+	"STATE_DIRECTORY FUSE_FD READY_FD LOCK_FD SHARED_FD",
 	"",
 	"Internal: serves a mount that venvfs mount has made.",
 	NULL,

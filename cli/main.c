@@ -1,17 +1,21 @@
+#include "cache/base/bytes.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
 	const char *name;
 	const struct command *command;
 	bool hidden;
 } verbs[] = {
-	{ "mount", &command_mount, false },   { "unmount", &command_unmount, false },
-	{ "umount", &command_unmount, true }, { "list", &command_list, false },
-	{ "cache", &command_cache, false },   { "serve-mount", &command_serve, true },
+	{ "mount", &command_mount, false },      { "unmount", &command_unmount, false },
+	{ "umount", &command_unmount, true },    { "list", &command_list, false },
+	{ "cache", &command_cache, false },      { "serve-mount", &command_serve, true },
+	{ "leave-mount", &command_leave, true },
 };
 
 static void print_help(FILE *out)
@@ -32,8 +36,29 @@ static void print_help(FILE *out)
 		      "  --version   print the version\n");
 }
 
+/* The server works elsewhere, so what it inherits must mean the same everywhere. */
+static int make_absolute(const char *variable)
+{
+	const char *list = getenv(variable);
+	cleanup_buffer struct buffer absolute = BUFFER_INIT;
+	cleanup_free char *here = getcwd(NULL, 0);
+	int r = 0;
+	while (r == 0 && list && here && *list) {
+		int size = (int)strcspn(list, ":");
+		bool relative = size > 0 && *list != '/';
+		r = buffer_printf(&absolute, "%s%s%s%.*s", absolute.size ? ":" : "",
+				  relative ? here : "", relative ? "/" : "", size, list);
+		list += size + (list[size] == ':');
+	}
+	const char *text = r == 0 && absolute.size ? buffer_cstr(&absolute) : NULL;
+	return text ? setenv(variable, text, 1) : r;
+}
+
 int main(int argc, char **argv)
 {
+	if (make_absolute("VENVFS_CACHE_DIR") < 0 ||
+	    make_absolute("VENVFS_CACHE_PATH") < 0)
+		return finish_output(1);
 	const char *verb = argc > 1 ? argv[1] : "";
 	if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0 ||
 	    strcmp(verb, "help") == 0) {

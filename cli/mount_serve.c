@@ -33,12 +33,17 @@ static void raise_read_ahead(const struct serve_request *q, dev_t device)
 		device_read_ahead(device);
 }
 
-static int launch(const struct serve_request *q, const struct server_fds *fds, int log,
-		  pid_t *ret_pid, struct error *reterr)
+static int launch(const struct serve_request *q, int fuse, int log, pid_t *ret_pid,
+		  struct error *reterr)
 {
 	struct launched server;
-	int r =
-	    launch_server(state_path(q->state), fds, log, q->foreground, &server, reterr);
+	const struct launch request = { .state_path = state_path(q->state),
+					.socket_path = q->socket_path,
+					.fuse_fd = fuse,
+					.lock_fd = q->lock,
+					.log_fd = log,
+					.foreground = q->foreground };
+	int r = launch_server(&request, &server, reterr);
 	if (r < 0)
 		return r;
 	int done = q->meanwhile ? q->meanwhile(q->context, reterr) : 0;
@@ -58,8 +63,7 @@ static int start(const struct serve_request *q, pid_t *ret_pid, struct error *re
 	cleanup_fd int fuse = device_mount(q->path, q->dirfd, &q->device, reterr);
 	if (fuse < 0)
 		return fuse;
-	const struct server_fds fds = { .fuse = fuse, .ready = -1, .lock = q->lock };
-	int r = launch(q, &fds, log, ret_pid, reterr);
+	int r = launch(q, fuse, log, ret_pid, reterr);
 	/* The first request of all: what answers it can be used. */
 	if (r == 0 && stat(q->path, &st) < 0)
 		r = error_errno(reterr, -errno, "the mount at '%s' does not answer",
@@ -73,8 +77,9 @@ static int start(const struct serve_request *q, pid_t *ret_pid, struct error *re
 	return 0;
 }
 
-/* The server takes SIGINT and SIGTERM for the order to unmount; ours are its. */
-static int wait_for_end(pid_t server, const sigset_t *signals, struct error *reterr)
+/* A signal is the order to unmount; the server ends when that was done. */
+static int wait_for_end(const struct serve_request *q, pid_t server,
+			const sigset_t *signals, struct error *reterr)
 {
 	int status;
 	sigset_t with_child = *signals;
@@ -82,7 +87,9 @@ static int wait_for_end(pid_t server, const sigset_t *signals, struct error *ret
 	(void)sigprocmask(SIG_BLOCK, &with_child, NULL);
 	while (waitpid(server, &status, WNOHANG) == 0) {
 		int number = sigwaitinfo(&with_child, NULL);
-		if (number == SIGINT || number == SIGTERM || number == SIGHUP)
+		if (number == SIGCHLD || number < 0)
+			continue;
+		if (device_unmount(q->path, true, q->device.broker, NULL) < 0)
 			(void)kill(server, SIGTERM);
 	}
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -106,7 +113,7 @@ int mount_serve(const struct serve_request *request, struct error *reterr)
 	(void)sigprocmask(SIG_BLOCK, &signals, &before);
 	int r = start(request, &server, reterr);
 	if (r == 0 && request->foreground)
-		r = wait_for_end(server, &signals, reterr);
+		r = wait_for_end(request, server, &signals, reterr);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	return r;
 }

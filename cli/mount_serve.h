@@ -9,6 +9,7 @@
 struct serve_request {
 	const struct state *state; /* whose plan is written */
 	const char *path;          /* canonical */
+	const char *socket_path;   /* of the control socket */
 	int dirfd;                 /* O_PATH */
 	int lock;                  /* the state's, which the server goes on holding */
 	bool foreground;

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -61,6 +62,12 @@ class Venvfs:
 
     def list(self):
         return json.loads(self.run("list", "--json").stdout)
+
+    def kill_all(self, path):
+        """Supervisor and worker of a mount at once, so that nobody serves it any more."""
+        row = next(row for row in self.list() if row["path"] == str(path))
+        for pid in (row["supervisor"], row["pid"]):
+            os.kill(pid, signal.SIGKILL)
 
     def requests(self, path):
         for row in self.list():

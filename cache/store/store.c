@@ -28,8 +28,9 @@ static const char *const dir_names[STORE_DIRS] = {
 	[DIR_TMP] = "tmp",         [DIR_LEASES] = "leases",
 };
 
-/* Decided by the table in ARCHITECTURE.md; FORMAT.md lets every image choose. */
-enum { OBJECT_THRESHOLD = 64 << 10 };
+/* Decided by the table in ARCHITECTURE.md (Measurements); FORMAT.md lets every image
+ * choose. */
+enum { OBJECT_THRESHOLD = 16 << 10 };
 
 void store_id_path(const struct digest *id, char ret_path[ID_PATH_SIZE])
 {

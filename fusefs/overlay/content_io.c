@@ -41,8 +41,9 @@ int overlay_read(struct overlay *o, uint64_t node, uint64_t offset, size_t size,
 	if (f.has_lower && !f.is_cut)
 		return image_read(f.lower.image, &f.lower.entry, offset, size, scratch,
 				  ret);
+	/* A new file is empty; one whose layer is gone must not seem to be. */
 	*ret = (struct image_bytes){ .data = scratch };
-	return 0;
+	return (node & NODE_UPPER) || f.is_cut ? 0 : -EIO;
 }
 
 /* Once more after what waits to be removed made room. */

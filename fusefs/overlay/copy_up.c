@@ -125,6 +125,15 @@ static int note_content(struct overlay *o, uint64_t node, uint64_t size)
 	return r;
 }
 
+/* A copy that does not count would take room until a power cut. */
+static int note_published(struct overlay *o, uint64_t node, uint64_t size)
+{
+	int r = note_content(o, node, size);
+	if (r < 0)
+		(void)content_remove(o->options.upper, node);
+	return r;
+}
+
 static int copy_up(struct overlay *o, const struct found *f, uint64_t keep)
 {
 	bool blocks = keep >= COPY_LONG;
@@ -139,10 +148,10 @@ static int copy_up(struct overlay *o, const struct found *f, uint64_t keep)
 	if (blocks)
 		overlay_blocking(o, true);
 	int r = fill_staged(o, f, keep);
-	if (r == 0)
-		r = note_content(o, f->id, keep);
 	if (r < 0)
 		content_drop(o->options.upper, f->id);
+	else
+		r = note_published(o, f->id, keep);
 	if (blocks)
 		overlay_blocking(o, false);
 	return r;

@@ -1,9 +1,14 @@
 #include "fusefs/overlay/counts.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
-enum { FIRST_ROOM = 64 };
+/*
+ * A shard is a table with open addressing in one of two arenas. It grows by being made
+ * anew in the other arena, and one store of `state` makes that one count. What is removed
+ * is marked as gone and swept out then.
+ */
+enum { FIRST_BITS = 8, STATE_ARENA = 1 << 8, STATE_BITS = 0xff };
 
 static uint64_t hash_of(uint64_t node)
 {
@@ -15,84 +20,129 @@ static struct count_shard *shard_of(struct counts *c, uint64_t node)
 	return &c->shards[hash_of(node) >> 60];
 }
 
-void counts_init(struct counts *c)
+static size_t room_of(uint64_t state)
 {
-	for (size_t i = 0; i < COUNT_SHARDS; i++) {
-		c->shards[i] = (struct count_shard){ .table = NULL };
-		(void)pthread_mutex_init(&c->shards[i].lock, NULL);
+	return state == 0 ? 0 : (size_t)1 << (state & STATE_BITS);
+}
+
+static struct count *table_of(const struct count_shard *s, uint64_t state)
+{
+	return s->arenas[(state & STATE_ARENA) != 0];
+}
+
+/* Where the node stands, or the first free place on its way; the table has one. */
+static struct count *place_of(const struct count_shard *s, uint64_t state, uint64_t node)
+{
+	struct count *table = table_of(s, state);
+	size_t mask = room_of(state) - 1;
+	size_t i = (size_t)(hash_of(node) >> 20) & mask;
+	uint64_t found;
+	while ((found = atomic_load_explicit(&table[i].node, memory_order_relaxed)) !=
+		   0 &&
+	       found != node)
+		i = (i + 1) & mask;
+	return &table[i];
+}
+
+static void take_stock(struct count_shard *s)
+{
+	uint64_t state = atomic_load(s->state);
+	const struct count *table = table_of(s, state);
+	for (size_t i = 0; i < room_of(state); i++) {
+		uint64_t node = atomic_load(&table[i].node);
+		s->used += node != 0;
+		s->live += node != 0 && node != COUNT_GONE;
 	}
+}
+
+int counts_init(struct counts *c, void *memory)
+{
+	c->own = !memory;
+	c->memory = memory ? memory
+			   : mmap(NULL, COUNTS_SIZE, PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (c->memory == MAP_FAILED)
+		return -ENOMEM;
+	uint8_t *at = c->memory;
+	for (size_t i = 0; i < COUNT_SHARDS; i++) {
+		struct count_shard *s = &c->shards[i];
+		uint8_t *arena = at + COUNT_HEAD + 2 * i * COUNT_ARENA;
+		*s = (struct count_shard){
+			.state = (_Atomic(uint64_t) *)(void *)at + i,
+			.arenas = { (struct count *)(void *)arena,
+				    (struct count *)(void *)(arena + COUNT_ARENA) },
+		};
+		(void)pthread_mutex_init(&s->lock, NULL);
+		take_stock(s);
+	}
+	return 0;
 }
 
 void counts_release(struct counts *c)
 {
-	for (size_t i = 0; i < COUNT_SHARDS; i++) {
-		free(c->shards[i].table);
+	for (size_t i = 0; i < COUNT_SHARDS; i++)
 		(void)pthread_mutex_destroy(&c->shards[i].lock);
-	}
+	if (c->own)
+		(void)munmap(c->memory, COUNTS_SIZE);
 }
 
-/* Where the node stands, or the free place where it would; the table has one. */
-static struct count *place_of(const struct count_shard *s, uint64_t node)
+static void put(const struct count_shard *s, uint64_t state, uint64_t node,
+		uint64_t count)
 {
-	size_t i = (size_t)(hash_of(node) >> 20) & (s->room - 1);
-	while (s->table[i].node != 0 && s->table[i].node != node)
-		i = (i + 1) & (s->room - 1);
-	return &s->table[i];
+	struct count *at = place_of(s, state, node);
+	atomic_store_explicit(&at->count, count, memory_order_relaxed);
+	atomic_store_explicit(&at->node, node, memory_order_release);
 }
 
+/* Room for twice what lives, in the other arena, which is emptied first. */
 static int grow(struct count_shard *s)
 {
-	struct count_shard bigger = { .room = s->room ? 2 * s->room : FIRST_ROOM,
-				      .used = s->used };
-	bigger.table = calloc(bigger.room, sizeof(*bigger.table));
-	if (!bigger.table)
+	uint64_t old = atomic_load(s->state);
+	uint64_t bits = FIRST_BITS;
+	while (((size_t)1 << bits) < 2 * (s->live + 1))
+		bits++;
+	if (((size_t)sizeof(struct count) << bits) > COUNT_ARENA)
 		return -ENOMEM;
-	for (size_t i = 0; i < s->room; i++) {
-		if (s->table[i].node != 0)
-			*place_of(&bigger, s->table[i].node) = s->table[i];
+	uint64_t state = bits | (old & STATE_ARENA ? 0 : STATE_ARENA);
+	if (madvise(table_of(s, state), COUNT_ARENA, MADV_REMOVE) < 0)
+		return -errno;
+	const struct count *table = table_of(s, old);
+	for (size_t i = 0; i < room_of(old); i++) {
+		uint64_t node = atomic_load(&table[i].node);
+		if (node != 0 && node != COUNT_GONE)
+			put(s, state, node, atomic_load(&table[i].count));
 	}
-	free(s->table);
-	s->table = bigger.table;
-	s->room = bigger.room;
+	atomic_store_explicit(s->state, state, memory_order_release);
+	s->used = s->live;
+	(void)madvise(table_of(s, old), COUNT_ARENA, MADV_REMOVE);
 	return 0;
 }
 
 static struct count *find(const struct count_shard *s, uint64_t node)
 {
-	struct count *c = s->room ? place_of(s, node) : NULL;
-	return c && c->node == node ? c : NULL;
-}
-
-/* Closes the gap: those behind it that would not be found any more move up. */
-static void remove_at(struct count_shard *s, struct count *gone)
-{
-	size_t hole = (size_t)(gone - s->table);
-	size_t i = hole;
-	s->table[hole].node = 0;
-	s->used--;
-	for (;;) {
-		i = (i + 1) & (s->room - 1);
-		if (s->table[i].node == 0)
-			return;
-		size_t home = (size_t)(hash_of(s->table[i].node) >> 20) & (s->room - 1);
-		if (((i - home) & (s->room - 1)) >= ((i - hole) & (s->room - 1))) {
-			s->table[hole] = s->table[i];
-			s->table[i].node = 0;
-			hole = i;
-		}
-	}
+	uint64_t state = atomic_load(s->state);
+	if (room_of(state) == 0)
+		return NULL;
+	struct count *at = place_of(s, state, node);
+	return atomic_load(&at->node) == node ? at : NULL;
 }
 
 int counts_add(struct counts *c, uint64_t node)
 {
 	struct count_shard *s = shard_of(c, node);
+	int r = 0;
 	(void)pthread_mutex_lock(&s->lock);
-	int r = 4 * (s->used + 1) > 3 * s->room ? grow(s) : 0;
-	if (r == 0) {
-		struct count *at = place_of(s, node);
-		s->used += at->node == 0;
-		at->count = at->node == 0 ? 1 : at->count + 1;
-		at->node = node;
+	struct count *at = find(s, node);
+	if (at) {
+		(void)atomic_fetch_add(&at->count, 1);
+	} else {
+		if (4 * (s->used + 1) > 3 * room_of(atomic_load(s->state)))
+			r = grow(s);
+		if (r == 0) {
+			put(s, atomic_load(s->state), node, 1);
+			s->used++;
+			s->live++;
+		}
 	}
 	(void)pthread_mutex_unlock(&s->lock);
 	return r;
@@ -104,11 +154,13 @@ bool counts_sub(struct counts *c, uint64_t node, uint64_t count)
 	bool orphaned = false;
 	(void)pthread_mutex_lock(&s->lock);
 	struct count *at = find(s, node);
-	if (at && (at->count & ~COUNT_ORPHAN) > count) {
-		at->count -= count;
+	uint64_t has = at ? atomic_load(&at->count) : 0;
+	if (at && (has & ~COUNT_ORPHAN) > count) {
+		atomic_store(&at->count, has - count);
 	} else if (at) {
-		orphaned = (at->count & COUNT_ORPHAN) != 0;
-		remove_at(s, at);
+		orphaned = (has & COUNT_ORPHAN) != 0;
+		atomic_store(&at->node, COUNT_GONE);
+		s->live--;
 	}
 	(void)pthread_mutex_unlock(&s->lock);
 	return orphaned;
@@ -119,8 +171,10 @@ bool counts_set_orphan(struct counts *c, uint64_t node, bool orphan)
 	struct count_shard *s = shard_of(c, node);
 	(void)pthread_mutex_lock(&s->lock);
 	struct count *at = find(s, node);
-	if (at)
-		at->count = orphan ? at->count | COUNT_ORPHAN : at->count & ~COUNT_ORPHAN;
+	if (at && orphan)
+		(void)atomic_fetch_or(&at->count, COUNT_ORPHAN);
+	else if (at)
+		(void)atomic_fetch_and(&at->count, ~COUNT_ORPHAN);
 	(void)pthread_mutex_unlock(&s->lock);
 	return at == NULL;
 }

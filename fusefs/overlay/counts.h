@@ -1,36 +1,49 @@
 /*
  * How often the kernel was told of each node, and which of them are orphans: unlinked,
- * waiting to be forgotten. All the memory that grows with what is visited: 16 bytes a
- * node. Any thread.
+ * waiting to be forgotten. All the memory that grows with what is visited: about 32 bytes
+ * a node. It may be shared with the next server of the mount, so it is right whenever
+ * this one is killed: what is added is there before it counts. Any thread.
  */
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { COUNT_SHARDS = 16 };
+enum {
+	COUNT_SHARDS = 16,
+	COUNT_ARENA = 64 << 20, /* bytes; a shard has two, one of them in use */
+	COUNT_HEAD = 64 << 10,
+};
+/* Address space; only what is touched takes memory. */
+#define COUNTS_SIZE ((size_t)COUNT_HEAD + (size_t)COUNT_SHARDS * 2 * COUNT_ARENA)
 
 /* In `count`, beside the number. */
 #define COUNT_ORPHAN (UINT64_C(1) << 63)
 
 struct count {
-	uint64_t node; /* 0: free */
-	uint64_t count;
+	_Atomic(uint64_t) node; /* 0: free; COUNT_GONE: was in use */
+	_Atomic(uint64_t) count;
 };
+#define COUNT_GONE UINT64_MAX
 
 struct count_shard {
 	pthread_mutex_t lock;
-	struct count *table; /* open addressing; guarded by lock, as are sizes */
-	size_t used, room;
+	_Atomic(uint64_t) *state; /* in memory: log2 of the table's room, and its arena */
+	struct count *arenas[2];
+	size_t used, live; /* guarded by lock: with and without those that are gone */
 };
 
 struct counts {
 	struct count_shard shards[COUNT_SHARDS];
+	void *memory;
+	bool own; /* made by counts_init() */
 };
 
-void counts_init(struct counts *c);
+/* `memory`: COUNTS_SIZE bytes, zeros or what an earlier server left; NULL: its own. */
+int counts_init(struct counts *c, void *memory);
 void counts_release(struct counts *c);
 int counts_add(struct counts *c, uint64_t node); /* -ENOMEM */
 /* True when the kernel knows it no more and it was an orphan. */

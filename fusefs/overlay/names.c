@@ -233,6 +233,19 @@ static int make(struct overlay *o, struct upper_reader *r, const struct caller *
 	return code == 0 ? directory_touch(o, r, &dir, S_ISDIR(ret->mode)) : code;
 }
 
+/* As the first time; the node was remembered then. */
+static int answer_again(struct overlay *o, struct upper_reader *r, uint64_t node,
+			struct stat *ret)
+{
+	struct found f;
+	int code = node_find(o, r, node, &f);
+	if (code == 0)
+		code = node_stat(o, &f, ret);
+	if (code < 0)
+		overlay_release(o);
+	return code;
+}
+
 int overlay_make(struct overlay *o, const struct caller *caller, uint64_t dir,
 		 const char *name, const struct overlay_new *what, struct stat *ret)
 {
@@ -241,9 +254,11 @@ int overlay_make(struct overlay *o, const struct caller *caller, uint64_t dir,
 	struct found_name n;
 	int r = name_check(name);
 	if (r == 0)
-		r = change_begin(o, true, &reader);
+		r = change_begin(o, !caller->again, &reader);
 	if (r < 0)
 		return r;
+	if (change_was_done(o, caller, &row.id))
+		return answer_again(o, reader, row.id, ret);
 	r = name_find(o, reader, dir, name, &n);
 	if (r == 0)
 		r = make(o, reader, caller, &n, what, &row);
@@ -310,9 +325,11 @@ int overlay_link(struct overlay *o, const struct caller *caller, uint64_t node,
 	struct found_name n;
 	int r = name_check(name);
 	if (r == 0)
-		r = change_begin(o, true, &reader);
+		r = change_begin(o, !caller->again, &reader);
 	if (r < 0)
 		return r;
+	if (change_was_done(o, caller, &node))
+		return answer_again(o, reader, node, ret);
 	r = node_find(o, reader, node, &f);
 	if (r == 0)
 		r = name_find(o, reader, dir, name, &n);

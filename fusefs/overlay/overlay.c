@@ -1,8 +1,17 @@
 #include "fusefs/overlay/overlay_private.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* An unlinked node that the kernel knows waits until it is forgotten. */
+static bool is_known(void *context, uint64_t id)
+{
+	struct overlay *o = context;
+	return !counts_set_orphan(&o->counts, id, true);
+}
 
 int overlay_new(const struct overlay_options *options, struct overlay **ret)
 {
@@ -10,9 +19,19 @@ int overlay_new(const struct overlay_options *options, struct overlay **ret)
 	if (!o)
 		return -ENOMEM;
 	o->options = *options;
-	counts_init(&o->counts);
+	int r = counts_init(&o->counts, options->counts);
+	if (r < 0) {
+		free(o);
+		return r;
+	}
 	for (size_t i = 0; i < COPY_LOCKS; i++)
 		(void)pthread_mutex_init(&o->copying[i], NULL);
+	if (options->upper)
+		r = upper_reap_left(options->upper, is_known, o);
+	if (r < 0) {
+		overlay_free(o);
+		return r;
+	}
 	*ret = o;
 	return 0;
 }
@@ -45,7 +64,15 @@ int change_end(struct overlay *o, const struct caller *caller, int r, uint64_t n
 		r = upper_commit(o->options.upper, caller ? &record : NULL);
 	if (r < 0)
 		upper_end(o->options.upper);
+	else if (caller && o->options.die_after > 0 && --o->options.die_after == 0)
+		(void)kill(getpid(), SIGKILL);
 	return r;
+}
+
+bool change_was_done(struct overlay *o, const struct caller *caller, uint64_t *ret_node)
+{
+	return caller->again && o->options.was_done &&
+	       o->options.was_done(o->options.context, caller->unique, ret_node);
 }
 
 static struct upper_reader *read_begin(struct overlay *o)
@@ -109,6 +136,8 @@ int overlay_readlink(struct overlay *o, uint64_t node, struct buffer *out)
 	}
 	if (!S_ISLNK(f.row.mode))
 		return -EINVAL;
+	if (!(node & NODE_UPPER))
+		return -EIO; /* its layer is gone, and its target with it */
 	struct upper_reader *reader = read_begin(o);
 	r = upper_read_target(reader, node, out);
 	read_end(o, reader);

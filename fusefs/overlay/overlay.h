@@ -37,6 +37,10 @@ struct upper;
 struct overlay_options {
 	struct tree *tree;   /* borrowed */
 	struct upper *upper; /* borrowed; NULL: read-only */
+	void *counts;        /* memory of counts.h that outlives this; NULL: its own */
+	/* Was a request done by an earlier server that could not answer? May be NULL. */
+	bool (*was_done)(void *context, uint64_t unique, uint64_t *ret_node);
+	int die_after; /* for tests: killed between a commit and its reply; 0: never */
 	/* Told before and after work that takes long, a large copy-up; may be NULL. */
 	void (*on_blocking)(void *context, bool begins);
 	void *context;
@@ -52,6 +56,7 @@ struct caller {
 	uid_t uid;
 	gid_t gid;
 	uint64_t unique;      /* number of the request, kept with its result; 0: none */
+	bool again;           /* it came before, and may have been done */
 	bool kill_privileges; /* set-id bits go when content changes */
 };
 

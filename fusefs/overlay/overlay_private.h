@@ -83,6 +83,11 @@ int name_check(const char *name);
 
 /* Ends a change that may have failed with `r`: commits and keeps the lock, or undoes. */
 int change_end(struct overlay *o, const struct caller *caller, int r, uint64_t node);
+/*
+ * Inside a change: a request that comes again, after a server died between its commit and
+ * its reply, was done. The node that it made.
+ */
+bool change_was_done(struct overlay *o, const struct caller *caller, uint64_t *ret_node);
 /* -EROFS, or upper_begin(). */
 int change_begin(struct overlay *o, bool adds, struct upper_reader **ret);
 

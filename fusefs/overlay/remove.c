@@ -54,8 +54,9 @@ int overlay_remove(struct overlay *o, const struct caller *caller, uint64_t dir,
 {
 	struct upper_reader *reader;
 	struct found_name n;
+	uint64_t ignored;
 	int r = change_begin(o, false, &reader);
-	if (r < 0)
+	if (r < 0 || change_was_done(o, caller, &ignored))
 		return r;
 	r = name_find(o, reader, dir, name, &n);
 	if (r == 0)

@@ -155,6 +155,7 @@ int overlay_rename(struct overlay *o, const struct caller *caller,
 		   const struct overlay_rename *q)
 {
 	struct renaming m = { .o = o, .q = q };
+	uint64_t ignored;
 	if (q->flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
 	int r = name_check(q->to);
@@ -162,7 +163,7 @@ int overlay_rename(struct overlay *o, const struct caller *caller,
 		r = sync_replacement(o, q);
 	if (r == 0)
 		r = change_begin(o, false, &m.reader);
-	if (r < 0)
+	if (r < 0 || change_was_done(o, caller, &ignored))
 		return r;
 	r = find(&m);
 	/* Two names of one node: nothing is done. */

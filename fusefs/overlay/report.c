@@ -199,7 +199,8 @@ int overlay_changes(struct overlay *o, overlay_visit_change *visit, void *contex
 	r.reader = upper_read_list(o->options.upper);
 	int code = upper_each(r.reader, collect, &r);
 	if (code == 0) {
-		qsort(r.rows, r.count, sizeof(*r.rows), compare_rows);
+		if (r.count > 0)
+			qsort(r.rows, r.count, sizeof(*r.rows), compare_rows);
 		code = upper_each(r.reader, report, &r);
 	}
 	upper_read_end(o->options.upper, r.reader);

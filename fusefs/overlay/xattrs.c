@@ -146,10 +146,11 @@ int overlay_set_xattr(struct overlay *o, const struct caller *caller, uint64_t n
 {
 	struct upper_reader *reader;
 	struct found f;
+	uint64_t ignored;
 	if (!is_supported(xattr->name))
 		return -EOPNOTSUPP;
-	int r = change_begin(o, xattr->value != NULL, &reader);
-	if (r < 0)
+	int r = change_begin(o, xattr->value != NULL && !caller->again, &reader);
+	if (r < 0 || change_was_done(o, caller, &ignored))
 		return r;
 	r = node_find(o, reader, node, &f);
 	if (r == 0)

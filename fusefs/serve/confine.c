@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -122,7 +123,8 @@ static int allow_with_arguments(scmp_filter_ctx filter)
 	return r;
 }
 
-/* Signals and limits: its own only. abort() sends one. */
+/* Limits: its own, and only to know them. Signals: to itself, as abort() does, and the
+ * one that tells its supervisor to end the mount. */
 static int allow_on_itself(scmp_filter_ctx filter)
 {
 	const struct scmp_arg_cmp own = { .arg = 0,
@@ -131,7 +133,15 @@ static int allow_on_itself(scmp_filter_ctx filter)
 	const struct scmp_arg_cmp zero = { .arg = 0, .op = SCMP_CMP_EQ };
 	const struct scmp_arg_cmp no_change = { .arg = 2, .op = SCMP_CMP_EQ };
 	const struct scmp_arg_cmp asking[] = { zero, no_change };
+	const struct scmp_arg_cmp to_end[] = {
+		{ .arg = 0, .op = SCMP_CMP_EQ, .datum_a = (uint64_t)getppid() },
+		{ .arg = 1, .op = SCMP_CMP_EQ, .datum_a = SIGTERM },
+	};
 	int r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, CALL(tgkill), 1, &own);
+	if (r == 0)
+		r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, CALL(kill), 1, &own);
+	if (r == 0)
+		r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, CALL(kill), 2, to_end);
 	if (r == 0)
 		r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, CALL(prlimit64), 2,
 					   asking);

@@ -18,6 +18,7 @@ static const struct {
 	{ "large_reads", FEATURE_LARGE_READS },
 	{ "killpriv", FEATURE_KILLPRIV },
 	{ "tmpfile", FEATURE_TMPFILE },
+	{ "resend", FEATURE_RESEND },
 	{ "all", ~0u },
 };
 

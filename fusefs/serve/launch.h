@@ -5,7 +5,12 @@
 #include <sys/types.h>
 
 #include "cache/base/error.h"
-#include "fusefs/serve/server.h"
+
+struct launch {
+	const char *state_path, *socket_path;
+	int fuse_fd, lock_fd, log_fd; /* inherited; log_fd as stderr */
+	bool foreground;
+};
 
 /* A server that was started and has not said yet that it serves. */
 struct launched {
@@ -14,10 +19,10 @@ struct launched {
 };
 
 /*
- * Starts this program again as `venvfs serve-mount` with the three descriptors
- * (fds->ready is made here), its stderr going to log_fd.
+ * Starts the supervisor of a mount (`venvfs-supervise`, which lies beside this program),
+ * which starts its worker.
  */
-int launch_server(const char *state_path, const struct server_fds *fds, int log_fd,
-		  bool foreground, struct launched *ret, struct error *reterr);
-/* Waits for the server's word and closes l->ready. 0: it serves; else it has ended. */
+int launch_server(const struct launch *launch, struct launched *ret,
+		  struct error *reterr);
+/* Waits for the worker's word and closes l->ready. 0: it serves; else it has ended. */
 int launch_wait(struct launched *l, struct error *reterr);

@@ -11,12 +11,13 @@
 
 #include "fusefs/overlay/changes.h"
 #include "fusefs/serve/features.h"
+#include "fusefs/supervise/shared.h"
 
 struct log;
 
 enum {
 	READ_MOST = 1 << 20, /* bytes of one READ, WRITE or listing */
-	OPCODES = 64,
+	OPCODES = SHARED_OPCODES,
 };
 
 /* Memory that one request at a time may use. */
@@ -29,7 +30,9 @@ struct scratch {
 struct ops {
 	struct overlay *overlay;
 	struct log *log;
-	unsigned features;         /* that the kernel has and that are not masked */
+	struct shared *shared; /* counters */
+	bool replaying;        /* no reply is sent: it was, in an earlier server's time */
+	unsigned features;     /* that the kernel has and that are not masked */
 	struct scratch *scratches; /* one for each thread that can serve at once */
 	unsigned scratch_count;
 };

@@ -11,6 +11,7 @@ int ops_errno(struct ops *ops, int code, const char *request, uint64_t node)
 {
 	if (code != -EBADMSG && code != -EIO)
 		return -code;
+	atomic_fetch_add_explicit(&ops->shared->errors, 1, memory_order_relaxed);
 	bool is_upper = (node & NODE_UPPER) != 0;
 	const char *why = code == -EIO ? "I/O error"
 			  : is_upper
@@ -31,6 +32,7 @@ struct caller ops_caller(fuse_req_t req)
 	return (struct caller){ .uid = ctx->uid,
 				.gid = ctx->gid,
 				.unique = r->unique,
+				.again = r->again,
 				.kill_privileges = r->kill_privileges };
 }
 

@@ -15,6 +15,13 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	(void)fuse_reply_open(req, fi);
 }
 
+static void reply_bytes(fuse_req_t req, const struct image_bytes *bytes)
+{
+	atomic_fetch_add_explicit(&ops_of(req)->shared->bytes_read, bytes->size,
+				  memory_order_relaxed);
+	(void)fuse_reply_buf(req, bytes->data, bytes->size);
+}
+
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	     struct fuse_file_info *fi)
 {
@@ -29,7 +36,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	if (r < 0)
 		ops_reply(req, r, "READ", ino);
 	else
-		(void)fuse_reply_buf(req, bytes.data, bytes.size);
+		reply_bytes(req, &bytes);
 	scratch_give(scratch);
 }
 
@@ -40,10 +47,13 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size,
 	(void)fi;
 	ssize_t n = overlay_write(ops_of(req)->overlay, &caller, ino, (uint64_t)offset,
 				  bytes, size);
-	if (n >= 0)
+	if (n >= 0) {
+		atomic_fetch_add_explicit(&ops_of(req)->shared->bytes_written,
+					  (uint64_t)n, memory_order_relaxed);
 		(void)fuse_reply_write(req, (size_t)n);
-	else
+	} else {
 		ops_reply(req, (int)n, "WRITE", ino);
+	}
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

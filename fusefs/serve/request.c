@@ -4,9 +4,6 @@
 #include <string.h>
 #include <sys/uio.h>
 
-/* Set by kernels that resend what a dead server left unanswered (FUSE_UNIQUE_RESEND). */
-#define UNIQUE_RESEND (UINT64_C(1) << 63)
-
 /* libfuse calls its operations with no place for this. */
 static _Thread_local struct request current;
 
@@ -35,18 +32,19 @@ static bool wants_kill(const struct fuse_in_header *header, size_t size)
 	       header->uid != 0;
 }
 
-bool request_begin(void *message, size_t size)
+bool request_begin(void *message, size_t size, bool again)
 {
 	struct fuse_in_header *header = message;
 	if (size < sizeof(*header))
 		return false;
-	current = (struct request){ .message = message,
-				    .size = size,
-				    .opcode = header->opcode,
-				    .unique = header->unique & ~UNIQUE_RESEND,
-				    .again = (header->unique & UNIQUE_RESEND) != 0,
-				    .kill_privileges = wants_kill(header, size),
-				    .tmpfile = header->opcode == FUSE_TMPFILE };
+	current =
+	    (struct request){ .message = message,
+			      .size = size,
+			      .opcode = header->opcode,
+			      .unique = header->unique & ~REQUEST_RESENT,
+			      .again = again || (header->unique & REQUEST_RESENT) != 0,
+			      .kill_privileges = wants_kill(header, size),
+			      .tmpfile = header->opcode == FUSE_TMPFILE };
 	/* A TMPFILE looks like a CREATE, and is answered like one. */
 	if (current.tmpfile)
 		header->opcode = FUSE_CREATE;

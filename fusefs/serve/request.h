@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Set by kernels that resend what a dead server left unanswered (FUSE_UNIQUE_RESEND). */
+#define REQUEST_RESENT (UINT64_C(1) << 63)
+
 struct iovec;
 
 struct request {
@@ -25,7 +28,7 @@ struct request {
  * Before a message is processed; may rewrite its opcode. An operation that this returns
  * false for is malformed and must not be processed.
  */
-bool request_begin(void *message, size_t size);
+bool request_begin(void *message, size_t size, bool again);
 void request_end(void);
 const struct request *request_current(void);
 

@@ -8,12 +8,12 @@
 #include "fusefs/serve/confine.h"
 #include "fusefs/serve/control.h"
 #include "fusefs/serve/features.h"
-#include "fusefs/serve/leave.h"
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/plan.h"
 #include "fusefs/serve/session.h"
 #include "fusefs/serve/state.h"
 #include "fusefs/serve/view.h"
+#include "fusefs/supervise/shared.h"
 #include "fusefs/upper/upper.h"
 
 #include <errno.h>
@@ -24,12 +24,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 /* Decided by the table in ARCHITECTURE.md (Measurements). */
-enum { SERVING_THREADS = 3, THREADS_MOST = 16 };
+enum { SERVING_THREADS = 3, THREADS_MOST = SHARED_THREADS };
 
 struct server {
 	struct state *state;
@@ -40,9 +41,11 @@ struct server {
 	struct upper *upper; /* NULL: read-only */
 	struct overlay *overlay;
 	struct log log;
+	struct shared *shared;
+	pid_t supervisor;
+	char *socket; /* the worker's own */
 	struct session *session;
 	struct control *control;
-	int leave; /* leave.h */
 	_Atomic(int) ready_fd;
 };
 
@@ -59,7 +62,9 @@ static void server_release(struct server *s)
 	cache_free(s->cache);
 	plan_release(&s->plan);
 	state_free(s->state);
-	cleanup_close_fn(&s->leave);
+	free(s->socket);
+	if (s->shared)
+		(void)munmap(s->shared, SHARED_SIZE);
 }
 
 static int narrow_lease(struct server *s)
@@ -86,45 +91,31 @@ static void on_ready(void *context)
 	tell(context, "ready\n");
 }
 
-static int add_counter(void *context, const char *name, uint64_t count)
-{
-	return json_object_set_new(context, name, json_integer((json_int_t)count));
-}
-
-static json_t *answer_status(struct server *s)
-{
-	json_t *requests = json_object();
-	if (requests && session_counters(s->session, add_counter, requests) != 0) {
-		json_decref(requests);
-		return NULL;
-	}
-	return json_pack("{s:s, s:s, s:i, s:I, s:o}", "state", "serving", "version",
-			 VENVFS_VERSION, "pid", (int)getpid(), "seconds",
-			 (json_int_t)(time(NULL) - s->plan.since), "requests", requests);
-}
-
 static json_t *answer(void *context, const json_t *request)
 {
 	struct server *s = context;
 	const char *verb = json_get_text(request, "verb");
-	if (verb && strcmp(verb, "status") == 0)
-		return answer_status(s);
 	if (verb && strcmp(verb, "changes") == 0)
 		return answer_changes(s->overlay, json_get_int(request, "from", 0));
 	return json_pack("{s:s}", "error", "unknown verb");
 }
 
-/* SIGTERM (a shutdown): the mount leaves sight, and ends with its last user. */
+/*
+ * SIGTERM (a shutdown): the mount leaves sight, and ends with its last user. Unmounting
+ * is nothing that a worker may do, so the supervisor hears of it.
+ */
 static void *wait_for_signal(void *argument)
 {
-	const struct server *s = argument;
+	pid_t supervisor = *(const pid_t *)argument;
 	sigset_t set;
 	int signal_number;
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
-	while (sigwait(&set, &signal_number) == 0)
-		leave_sight(s->leave);
+	while (sigwait(&set, &signal_number) == 0) {
+		if (getppid() == supervisor)
+			(void)kill(supervisor, SIGTERM);
+	}
 	return NULL;
 }
 
@@ -140,7 +131,7 @@ static int take_signals(struct server *s)
 	(void)sigaddset(&set, SIGPIPE);
 	int r = pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (r == 0)
-		r = pthread_create(&thread, NULL, wait_for_signal, s);
+		r = pthread_create(&thread, NULL, wait_for_signal, &s->supervisor);
 	if (r == 0)
 		r = pthread_detach(thread);
 	return -r;
@@ -168,18 +159,76 @@ static int on_first(void *context)
 	return r;
 }
 
+static bool is_successor(const struct server *s)
+{
+	return atomic_load(&s->shared->init_size) > 0;
+}
+
+/* For tests: SIGKILL between the n-th commit and its reply. */
+static int test_deaths(void)
+{
+	const char *text = getenv("VENVFS_TEST_DIE");
+	return text ? (int)strtol(text, NULL, 10) : 0;
+}
+
+static int map_shared(struct server *s, int fd, struct error *reterr)
+{
+	void *map = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (map == MAP_FAILED)
+		return error_errno(reterr, -errno, "cannot map the supervisor's memory");
+	s->shared = map;
+	return s->shared->magic == SHARED_MAGIC && s->shared->version == SHARED_VERSION
+		   ? 0
+		   : error_set(reterr, -EPROTO, "the supervisor is of another version");
+}
+
+/* What the server before has committed and perhaps not answered. */
+static void keep_last_record(struct server *s)
+{
+	struct upper_record record;
+	if (!s->upper || !is_successor(s) || !upper_last_record(s->upper, &record))
+		return;
+	uint32_t i = atomic_load(&s->shared->deaths);
+	if (i > 0 &&
+	    atomic_load(&s->shared->done[(i - 1) % SHARED_DONE].unique) == record.unique)
+		return;
+	struct shared_done *done = &s->shared->done[i % SHARED_DONE];
+	atomic_store(&done->unique, 0);
+	atomic_store(&done->node, record.node);
+	atomic_store(&done->unique, record.unique);
+	atomic_store(&s->shared->deaths, i + 1);
+}
+
+static bool was_done(void *context, uint64_t unique, uint64_t *ret_node)
+{
+	const struct server *s = context;
+	for (size_t i = 0; unique != 0 && i < SHARED_DONE; i++) {
+		if (atomic_load(&s->shared->done[i].unique) != unique)
+			continue;
+		*ret_node = atomic_load(&s->shared->done[i].node);
+		return true;
+	}
+	return false;
+}
+
 static int prepare_upper(struct server *s, struct error *reterr)
 {
 	const struct upper_options options = { .path = s->plan.upper,
 					       .owner = s->plan.path,
 					       .sync = !s->plan.ephemeral,
+					       .again = is_successor(s),
 					       .on_first = on_first,
 					       .context = s };
 	int r = *s->plan.upper ? upper_open(&options, &s->upper, reterr) : 0;
 	if (r < 0)
 		return r;
+	keep_last_record(s);
 	const struct overlay_options overlay = { .tree = view_tree(s->view),
 						 .upper = s->upper,
+						 .counts = shared_counts(s->shared),
+						 .was_done = was_done,
+						 .die_after = test_deaths(),
 						 .on_blocking = on_blocking,
 						 .context = s };
 	return overlay_new(&overlay, &s->overlay);
@@ -215,6 +264,7 @@ static int start(struct server *s, int fuse_fd, struct error *reterr)
 {
 	struct session_options options = { .fuse_fd = fuse_fd,
 					   .overlay = s->overlay,
+					   .shared = s->shared,
 					   .log = &s->log,
 					   .threads = serving_threads(),
 					   .on_ready = on_ready,
@@ -225,7 +275,9 @@ static int start(struct server *s, int fuse_fd, struct error *reterr)
 	if (r == 0)
 		r = take_signals(s);
 	if (r == 0)
-		r = control_start(s->plan.socket, answer, s, &s->control, reterr);
+		r = asprintf(&s->socket, "%s.worker", s->plan.socket) < 0 ? -ENOMEM : 0;
+	if (r == 0)
+		r = control_start(s->socket, answer, s, &s->control, reterr);
 	return r;
 }
 
@@ -233,15 +285,18 @@ int server_run(const char *state_path, const struct server_fds *fds)
 {
 	struct error err = ERROR_INIT;
 	CLEANUP(server_release)
-	struct server s = { .leave = -1, .log = { .fd = STDERR_FILENO } };
+	struct server s = { .supervisor = getppid(), .log = { .fd = STDERR_FILENO } };
 	int fuse_fd = fds->fuse; /* the session's, and closed with it */
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");
 	(void)fcntl(fuse_fd, F_SETFD, FD_CLOEXEC);
-	(void)fcntl(fds->ready, F_SETFD, FD_CLOEXEC);
+	if (fds->ready >= 0)
+		(void)fcntl(fds->ready, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->lock, F_SETFD, FD_CLOEXEC);
-	s.leave = leave_prepare(state_path, &err);
-	int r = s.leave < 0 ? s.leave : confine_server(&err);
+	(void)fcntl(fds->shared, F_SETFD, FD_CLOEXEC);
+	int r = confine_server(&err);
+	if (r == 0)
+		r = map_shared(&s, fds->shared, &err);
 	if (r == 0)
 		r = prepare(&s, state_path, &err);
 	if (r == 0)

@@ -7,10 +7,11 @@
 
 /* Descriptors that a server inherits; it owns them. */
 struct server_fds {
-	int fuse;  /* /dev/fuse, mounted */
-	int ready; /* one line is written to it: "ready", or what went wrong; then closed
-		    */
-	int lock;  /* holds the state's lock as long as the server lives */
+	int fuse;   /* /dev/fuse, mounted */
+	int ready;  /* one line is written to it: "ready", or what went wrong; then closed
+		     */
+	int lock;   /* holds the state's lock as long as the server lives */
+	int shared; /* memory that the supervisor made (supervise/shared.h) */
 };
 
 /* Serves until the mount is gone; an exit status. Call it once in a process. */

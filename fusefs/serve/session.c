@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
@@ -24,14 +25,15 @@ enum {
 	BACKGROUND_MOST = 64,
 	CONGESTION = 48,
 	SMALL_READ = 128 << 10,
-	THREADS_MOST = 16,
+	NOTIFY_RESEND = 7, /* FUSE_NOTIFY_RESEND, of kernel 6.9 */
 };
 
 struct session {
 	struct session_options options;
 	struct ops ops;
 	struct fuse_session *se;
-	_Atomic(uint64_t) requests[OPCODES];
+	struct shared *shared;
+	atomic_uint slots; /* bits: buffers in use by threads */
 	_Atomic(int) result;
 	atomic_flag ready;
 	/* Threads that serve, and those of them that are kept by something long. */
@@ -133,11 +135,19 @@ static const struct fuse_lowlevel_ops operations = {
 static ssize_t send_reply(int fd, struct iovec *iov, int count, void *userdata)
 {
 	const struct ops *ops = userdata;
+	/* The INIT of an earlier server's time was answered then. */
+	if (ops->replaying) {
+		ssize_t size = 0;
+		for (int i = 0; i < count; i++)
+			size += (ssize_t)iov[i].iov_len;
+		return size;
+	}
 	if (ops_has(ops, FEATURE_KILLPRIV))
 		request_patch_init(iov, count, FUSE_HANDLE_KILLPRIV_V2);
 	return writev(fd, iov, count);
 }
 
+/* libfuse wants one; the loop below reads. */
 static ssize_t receive(int fd, void *buffer, size_t size, void *userdata)
 {
 	(void)userdata;
@@ -170,13 +180,15 @@ int session_new(const struct session_options *options, struct session **ret,
 	if (!s)
 		return -ENOMEM;
 	s->options = *options;
+	s->shared = options->shared;
 	s->ops = (struct ops){ .overlay = options->overlay,
+			       .shared = options->shared,
 			       .log = options->log,
 			       .features = options->features };
 	atomic_flag_clear(&s->ready);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->ended, NULL);
-	int r = make_scratches(&s->ops, THREADS_MOST);
+	int r = make_scratches(&s->ops, SHARED_THREADS);
 	if (r < 0)
 		return r;
 	s->se = fuse_session_new(&args, &operations, sizeof(operations), &s->ops);
@@ -187,51 +199,166 @@ int session_new(const struct session_options *options, struct session **ret,
 	return 0;
 }
 
-static void count_request(struct session *s, const struct fuse_buf *buf)
+/* A buffer that lies in the shared memory, of its own for each thread. */
+static unsigned take_slot(struct session *s)
 {
-	const struct fuse_in_header *header = buf->mem;
-	if (buf->size < sizeof(*header) || header->opcode >= OPCODES)
+	unsigned used = atomic_load(&s->slots);
+	unsigned free;
+	do {
+		free = (unsigned)__builtin_ctz(~used);
+	} while (!atomic_compare_exchange_weak(&s->slots, &used, used | 1u << free));
+	return free;
+}
+
+static void give_slot(struct session *s, unsigned slot)
+{
+	atomic_fetch_and(&s->slots, ~(1u << slot));
+}
+
+static uint64_t now_ns(void)
+{
+	enum { NS = 1000000000 };
+	struct timespec now;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS + (uint64_t)now.tv_nsec;
+}
+
+static void save_init(struct session *s, const void *message, size_t size)
+{
+	if (size > SHARED_INIT || atomic_load(&s->shared->init_size) > 0)
 		return;
-	atomic_fetch_add_explicit(&s->requests[header->opcode], 1, memory_order_relaxed);
+	memcpy(s->shared->init, message, size);
+	atomic_store(&s->shared->init_size, (uint32_t)size);
 }
 
 /* Once an INIT has been answered; a few others may come before we get to say so. */
 static void tell_ready(struct session *s)
 {
-	if (atomic_load_explicit(&s->requests[FUSE_INIT], memory_order_relaxed) > 0 &&
+	if (atomic_load_explicit(&s->shared->init_size, memory_order_relaxed) > 0 &&
 	    !atomic_flag_test_and_set(&s->ready))
 		s->options.on_ready(s->options.context);
 }
 
-/* One request; false when there will be no more. */
-static bool serve_one(struct session *s, struct fuse_buf *buf)
+static void process(struct session *s, void *message, size_t size, bool again)
 {
-	int r = fuse_session_receive_buf(s->se, buf);
-	if (r == -EINTR || r == -EAGAIN)
-		return true;
-	/* 0: unmounted (libfuse's word for ENODEV). */
-	if (r < 0)
-		atomic_store(&s->result, r);
-	if (r <= 0)
-		return false;
-	count_request(s, buf);
-	if (request_begin(buf->mem, buf->size))
-		fuse_session_process_buf(s->se, buf);
+	struct fuse_buf buf = { .mem = message, .size = size };
+	if (request_begin(message, size, again))
+		fuse_session_process_buf(s->se, &buf);
 	request_end();
+}
+
+/* What is noted while a request is under way: for a successor, and for "status". */
+static void note_request(struct session *s, struct shared_slot *slot,
+			 const struct fuse_in_header *header)
+{
+	if (header->opcode < OPCODES)
+		atomic_fetch_add_explicit(&s->shared->requests[header->opcode], 1,
+					  memory_order_relaxed);
+	atomic_store_explicit(&slot->opcode, header->opcode, memory_order_relaxed);
+	atomic_store_explicit(&slot->since, now_ns(), memory_order_relaxed);
+	atomic_store_explicit(&slot->unique, header->unique & ~REQUEST_RESENT,
+			      memory_order_release);
+}
+
+/*
+ * The message in a buffer is one that was received and not answered as long as its header
+ * has a number: it is there from the moment on that the kernel has handed it out, so a
+ * server that is killed at any time leaves it.
+ */
+static bool is_pending(const struct fuse_in_header *header)
+{
+	return header->unique != 0 && header->len >= sizeof(*header) &&
+	       header->len <= SHARED_BUFFER;
+}
+
+static void set_done(struct session *s, unsigned number)
+{
+	struct fuse_in_header *header = shared_buffer(s->shared, number);
+	header->unique = 0;
+	atomic_store_explicit(&s->shared->slots[number].unique, 0, memory_order_release);
+}
+
+/* One request; false when there will be no more. */
+static bool serve_one(struct session *s, unsigned number)
+{
+	struct fuse_in_header *header = shared_buffer(s->shared, number);
+	set_done(s, number);
+	ssize_t n = read(s->options.fuse_fd, header, SHARED_BUFFER);
+	/* ENOENT: it was interrupted before it was read. */
+	if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT))
+		return true;
+	/* ENODEV: unmounted. */
+	if (n < 0 && errno != ENODEV)
+		atomic_store(&s->result, -errno);
+	if (n < (ssize_t)sizeof(*header))
+		return false;
+	bool is_init = header->opcode == FUSE_INIT;
+	note_request(s, &s->shared->slots[number], header);
+	process(s, header, (size_t)n, false);
+	if (is_init)
+		save_init(s, header, (size_t)n);
+	set_done(s, number);
+	atomic_fetch_add_explicit(&s->shared->answered, 1, memory_order_relaxed);
 	tell_ready(s);
 	return true;
+}
+
+/*
+ * What an earlier server left unanswered. The kernel sends it again, or (before 6.9) it
+ * is still in the buffers that it was received into. One that had been answered just
+ * before the end is answered once more, to nobody.
+ */
+static void serve_buffers(struct session *s)
+{
+	for (unsigned i = 0; i < SHARED_THREADS; i++) {
+		const struct shared_slot *slot = &s->shared->slots[i];
+		struct fuse_in_header *header = shared_buffer(s->shared, i);
+		if (!is_pending(header))
+			continue;
+		/* It may have been handed to libfuse under another one. */
+		if (atomic_load(&slot->unique) == (header->unique & ~REQUEST_RESENT))
+			header->opcode = atomic_load(&slot->opcode);
+		process(s, header, header->len, true);
+		atomic_fetch_add(&s->shared->answered, 1);
+	}
+}
+
+static bool ask_for_resend(struct session *s)
+{
+	const struct fuse_out_header notify = { .len = sizeof(notify),
+						.error = NOTIFY_RESEND };
+	return (s->options.features & FEATURE_RESEND) &&
+	       write(s->options.fuse_fd, &notify, sizeof(notify)) ==
+		   (ssize_t)sizeof(notify);
+}
+
+static void take_over(struct session *s)
+{
+	size_t size = atomic_load(&s->shared->init_size);
+	uint8_t init[SHARED_INIT];
+	if (size == 0 || size > SHARED_INIT)
+		return;
+	memcpy(init, s->shared->init, size);
+	s->ops.replaying = true;
+	process(s, init, size, false);
+	s->ops.replaying = false;
+	if (!ask_for_resend(s))
+		serve_buffers(s);
+	for (unsigned i = 0; i < SHARED_THREADS; i++)
+		set_done(s, i);
+	tell_ready(s);
 }
 
 static void *serve(void *argument)
 {
 	struct session *s = argument;
-	struct fuse_buf buf = { .mem = NULL };
+	unsigned slot = take_slot(s);
 	(void)atomic_fetch_add(&s->serving, 1);
-	while (!fuse_session_exited(s->se) && serve_one(s, &buf))
+	while (!fuse_session_exited(s->se) && serve_one(s, slot))
 		;
 	(void)atomic_fetch_sub(&s->serving, 1);
 	fuse_session_exit(s->se);
-	free(buf.mem);
+	give_slot(s, slot);
 	return NULL;
 }
 
@@ -239,11 +366,11 @@ static void *serve(void *argument)
 static void *help(void *argument)
 {
 	struct session *s = argument;
-	struct fuse_buf buf = { .mem = NULL };
-	while (!fuse_session_exited(s->se) && serve_one(s, &buf) &&
+	unsigned slot = take_slot(s);
+	while (!fuse_session_exited(s->se) && serve_one(s, slot) &&
 	       atomic_load(&s->serving) - atomic_load(&s->blocked) <= s->options.threads)
 		;
-	free(buf.mem);
+	give_slot(s, slot);
 	(void)atomic_fetch_sub(&s->serving, 1);
 	(void)pthread_mutex_lock(&s->lock);
 	s->helpers--;
@@ -261,7 +388,7 @@ void session_blocking(struct session *s, bool begins)
 	}
 	(void)atomic_fetch_add(&s->blocked, 1);
 	(void)pthread_mutex_lock(&s->lock);
-	if (atomic_load(&s->serving) < THREADS_MOST &&
+	if (atomic_load(&s->serving) < SHARED_THREADS &&
 	    pthread_create(&thread, NULL, help, s) == 0) {
 		(void)pthread_detach(thread);
 		(void)atomic_fetch_add(&s->serving, 1);
@@ -277,6 +404,7 @@ int session_run(struct session *s)
 	unsigned started = 0;
 	if (!threads)
 		return -ENOMEM;
+	take_over(s);
 	/* One thread that serves is enough to serve. */
 	while (started < others && pthread_create(&threads[started], NULL, serve, s) == 0)
 		started++;
@@ -300,61 +428,4 @@ void session_free(struct session *s)
 		free(s->ops.scratches[i].bytes);
 	free(s->ops.scratches);
 	free(s);
-}
-
-int session_counters(struct session *s, session_visit_counter *visit, void *context)
-{
-	static const char *const names[OPCODES] = {
-		[FUSE_LOOKUP] = "LOOKUP",
-		[FUSE_FORGET] = "FORGET",
-		[FUSE_GETATTR] = "GETATTR",
-		[FUSE_SETATTR] = "SETATTR",
-		[FUSE_READLINK] = "READLINK",
-		[FUSE_SYMLINK] = "SYMLINK",
-		[FUSE_MKNOD] = "MKNOD",
-		[FUSE_MKDIR] = "MKDIR",
-		[FUSE_UNLINK] = "UNLINK",
-		[FUSE_RMDIR] = "RMDIR",
-		[FUSE_RENAME] = "RENAME",
-		[FUSE_LINK] = "LINK",
-		[FUSE_OPEN] = "OPEN",
-		[FUSE_READ] = "READ",
-		[FUSE_WRITE] = "WRITE",
-		[FUSE_STATFS] = "STATFS",
-		[FUSE_RELEASE] = "RELEASE",
-		[FUSE_FSYNC] = "FSYNC",
-		[FUSE_SETXATTR] = "SETXATTR",
-		[FUSE_GETXATTR] = "GETXATTR",
-		[FUSE_LISTXATTR] = "LISTXATTR",
-		[FUSE_REMOVEXATTR] = "REMOVEXATTR",
-		[FUSE_FLUSH] = "FLUSH",
-		[FUSE_INIT] = "INIT",
-		[FUSE_OPENDIR] = "OPENDIR",
-		[FUSE_READDIR] = "READDIR",
-		[FUSE_RELEASEDIR] = "RELEASEDIR",
-		[FUSE_FSYNCDIR] = "FSYNCDIR",
-		[FUSE_ACCESS] = "ACCESS",
-		[FUSE_CREATE] = "CREATE",
-		[FUSE_INTERRUPT] = "INTERRUPT",
-		[FUSE_DESTROY] = "DESTROY",
-		[FUSE_IOCTL] = "IOCTL",
-		[FUSE_POLL] = "POLL",
-		[FUSE_BATCH_FORGET] = "BATCH_FORGET",
-		[FUSE_FALLOCATE] = "FALLOCATE",
-		[FUSE_READDIRPLUS] = "READDIRPLUS",
-		[FUSE_RENAME2] = "RENAME2",
-		[FUSE_LSEEK] = "LSEEK",
-		[FUSE_COPY_FILE_RANGE] = "COPY_FILE_RANGE",
-		[FUSE_TMPFILE] = "TMPFILE",
-	};
-	int r = 0;
-	for (unsigned i = 0; r == 0 && i < OPCODES; i++) {
-		char number[16];
-		uint64_t count =
-		    atomic_load_explicit(&s->requests[i], memory_order_relaxed);
-		(void)snprintf(number, sizeof(number), "OPCODE_%u", i);
-		if (count > 0)
-			r = visit(context, names[i] ? names[i] : number, count);
-	}
-	return r;
 }

@@ -14,10 +14,12 @@
 struct log;
 struct session;
 struct overlay;
+struct shared;
 
 struct session_options {
 	int fuse_fd;             /* the session's */
 	struct overlay *overlay; /* borrowed */
+	struct shared *shared;   /* all of it, borrowed */
 	struct log *log;         /* borrowed */
 	unsigned features;       /* that may be used: enum feature */
 	unsigned threads;        /* at least 1 */
@@ -34,11 +36,3 @@ void session_blocking(struct session *session, bool begins);
 int session_run(struct session *session);
 void session_free(struct session *session);
 DEFINE_CLEANUP(struct session *, session_free);
-
-/*
- * Requests so far, by the name the kernel's header gives the opcode ("LOOKUP"), those
- * that came at least once. Any thread, while it runs too.
- */
-typedef int session_visit_counter(void *context, const char *name, uint64_t count);
-int session_counters(struct session *session, session_visit_counter *visit,
-		     void *context);

@@ -55,8 +55,11 @@ void content_release(struct content *c)
 	cleanup_close_fn(&c->stage);
 }
 
+/* In place of what an earlier try opened: nobody uses content before there is a row. */
 static int attach_one(int upper_fd, const char *name, bool create, int *ret_fd)
 {
+	cleanup_close_fn(ret_fd);
+	*ret_fd = -1;
 	int r = create ? file_make_dir_at(upper_fd, name, 0700) : 0;
 	int fd = r < 0 ? r : file_open_beneath(upper_fd, name, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
@@ -182,14 +185,21 @@ int content_make(struct upper *u, uint64_t node, struct content_ref *ret, bool *
 	return r;
 }
 
+/* A slot without a node was removed while it was in use. */
 void content_put(struct content_ref *ref)
 {
-	if (!ref->set) {
-		cleanup_close_fn(&ref->fd);
-	} else {
+	struct content_slot *slot = ref->slot;
+	if (ref->set) {
+		int old = -1;
 		(void)pthread_mutex_lock(&ref->set->lock);
-		ref->slot->users--;
+		if (--slot->users == 0 && slot->node == 0) {
+			old = slot->fd;
+			slot->fd = -1;
+		}
 		(void)pthread_mutex_unlock(&ref->set->lock);
+		cleanup_close_fn(&old);
+	} else {
+		cleanup_close_fn(&ref->fd);
 	}
 	*ref = CONTENT_NONE;
 }
@@ -257,6 +267,7 @@ void content_drop(struct upper *u, uint64_t node)
 	(void)unlinkat(u->content.stage, name, 0);
 }
 
+/* Nobody finds it any more; who uses it closes it. */
 static void forget_cached(struct upper *u, uint64_t node)
 {
 	struct content_set *set = set_of(u, node);
@@ -266,6 +277,8 @@ static void forget_cached(struct upper *u, uint64_t node)
 	if (slot && slot->users == 0) {
 		old = slot->fd;
 		*slot = (struct content_slot){ .fd = -1 };
+	} else if (slot) {
+		slot->node = 0;
 	}
 	(void)pthread_mutex_unlock(&set->lock);
 	cleanup_close_fn(&old);

@@ -71,6 +71,24 @@ static int reap_batch(struct upper *u, const uint64_t *batch, size_t count)
 	return r;
 }
 
+int upper_reap_left(struct upper *u, bool (*is_used)(void *context, uint64_t id),
+		    void *context)
+{
+	if (!upper_has_rows(u))
+		return 0;
+	(void)pthread_mutex_lock(&u->lock);
+	cleanup_statement sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_NODE_ORPHANS);
+	int r = s ? 0 : sql_error(&u->writer.sql);
+	while (r == 0 && (r = sql_step(&u->writer.sql, s)) == 1) {
+		uint64_t id = (uint64_t)sqlite3_column_int64(s, 0);
+		if (!is_used || !is_used(context, id))
+			upper_reap(u, id);
+		r = 0;
+	}
+	(void)pthread_mutex_unlock(&u->lock);
+	return r;
+}
+
 bool upper_reap_now(struct upper *u)
 {
 	uint64_t batch[REAP_BATCH];
@@ -100,8 +118,13 @@ static void write_back(struct upper *u)
 	(void)pthread_mutex_unlock(&u->janitor_lock);
 	if (!due)
 		return;
-	(void)sqlite3_wal_checkpoint_v2(u->aside.db, NULL, SQLITE_CHECKPOINT_PASSIVE,
-					&frames, &done);
+	int code = sqlite3_wal_checkpoint_v2(u->aside.db, NULL, SQLITE_CHECKPOINT_PASSIVE,
+					     &frames, &done);
+	if (code == SQLITE_FULL) {
+		reserve_release(u);
+		(void)sqlite3_wal_checkpoint_v2(
+		    u->aside.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
+	}
 	if (atomic_load(&u->wal_size) > WAL_STOP) {
 		(void)pthread_mutex_lock(&u->lock);
 		(void)sqlite3_wal_checkpoint_v2(

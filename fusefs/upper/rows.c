@@ -8,11 +8,21 @@
 
 enum { LONGEST_NAME = 255, DENTRY_PIN = 1, NODE_FLAGS_KNOWN = 7, NS = 1000000000 };
 
+/*
+ * What SQLite compares as a text or a fraction and we would read as a number has two
+ * orders: a listing would come to the same name again and again.
+ */
+int64_t row_number(sqlite3_stmt *s, int at, bool *ok)
+{
+	*ok &= sqlite3_column_type(s, at) == SQLITE_INTEGER;
+	return sqlite3_column_int64(s, at);
+}
+
 static struct timespec column_time(sqlite3_stmt *s, int at, bool *ok)
 {
-	int64_t ns = sqlite3_column_int64(s, at + 1);
+	int64_t ns = row_number(s, at + 1, ok);
 	*ok &= ns >= 0 && ns < NS;
-	return (struct timespec){ .tv_sec = sqlite3_column_int64(s, at), .tv_nsec = ns };
+	return (struct timespec){ .tv_sec = row_number(s, at, ok), .tv_nsec = ns };
 }
 
 static bool type_is_known(mode_t mode)
@@ -27,23 +37,26 @@ int row_node(sqlite3_stmt *s, int first, struct upper_node *ret)
 	*ret = (struct upper_node){ .id = (uint64_t)sqlite3_column_int64(s, first) };
 	if (sqlite3_column_type(s, first) == SQLITE_NULL)
 		return 0;
-	int64_t flags = sqlite3_column_int64(s, first + 1);
-	int64_t nlink = sqlite3_column_int64(s, first + 5);
-	int64_t size = sqlite3_column_int64(s, first + 7);
-	bool ok = ret->id > 0 && ret->id < 2 * NODE_UPPER && nlink >= 0 &&
-		  nlink <= INT32_MAX && size >= 0 && (flags & ~NODE_FLAGS_KNOWN) == 0;
+	bool ok = true;
+	int64_t flags = row_number(s, first + 1, &ok);
+	int64_t nlink = row_number(s, first + 5, &ok);
+	int64_t size = row_number(s, first + 7, &ok);
+	int64_t mode = row_number(s, first + 2, &ok);
+	ok &= ret->id > 0 && ret->id < 2 * NODE_UPPER && nlink >= 0 &&
+	      nlink <= INT32_MAX && size >= 0 && (flags & ~NODE_FLAGS_KNOWN) == 0 &&
+	      mode >= 0 && mode <= UINT16_MAX;
 	ret->flags = (uint32_t)flags;
-	ret->mode = (mode_t)sqlite3_column_int64(s, first + 2);
-	ret->uid = (uid_t)sqlite3_column_int64(s, first + 3);
-	ret->gid = (gid_t)sqlite3_column_int64(s, first + 4);
+	ret->mode = (mode_t)mode;
+	ret->uid = (uid_t)row_number(s, first + 3, &ok);
+	ret->gid = (gid_t)row_number(s, first + 4, &ok);
 	ret->nlink = (uint32_t)nlink;
-	ret->rdev = (dev_t)sqlite3_column_int64(s, first + 6);
+	ret->rdev = (dev_t)row_number(s, first + 6, &ok);
 	ret->size = (uint64_t)size;
 	ret->atime = column_time(s, first + 8, &ok);
 	ret->mtime = column_time(s, first + 10, &ok);
 	ret->ctime = column_time(s, first + 12, &ok);
-	ret->parent = (uint64_t)sqlite3_column_int64(s, first + 14);
-	ret->change = (uint64_t)sqlite3_column_int64(s, first + 15);
+	ret->parent = (uint64_t)row_number(s, first + 14, &ok);
+	ret->change = (uint64_t)row_number(s, first + 15, &ok);
 	return ok && type_is_known(ret->mode) ? 0 : -EBADMSG;
 }
 
@@ -54,26 +67,33 @@ static bool name_is_sane(const struct upper_dentry *d)
 	       !(d->name_size <= 2 && memcmp(d->name, "..", d->name_size) == 0);
 }
 
+static bool is_null(sqlite3_stmt *s, int at)
+{
+	return sqlite3_column_type(s, at) == SQLITE_NULL;
+}
+
 int row_dentry(sqlite3_stmt *s, struct upper_dentry *ret)
 {
+	bool ok = sqlite3_column_type(s, 1) == SQLITE_BLOB;
+	int64_t flags = row_number(s, 4, &ok);
 	const void *base = sqlite3_column_blob(s, 5);
 	*ret = (struct upper_dentry){
-		.parent = (uint64_t)sqlite3_column_int64(s, 0),
+		.parent = (uint64_t)row_number(s, 0, &ok),
 		.name = sqlite3_column_blob(s, 1),
 		.name_size = (size_t)sqlite3_column_bytes(s, 1),
-		.node = (uint64_t)sqlite3_column_int64(s, 2),
-		.cookie = (uint64_t)sqlite3_column_int64(s, 3),
-		.pin = (sqlite3_column_int64(s, 4) & DENTRY_PIN) != 0,
-		.has_base = base != NULL,
-		.change = (uint64_t)sqlite3_column_int64(s, 6),
+		.node = is_null(s, 2) ? 0 : (uint64_t)row_number(s, 2, &ok),
+		.cookie = (uint64_t)row_number(s, 3, &ok),
+		.pin = (flags & DENTRY_PIN) != 0,
+		.has_base = !is_null(s, 5),
+		.change = (uint64_t)row_number(s, 6, &ok),
 	};
-	if (base && sqlite3_column_bytes(s, 5) != (int)sizeof(ret->base.bytes))
-		return -EBADMSG;
-	if (base)
-		memcpy(ret->base.bytes, base, sizeof(ret->base.bytes));
-	bool ok = (sqlite3_column_int64(s, 4) & ~DENTRY_PIN) == 0 && name_is_sane(ret) &&
-		  ret->node < 2 * NODE_UPPER && ret->cookie > 0 &&
-		  ret->cookie <= INT64_MAX;
+	if (ret->has_base) {
+		ok &= base && sqlite3_column_bytes(s, 5) == (int)sizeof(ret->base.bytes);
+		if (ok)
+			memcpy(ret->base.bytes, base, sizeof(ret->base.bytes));
+	}
+	ok &= (flags & ~DENTRY_PIN) == 0 && name_is_sane(ret) &&
+	      ret->node < 2 * NODE_UPPER && ret->cookie > 0 && ret->cookie <= INT64_MAX;
 	return ok ? 0 : -EBADMSG;
 }
 

@@ -146,11 +146,15 @@ static int check_version(struct sql *sql)
 {
 	int64_t version = 0;
 	int64_t id = 0;
+	int64_t tables = 1;
 	int r = read_number(sql, "PRAGMA application_id", &id);
 	if (r == 0)
 		r = read_number(sql, "PRAGMA user_version", &version);
+	/* Made, and killed or powered off before the commit of its schema. */
+	if (r == 0 && id == 0)
+		r = read_number(sql, "SELECT count(*) FROM sqlite_schema", &tables);
 	if (r == 0 && id != APPLICATION_ID)
-		return -EBADMSG;
+		return id == 0 && version == 0 && tables == 0 ? -ENODATA : -EBADMSG;
 	return r < 0 ? r : (version == SCHEMA_VERSION ? check_schema(sql) : -EPROTO);
 }
 
@@ -173,9 +177,6 @@ static int make_schema(struct sql *sql)
 
 static int configure(struct sql *sql, bool create, bool sync)
 {
-	(void)sqlite3_busy_timeout(sql->db, BUSY_MS);
-	(void)sqlite3_db_config(sql->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	(void)sqlite3_db_config(sql->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	int r = create ? run_text(sql, "PRAGMA page_size = 4096") : 0;
 	if (r == 0)
 		r = run_text(sql,
@@ -188,25 +189,41 @@ static int configure(struct sql *sql, bool create, bool sync)
 	return r;
 }
 
+/* Looked at first: configuring writes, and so does closing when there is a WAL. */
+static int check_ours(struct sql *sql)
+{
+	(void)sqlite3_db_config(sql->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	int r = check_version(sql);
+	if (r == 0)
+		(void)sqlite3_db_config(sql->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0,
+					NULL);
+	return r;
+}
+
+static int set_up(struct sql *sql, enum sql_mode mode, bool sync)
+{
+	(void)sqlite3_busy_timeout(sql->db, BUSY_MS);
+	(void)sqlite3_db_config(sql->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	(void)sqlite3_db_config(sql->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	int r = mode == SQL_CHECK ? check_ours(sql) : 0;
+	if (r == 0)
+		r = configure(sql, mode == SQL_CREATE, sync);
+	return r == 0 && mode == SQL_CREATE ? make_schema(sql) : r;
+}
+
 int sql_open(const char *path, enum sql_mode mode, bool sync, struct sql *ret)
 {
-	bool create = mode == SQL_CREATE;
 	struct sql sql = { .db = NULL };
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
-		    (create ? SQLITE_OPEN_CREATE : 0);
+		    (mode == SQL_CREATE ? SQLITE_OPEN_CREATE : 0);
 	const char *vfs = wal_vfs_name();
 	if (!vfs)
 		return -ENOMEM;
 	int r = sqlite3_open_v2(path, &sql.db, flags, vfs) == SQLITE_OK ? 0
 		: sql.db                                                ? sql_error(&sql)
 									: -ENOMEM;
-	/* Looked at first, as configuring may write to what is not ours. */
-	if (r == 0 && mode == SQL_CHECK)
-		r = check_version(&sql);
 	if (r == 0)
-		r = configure(&sql, create, sync);
-	if (r == 0 && create)
-		r = make_schema(&sql);
+		r = set_up(&sql, mode, sync);
 	if (r < 0) {
 		sql_close(&sql);
 		return r;

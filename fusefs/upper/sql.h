@@ -45,9 +45,10 @@ struct sql {
 
 enum sql_mode {
 	SQL_CREATE, /* made with our schema */
-	SQL_CHECK,  /* it must hold that; -EPROTO: of another version, -EBADMSG: not ours
-		     */
-	SQL_AGAIN,  /* a further connection to one that was checked */
+	/* It must hold that. -EPROTO: of another version; -EBADMSG: not ours; -ENODATA:
+	 * it is empty, nothing was ever committed to it. */
+	SQL_CHECK,
+	SQL_AGAIN, /* a further connection to one that was checked */
 };
 int sql_open(const char *path, enum sql_mode mode, bool sync, struct sql *ret);
 void sql_close(struct sql *sql);

@@ -45,18 +45,21 @@ static int read_meta(struct upper *u, struct meta *ret)
 	int r = sql_step(&u->writer.sql, s);
 	if (r != 1)
 		return r < 0 ? r : -EBADMSG;
-	u->next = (uint64_t)sqlite3_column_int64(s, 0);
-	u->mark = (uint64_t)sqlite3_column_int64(s, 1);
-	ret->clean = sqlite3_column_int(s, 2) != 0;
+	bool ok = sqlite3_column_type(s, 3) == SQLITE_TEXT;
+	u->next = (uint64_t)row_number(s, 0, &ok);
+	u->mark = (uint64_t)row_number(s, 1, &ok);
+	ret->clean = row_number(s, 2, &ok) != 0;
 	const char *boot = (const char *)sqlite3_column_text(s, 3);
-	if (!boot || strlen(boot) >= BOOT_ID_SIZE)
+	if (!ok || !boot || strlen(boot) >= BOOT_ID_SIZE)
 		return -EBADMSG;
 	(void)strcpy(ret->boot, boot);
-	u->change = (uint64_t)sqlite3_column_int64(s, 4);
-	u->record = (struct upper_record){ (uint64_t)sqlite3_column_int64(s, 5),
-					   sqlite3_column_int(s, 6),
-					   (uint64_t)sqlite3_column_int64(s, 7) };
-	return u->next > 0 && u->next < NODE_UPPER && u->mark < NODE_UPPER ? 0 : -EBADMSG;
+	u->change = (uint64_t)row_number(s, 4, &ok);
+	u->record = (struct upper_record){ (uint64_t)row_number(s, 5, &ok),
+					   (int)row_number(s, 6, &ok),
+					   (uint64_t)row_number(s, 7, &ok) };
+	return ok && u->next > 0 && u->next < NODE_UPPER && u->mark < NODE_UPPER
+		   ? 0
+		   : -EBADMSG;
 }
 
 static int write_mark(struct upper *u, bool clean)
@@ -147,18 +150,6 @@ static int recover(struct upper *u, const struct meta *meta)
 	return content_each(u, remove_unknown, u);
 }
 
-/* Nobody has an unlinked file of an earlier mount open. */
-static int queue_orphans(struct upper *u)
-{
-	cleanup_statement sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_NODE_ORPHANS);
-	int r = s ? 0 : sql_error(&u->writer.sql);
-	while (r == 0 && (r = sql_step(&u->writer.sql, s)) == 1) {
-		upper_reap(u, (uint64_t)sqlite3_column_int64(s, 0));
-		r = 0;
-	}
-	return r;
-}
-
 static int load(struct upper *u)
 {
 	struct meta meta;
@@ -169,10 +160,9 @@ static int load(struct upper *u)
 		r = add_ids(u, SQL_PARENTS);
 	if (r == 0)
 		r = recover(u, &meta);
-	if (r == 0)
-		r = queue_orphans(u);
 	/* Numbers of requests start again with each mount. */
-	u->record = (struct upper_record){ .unique = 0 };
+	if (!u->again)
+		u->record = (struct upper_record){ .unique = 0 };
 	return r;
 }
 
@@ -188,7 +178,10 @@ static int open_connections(struct upper *u, bool create)
 		return r;
 	(void)sqlite3_wal_hook(u->writer.sql.db, count_frames, u);
 	u->wal_fd = file_open_beneath(u->fd, "index.db-wal", O_RDWR, 0);
-	return u->wal_fd < 0 ? u->wal_fd : 0;
+	if (u->wal_fd < 0)
+		return u->wal_fd;
+	u->reserve_fd = file_open_beneath(u->fd, "reserve", O_RDWR | O_CREAT, 0600);
+	return u->reserve_fd < 0 && u->reserve_fd != -ENOSPC ? u->reserve_fd : 0;
 }
 
 static int remove_content(struct upper *u)
@@ -197,9 +190,10 @@ static int remove_content(struct upper *u)
 	return r < 0 ? r : file_remove_tree_at(u->fd, "staging");
 }
 
-static void drop_new_index(struct upper *u)
+void upper_drop_index(struct upper *u)
 {
-	static const char *const names[] = { "index.db", "index.db-wal", "index.db-shm" };
+	static const char *const names[] = { "index.db", "index.db-wal",
+					     "index.db-journal" };
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		(void)unlinkat(u->fd, names[i], 0);
 }
@@ -228,7 +222,7 @@ int upper_open_index(struct upper *u, bool create)
 	if (r < 0) {
 		upper_close_index(u);
 		if (create)
-			drop_new_index(u);
+			upper_drop_index(u);
 		return r;
 	}
 	reserve_refill(u);
@@ -240,11 +234,15 @@ void upper_close_index(struct upper *u)
 {
 	if (u->armed && u->writer.sql.db) {
 		u->orphan_count = 0;
-		(void)queue_orphans(u);
+		(void)upper_reap_left(u, NULL, NULL);
 		(void)upper_reap_now(u);
 		u->mark = u->next;
 		(void)write_mark(u, true);
 	}
+	/* Closing writes the WAL back. */
+	reserve_release(u);
+	cleanup_close_fn(&u->reserve_fd);
+	u->reserve_fd = -1;
 	u->armed = false;
 	for (int i = 0; i < READERS; i++)
 		sql_close(&u->readers[i].sql);

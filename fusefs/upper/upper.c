@@ -61,7 +61,7 @@ static int open_directory(struct upper *u, const char *path, struct error *reter
 
 static void init(struct upper *u, bool sync)
 {
-	u->fd = u->lock_fd = u->db_fd = u->wal_fd = -1;
+	u->fd = u->lock_fd = u->db_fd = u->wal_fd = u->reserve_fd = -1;
 	u->sync = sync;
 	content_init(&u->content);
 	(void)pthread_mutex_init(&u->lock, NULL);
@@ -80,10 +80,12 @@ static int open_existing(struct upper *u, struct error *reterr)
 	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
 		return error_set(reterr, -EBADMSG, "'%s' is no index of ours",
 				 u->index_path);
-	/* Made, and never written: a power cut came first. */
-	if (st.st_size == 0)
-		return unlinkat(u->fd, "index.db", 0) < 0 ? -errno : 0;
-	int r = upper_open_index(u, false);
+	int r = st.st_size == 0 ? -ENODATA : upper_open_index(u, false);
+	/* Made, and never committed to: the end came first. */
+	if (r == -ENODATA) {
+		upper_drop_index(u);
+		return 0;
+	}
 	if (r == -EPROTO)
 		return error_set(reterr, r,
 				 "'%s' was written by another version of venvfs, which "
@@ -102,6 +104,7 @@ int upper_open(const struct upper_options *options, struct upper **ret,
 	if (!u)
 		return -ENOMEM;
 	init(u, options->sync);
+	u->again = options->again;
 	u->on_first = options->on_first;
 	u->context = options->context;
 	int r = open_directory(u, options->path, reterr);
@@ -133,7 +136,7 @@ void upper_close(struct upper *u)
 int upper_discard(const char *path, struct error *reterr)
 {
 	static const char *const names[] = { "index.db", "index.db-wal", "files",
-					     "staging", "base" };
+					     "staging",  "reserve",      "base" };
 	CLEANUP(upper_closep) struct upper *u = calloc(1, sizeof(*u));
 	if (!u)
 		return -ENOMEM;
@@ -278,14 +281,10 @@ void upper_end(struct upper *u)
 	(void)pthread_mutex_unlock(&u->lock);
 }
 
-bool upper_last_record(struct upper *u, uint64_t unique, struct upper_record *ret)
+bool upper_last_record(const struct upper *u, struct upper_record *ret)
 {
-	(void)pthread_mutex_lock(&u->lock);
-	bool found = unique != 0 && u->record.unique == unique;
-	if (found)
-		*ret = u->record;
-	(void)pthread_mutex_unlock(&u->lock);
-	return found;
+	*ret = u->record;
+	return u->record.unique != 0;
 }
 
 uint64_t upper_new_node(struct upper *u)

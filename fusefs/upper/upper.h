@@ -22,6 +22,8 @@ struct upper_options {
 	const char *path;  /* the directory, absolute; made when missing, 0700 */
 	bool sync;         /* keep what was promised over a power cut, too */
 	const char *owner; /* a mount point: told to who comes second */
+	bool
+	    again; /* after an earlier server of the same mount: its last record counts */
 	/* Called before the very first row is written, may be NULL; what it returns other
 	 * than 0 fails that change. */
 	int (*on_first)(void *context);
@@ -74,8 +76,9 @@ struct upper_record {
 /* `record` NULL: of no such request; the last one stays. */
 int upper_commit(struct upper *u, const struct upper_record *record);
 void upper_end(struct upper *u);
-/* The record of the last change of this mount; false: none of that number. */
-bool upper_last_record(struct upper *u, uint64_t unique, struct upper_record *ret);
+/* The last one that was committed; before the first change of this server it is of the
+ * server before it. False: there is none. */
+bool upper_last_record(const struct upper *u, struct upper_record *ret);
 
 /* Numbers never come again. Inside a change. */
 uint64_t upper_new_node(struct upper *u);
@@ -85,6 +88,13 @@ uint64_t upper_new_cookie(struct upper *u);
 void upper_reap(struct upper *u, uint64_t id);
 /* Does so now, to make room on a full disk; true when there was something. */
 bool upper_reap_now(struct upper *u);
+
+/*
+ * Those that an earlier server left unlinked: `is_used` tells which of them somebody
+ * still uses; the others are reaped.
+ */
+int upper_reap_left(struct upper *u, bool (*is_used)(void *context, uint64_t id),
+		    void *context);
 
 /* What was committed is on disk when it returns. */
 int upper_sync(struct upper *u);

@@ -30,6 +30,7 @@ struct upper {
 	char *path, *index_path;
 	int fd, lock_fd;
 	bool sync;
+	bool again;
 	int (*on_first)(void *context);
 	void *context;
 	atomic_bool exists; /* index.db is there and open; never false again */
@@ -45,6 +46,7 @@ struct upper {
 	bool in_change;
 	bool armed;        /* numbers are reserved, and the upper is marked as in use */
 	atomic_bool low;   /* the room kept for removing could not be refilled */
+	int reserve_fd;    /* a file that is given up for the database */
 	int db_fd, wal_fd; /* for syncing and reserving; open as long as the database */
 	_Atomic(uint64_t) wal_size;
 
@@ -63,6 +65,8 @@ struct upper {
 /* start.c: opens or makes index.db, its connections and what is remembered of it. */
 int upper_open_index(struct upper *u, bool create);
 void upper_close_index(struct upper *u);
+/* Removes its files, of an index that never held a row. */
+void upper_drop_index(struct upper *u);
 /* Reserves numbers and marks the upper as in use, on disk. Under the writer's lock. */
 int upper_arm(struct upper *u);
 
@@ -73,3 +77,5 @@ void janitor_write_back(struct upper *u);
 
 /* reserve.c: keeps room for the WAL and the database, so that removing always works. */
 void reserve_refill(struct upper *u);
+/* Gives it up, so that the WAL can be written back. */
+void reserve_release(struct upper *u);

@@ -4,10 +4,11 @@ Each mount has pages of its own, and the cache's files have theirs. VENVFS_COMPA
 another build, such as one that gives up the cache's pages once they were served.
 """
 
+import functools
 import os
 import time
 
-from bed import BINARY, bed, cached_bytes, drop_caches, files_below, mount, unmount
+from bed import BINARY, alternate, bed, cached_bytes, drop_caches, files_below, mount, unmount
 from bench_threads import read_files
 from report import mb, table
 from wheels import describe, wheels
@@ -43,8 +44,9 @@ def run():
     rows = []
     with bed("pagecache") as program:
         program.add(*files)
-        for binary in filter(None, (BINARY, os.environ.get("VENVFS_COMPARE"))):
-            results = [once(program, files, binary) for _ in range(REPEATS)]
+        binaries = filter(None, (BINARY, os.environ.get("VENVFS_COMPARE")))
+        contenders = {binary: functools.partial(once, program, files, binary) for binary in binaries}
+        for binary, results in alternate(contenders, REPEATS).items():
             one, ten = results[-1][0]
             first = sorted(seconds[0] for _, seconds in results)[REPEATS // 2]
             others = sorted(s for _, seconds in results for s in seconds[1:])

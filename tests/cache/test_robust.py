@@ -316,3 +316,9 @@ def test_files_of_equal_content_have_one_object(venvfs, tmp_path):
     b = Wheel("b").add("b/data.bin", data).write(tmp_path)
     venvfs.add(a, b)
     assert "2 wheels, 2 images, 1 objects" in verify(venvfs)
+
+
+def test_a_relative_cache_is_the_same_for_the_server(venvfs, tmp_path):
+    wheel = Wheel().write(tmp_path)
+    venvfs.run("mount", tmp_path / "m", wheel, VENVFS_CACHE_DIR="rel/cache", VENVFS_CACHE_PATH="nowhere:rel2")
+    assert (tmp_path / "m/bin/python").is_symlink() and (tmp_path / "rel/cache/images").is_dir()

@@ -20,12 +20,14 @@ import time
 
 from modelparts import lower
 from modelparts.faults import FAULTS
+from modelparts.generator import Generator
 from modelparts.place import Place
 from modelparts.run import random_run, replay
 from modelparts.shrink import shrink
 
 
 def options_from(arguments):
+    """What was asked for, and how operations are drawn; for other programs of this kind, too."""
     p = argparse.ArgumentParser(prog="model.py", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--under", required=True, help="the directory under test, emptied")
@@ -46,6 +48,7 @@ def options_from(arguments):
                    "held (descriptors see what was before a copy-up), or an operation's name")
     p.add_argument("--no-users", dest="users", action="store_false", help="act as root only")
     p.add_argument("--no-odd-names", dest="odd_names", action="store_false")
+    p.add_argument("--no-tmpfile", dest="tmpfile", action="store_false", help="for kernels without it")
     p.add_argument("--shrink", type=int, default=120, metavar="SECONDS")
     p.add_argument("--fault", choices=FAULTS, help="plant this fault in --under")
     p.add_argument("--replay", metavar="FILE", help="run this script; - is standard input")
@@ -55,6 +58,7 @@ def options_from(arguments):
     options.allow = [name for name in options.allow.split(",") if name]
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(10**9)
+    options.generator = Generator
     return options
 
 
@@ -116,7 +120,10 @@ def run_script(place, options):
 
 
 def main(options):
-    place = Place(options, FAULTS[options.fault]() if options.fault else None)
+    return run_at(Place(options, FAULTS[options.fault]() if options.fault else None), options)
+
+
+def run_at(place, options):
     try:
         return (run_script if options.replay else run_random)(place, options)
     finally:

@@ -64,11 +64,12 @@ class Person:
 
     def program(self):
         """venvfs where they can run it."""
-        copy = self.home / "venvfs-program"
-        copy.write_bytes(pathlib.Path(BINARY).read_bytes())
-        copy.chmod(0o755)
-        os.chown(copy, self.uid, self.gid)
-        return copy
+        for part in (pathlib.Path(BINARY), pathlib.Path(BINARY).with_name("venvfs-supervise")):
+            copy = self.home / part.name
+            copy.write_bytes(part.read_bytes())
+            copy.chmod(0o755)
+            os.chown(copy, self.uid, self.gid)
+        return self.home / pathlib.Path(BINARY).name
 
     def servers(self):
         """The pids of all processes of theirs that live."""
@@ -284,16 +285,8 @@ def status_of(pid):
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def serving(paths):
-    """The processes that hold /dev/fuse: the servers. (Of the mount at `paths`, one.)"""
-    return [pid for pid in paths if any(link(fd) == "/dev/fuse" for fd in pathlib.Path(f"/proc/{pid}/fd").glob("*"))]
-
-
-def link(path):
-    try:
-        return os.readlink(path)
-    except FileNotFoundError:
-        return None
+def by_name(pids):
+    return {status_of(pid)["Name"]: pid for pid in pids}
 
 
 def check_confined(pid):
@@ -308,10 +301,18 @@ def test_the_server_of_sudo_is_confined(person):
     path = person.home / ".venv"
     person.sudo("mount", "--python", PYTHON, path, Wheel().write(person.tmp))
     assert person.run("sh", "-c", f"echo x > {path}/new").returncode == 0
-    servers = serving(person.servers())
-    assert len(servers) == 1
-    check_confined(servers[0])
-    assert set(status_of(servers[0])["Groups"].split()) == {str(person.gid)}
+    pids = by_name(person.servers())
+    assert set(pids) == {"venvfs", "venvfs-super"}
+    check_confined(pids["venvfs"])
+    assert int(status_of(pids["venvfs-super"])["CapPrm"], 16) == 0
+    for pid in pids.values():
+        assert status_of(pid)["Uid"].split() == [str(person.uid)] * 4
+        assert set(status_of(pid)["Groups"].split()) == {str(person.gid)}
+    os.kill(pids["venvfs"], 9)
+    assert person.run("cat", path / "new").stdout == "x\n"
+    successor = by_name(person.servers())["venvfs"]
+    assert successor != pids["venvfs"]
+    check_confined(successor)
 
 
 def test_the_server_of_root_is_confined(venvfs, tmp_path):

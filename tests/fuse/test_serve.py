@@ -275,13 +275,14 @@ def read_error(path):
 def test_a_changed_byte_of_content_is_eio_and_logged(venvfs, venv, tmp_path):
     w, wheel = big_wheel(tmp_path)
     path = venv(wheel)
-    obj = next(p for p in (venvfs.cache / "objects").rglob("*") if p.is_file())
+    obj = max((p for p in (venvfs.cache / "objects").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     overwrite(obj, 2_000_000, b"!")
     target = site(path) / "big/object.bin"
     assert read_error(target) == errno.EIO
-    image = images(venvfs)[0]
-    where = image.read_bytes().index(w.files["big/blocks.bin"])
-    overwrite(image, where + 40_000, bytes([w.files["big/blocks.bin"][40_000] ^ 1]))
+    content = w.files["big/blocks.bin"]
+    holders = [*images(venvfs), *(p for p in (venvfs.cache / "objects").rglob("*") if p.is_file())]
+    holder = next(p for p in holders if content in p.read_bytes())
+    overwrite(holder, holder.read_bytes().index(content) + 40_000, bytes([content[40_000] ^ 1]))
     assert read_error(site(path) / "big/blocks.bin") == errno.EIO
     assert (site(path) / "big/m001.py").read_bytes() == w.files["big/m001.py"]
     log = next((venvfs.root / "state").rglob("log")).read_text()
@@ -406,7 +407,7 @@ def test_a_busy_mount_names_who_keeps_it(venvfs, venv, tmp_path):
 def test_a_dead_mount_is_cleaned_up_by_the_next(venvfs, venv, tmp_path):
     wheel = Wheel().write(tmp_path)
     path = venv(wheel)
-    os.kill(venvfs.list()[0]["pid"], signal.SIGKILL)
+    venvfs.kill_all(path)
     for _ in range(100):
         if venvfs.list()[0]["state"] == "dead":
             break
@@ -416,7 +417,7 @@ def test_a_dead_mount_is_cleaned_up_by_the_next(venvfs, venv, tmp_path):
     assert e.value.errno == errno.ENOTCONN
     venv(wheel, at=path)
     assert (path / "pyvenv.cfg").exists()
-    os.kill(venvfs.list()[0]["pid"], signal.SIGKILL)
+    venvfs.kill_all(path)
     time.sleep(0.2)
     venvfs.run("unmount", path)
     assert os.listdir(path) == []
@@ -547,8 +548,9 @@ def test_an_ordinary_user_mounts_by_fusermount3(tmp_path, python):
     home.mkdir()
     user = pwd.getpwnam("nobody").pw_uid  # fusermount3 wants a user that has a name
     os.chown(home, user, user)
-    (tmp_path / "venvfs").write_bytes(pathlib.Path(BINARY).read_bytes())
-    (tmp_path / "venvfs").chmod(0o755)
+    for name in ("venvfs", "venvfs-supervise"):
+        (tmp_path / name).write_bytes(pathlib.Path(BINARY).with_name(name).read_bytes())
+        (tmp_path / name).chmod(0o755)
     fuse = tmp_path / "fuse"
     os.mknod(fuse, 0o020666, os.stat("/dev/fuse").st_rdev)
     fuse.chmod(0o666)

@@ -32,10 +32,14 @@ FALLOCATE = (
 
 
 class Generator:
-    def __init__(self, rng, view, users=True, odd_names=True):
+    weighted = WEIGHTS
+    drawing = drawing.Drawing
+
+    def __init__(self, rng, view, users=True, odd_names=True, tmpfile=True):
         self.rng, self.view, self.users = rng, view, users
-        self.draw = drawing.Drawing(rng, view, odd_names)
-        self.names, self.weights = list(WEIGHTS), list(WEIGHTS.values())
+        self.draw = self.drawing(rng, view, odd_names)
+        self.tmpfile = tmpfile
+        self.names, self.weights = list(self.weighted), list(self.weighted.values())
 
     def next(self):
         name = self.rng.choices(self.names, self.weights)[0]
@@ -174,7 +178,7 @@ class Generator:
         kind = ("dir",) if flags & os.O_DIRECTORY else ("file",)
         if self.chance(0.15):
             flags, kind = os.O_RDONLY | os.O_DIRECTORY, ("dir",)
-        elif self.chance(0.08):
+        elif self.chance(0.08) and self.tmpfile:
             flags, kind = os.O_TMPFILE | self.rng.choice(ACCESS), ("dir",)
         elif self.chance(0.25):
             flags, kind = os.O_RDWR | os.O_NONBLOCK, ("file",)

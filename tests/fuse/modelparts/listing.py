@@ -8,14 +8,18 @@ from .side import Wrong
 def walk_up(side, path):
     """(name, is a directory) of all below `path` and of itself, children first.
 
-    A listing is read on after what it named was removed, as rm does it.
+    A listing is read on after what it named was removed, as rm does it. What may not be listed
+    has nothing below it.
     """
-    with side.system.scandir(path) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from walk_up(side, entry.path)
-            else:
-                yield entry.path, False
+    try:
+        with side.system.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from walk_up(side, entry.path)
+                else:
+                    yield entry.path, False
+    except OSError:
+        pass
     yield path, True
 
 
@@ -56,7 +60,7 @@ def edit(side, path, change):
     what, names = change[0], [os.path.join(path, name) for name in change[1:]]
     try:
         if what == "create":
-            os.close(side.system.open(names[0], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+            side.system.close(side.system.open(names[0], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
         elif what == "unlink":
             side.system.unlink(names[0])
         else:

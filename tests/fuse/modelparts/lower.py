@@ -1,7 +1,7 @@
 """A tree to start from: the same on both sides, from what its line says.
 
 "files=60,dirs=14,seed=1,big=3" makes that many of each; big ones are too large for an image
-and are objects of their own in the cache. All is old, so that a new time shows.
+and are objects of their own in the cache, twins are hard links. All is old, so that a new time shows.
 """
 
 import os
@@ -10,7 +10,7 @@ import zlib
 
 from .fileops import pattern
 
-DEFAULTS = {"files": 60, "dirs": 14, "links": 6, "big": 3, "wide": 120, "seed": 1}
+DEFAULTS = {"files": 60, "dirs": 14, "links": 6, "big": 3, "wide": 120, "twins": 0, "seed": 1}
 OLD = 1_600_000_000
 
 
@@ -37,7 +37,14 @@ def make(root, line):
         os.mkdir(os.path.join(root, "wide"))
         for i in range(counts["wide"]):
             write(rng, os.path.join(root, "wide", f"w{i}"), i % 5)
+    for i in range(counts["twins"]):
+        os.link(rng.choice(files_of(folders)), os.path.join(rng.choice(folders), f"t{i}"))
     age(root)
+
+
+def files_of(folders):
+    paths = [os.path.join(folder, name) for folder in folders for name in sorted(os.listdir(folder))]
+    return [path for path in paths if os.path.isfile(path) and not os.path.islink(path)]
 
 
 def make_folders(root, rng, count):
@@ -61,5 +68,7 @@ def age(root):
         for name in files + folders:
             path = os.path.join(folder, name)
             place = os.fsencode(os.path.relpath(path, root))
+            if os.lstat(path).st_nlink > 1 and name not in folders:
+                place = b""  # whichever name comes last
             mtime = (OLD + zlib.crc32(place) % 10**6) * 10**9
             os.utime(path, ns=(mtime, mtime), follow_symlinks=False)

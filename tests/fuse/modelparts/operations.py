@@ -174,17 +174,23 @@ def do_fill(side, path, prefix, count):
     """Makes a directory with many names, so that listings take several requests."""
     side.system.mkdir(path)
     for i in range(count):
-        os.close(side.system.open(f"{path}/{prefix}{i}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+        side.system.close(side.system.open(f"{path}/{prefix}{i}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
     return len(side.system.listdir(path))
 
 
 def do_rmtree(side, path):
-    """As rm -r, listing and removing by turns."""
-    removed = []
+    """As rm -rf, listing and removing by turns, and going on after what may not be removed.
+
+    Stopping there would show the order of the listing, which is each file system's own.
+    """
+    results = []
     for name, is_dir in walk_up(side, path):
-        (side.system.rmdir if is_dir else side.system.unlink)(name)
-        removed.append(name)
-    return sorted(removed)
+        try:
+            (side.system.rmdir if is_dir else side.system.unlink)(name)
+            results.append([name, 0])
+        except OSError as e:
+            results.append([name, e.errno])
+    return sorted(results)
 
 
 TABLE = {

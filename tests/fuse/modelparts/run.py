@@ -5,7 +5,6 @@ import re
 import time
 
 from . import times, tree
-from .generator import Generator
 from .operations import TABLE
 from .side import Wrong, perform
 from .view import View
@@ -123,7 +122,7 @@ def random_run(place, seed, options):
 
 def random_life(place, rng, length, options):
     run = Run(place, options.check, options.allow)
-    generator = Generator(rng, run.view, options.users, options.odd_names)
+    generator = options.generator(rng, run.view, options.users, options.odd_names, options.tmpfile)
     difference = None
     try:
         for i in range(length):

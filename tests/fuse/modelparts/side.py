@@ -22,7 +22,7 @@ class Side:
         self.name, self.root = name, root
         self.system = system or System()
         self.fds, self.maps = {}, {}
-        self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        self.fd = self.system.open_root(root)
 
     def slot(self, number):
         if number not in self.fds:
@@ -41,7 +41,7 @@ class Side:
     def drop(self, number):
         fd = self.fds.pop(number, None)
         if fd is not None:
-            os.close(fd)
+            self.system.close(fd)
 
     def unmap(self, number):
         mapping = self.maps.pop(number, None)
@@ -55,16 +55,16 @@ class Side:
         for number in list(self.fds):
             self.drop(number)
         if self.fd is not None:
-            os.close(self.fd)
+            self.system.close(self.fd)
             self.fd = None
-        os.chdir("/")
+        self.system.leave()
 
     def reopen(self):
-        self.fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        self.fd = self.system.open_root(self.root)
 
     def enter(self, base=None):
         """Relative paths start here: so no other user needs a way through our parents."""
-        os.fchdir(self.fd if base is None else self.slot(base))
+        self.system.enter(self.fd if base is None else self.slot(base))
 
 
 @contextlib.contextmanager
@@ -88,7 +88,7 @@ def acting_as(user):
 def perform(side, operation, table):
     """The operation's result in a form that the other side's can be compared with."""
     arguments = {k: v for k, v in operation.items() if k not in ("do", "base", "user", "umask")}
-    os.umask(operation.get("umask", 0o022))
+    side.system.umask(operation.get("umask", 0o022))
     try:
         side.enter(operation.get("base"))
         with acting_as(operation.get("user")):

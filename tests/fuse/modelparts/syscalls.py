@@ -34,7 +34,19 @@ def timespec(value):
 
 
 class System:
-    """What os has under its own names, and what it lacks."""
+    """What os has under its own names, and what it lacks.
+
+    All that the model does in a directory goes through one of these, so that a directory can
+    be something else than one of the kernel's.
+    """
+
+    enter = staticmethod(os.fchdir)
+
+    def open_root(self, root):
+        return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+
+    def leave(self):
+        os.chdir("/")
 
     def rename(self, path, to, flags=0):
         call("renameat2", AT_FDCWD, os.fsencode(path), AT_FDCWD, os.fsencode(to), flags)
@@ -86,6 +98,6 @@ class System:
 for _name in (
     "access chmod chown close copy_file_range fchdir fchmod fchown fdatasync fstat fsync ftruncate "
     "getcwd getxattr listdir listxattr lseek lstat mkdir mknod open pread pwrite read readlink "
-    "removexattr rmdir scandir setxattr stat statvfs symlink truncate unlink write"
+    "removexattr rmdir scandir setxattr stat statvfs symlink truncate umask unlink write"
 ).split():
     setattr(System, _name, staticmethod(getattr(os, _name)))

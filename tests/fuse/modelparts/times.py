@@ -35,18 +35,19 @@ class Observed:
             self.side.enter(operation.get("base"))
         except (NoSlot, OSError):
             return found
+        system = self.side.system
         if "base" in operation:
-            note(found, "base", os.fstat, self.side.slot(operation["base"]))
+            note(found, "base", system.fstat, self.side.slot(operation["base"]))
         for role in ("path", "to"):
             if role in operation:
                 name = operation[role]
-                note(found, role, os.lstat, name)
-                note(found, role + "'s target", os.stat, name)
-                note(found, role + "'s directory", os.stat, os.path.dirname(name.rstrip("/")) or ".")
+                note(found, role, system.lstat, name)
+                note(found, role + "'s target", system.stat, name)
+                note(found, role + "'s directory", system.stat, os.path.dirname(name.rstrip("/")) or ".")
         for role in ("slot", "to_slot"):
             fd = self.side.fds.get(operation.get(role))
             if fd is not None:
-                note(found, role, os.fstat, fd)
+                note(found, role, system.fstat, fd)
         return found
 
     def finish(self):

@@ -38,12 +38,12 @@ def snapshot(side):
     pending = ["."]
     while pending:
         folder = pending.pop()
-        listed = listing_of(folder)
+        listed = listing_of(side.system, folder)
         if len({name for name, _, _ in listed}) != len(listed):
             raise Wrong(f"{folder} lists a name twice")
         for name, inode, is_dir in listed:
             path = os.path.normpath(os.path.join(folder, name))
-            found[path] = entry_of(path, inode)
+            found[path] = entry_of(side, path, inode)
             if is_dir != (found[path].kind == stat.S_IFDIR):
                 raise Wrong(f"{path} is listed with another type than stat gives")
             if is_dir:
@@ -51,39 +51,42 @@ def snapshot(side):
     return found
 
 
-def listing_of(folder):
+def listing_of(system, folder):
     """[(name, inode, is a directory)]; O_NOATIME, as atime is compared over a remount."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOATIME)
+    fd = system.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOATIME)
     try:
-        with os.scandir(fd) as entries:
+        with system.scandir(fd) as entries:
             return [(e.name, e.inode(), e.is_dir(follow_symlinks=False)) for e in entries]
     finally:
-        os.close(fd)
+        system.close(fd)
 
 
-def entry_of(path, listed_inode):
-    s = os.lstat(path)
+def entry_of(side, path, listed_inode):
+    s = side.system.lstat(path)
     is_dir = stat.S_ISDIR(s.st_mode)
     content = None
     if stat.S_ISREG(s.st_mode):
-        content = fileops.digest(content_at(path))
+        content = fileops.digest(content_at(side, path))
     return Entry(
         kind=stat.S_IFMT(s.st_mode), mode=oct(s.st_mode), uid=s.st_uid, gid=s.st_gid,
         links=None if is_dir else s.st_nlink, size=None if is_dir else s.st_size,
-        target=os.readlink(path) if stat.S_ISLNK(s.st_mode) else None,
-        content=content, xattrs=xattrs_of(path), atime=s.st_atime_ns, mtime=s.st_mtime_ns,
+        target=side.system.readlink(path) if stat.S_ISLNK(s.st_mode) else None,
+        content=content, xattrs=xattrs_of(side.system, path), atime=s.st_atime_ns, mtime=s.st_mtime_ns,
         ctime=s.st_ctime_ns, inode=s.st_ino, listed_inode=listed_inode,
     )
 
 
-def content_at(path):
-    with open(os.open(path, os.O_RDONLY | os.O_NOATIME), "rb", buffering=0) as f:
-        return f.read()
+def content_at(side, path):
+    fd = side.system.open(path, os.O_RDONLY | os.O_NOATIME)
+    try:
+        return fileops.read_all(side, fd)
+    finally:
+        side.system.close(fd)
 
 
-def xattrs_of(path):
-    names = [n for n in os.listxattr(path, follow_symlinks=False) if n.startswith("user.")]
-    return {n: os.getxattr(path, n, follow_symlinks=False).hex() for n in names}
+def xattrs_of(system, path):
+    names = [n for n in system.listxattr(path, follow_symlinks=False) if n.startswith("user.")]
+    return {n: system.getxattr(path, n, follow_symlinks=False).hex() for n in names}
 
 
 class Judge:

@@ -1,0 +1,211 @@
+#include "fusefs/supervise/answer.h"
+
+#include "fusefs/supervise/opcodes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LARGEST = 64 << 10, BACKLOG = 16, PEER_SECONDS = 1, WORKER_SECONDS = 30 };
+
+static void set_timeout(int fd, int seconds)
+{
+	const struct timeval t = { .tv_sec = seconds };
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+}
+
+/* Paths of any length fit through a descriptor of the directory, which is returned. */
+static int make_address(const char *path, const char *suffix, struct sockaddr_un *ret)
+{
+	char parent[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	size_t size = slash ? (size_t)(slash - path) + 1 : 0;
+	if (size == 0 || size >= sizeof(parent))
+		return -EINVAL;
+	memcpy(parent, path, size);
+	parent[size] = '\0';
+	int fd = open(parent, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	int n = snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%s%s",
+			 fd, slash + 1, suffix);
+	if (n > 0 && (size_t)n < sizeof(ret->sun_path))
+		return fd;
+	(void)close(fd);
+	return -ENAMETOOLONG;
+}
+
+int answer_listen(const char *path)
+{
+	struct sockaddr_un address;
+	int directory = make_address(path, "", &address);
+	if (directory < 0)
+		return directory;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int r = fd < 0 ? -errno : 0;
+	(void)unlink(path);
+	if (r == 0 && (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+		       listen(fd, BACKLOG) < 0)) {
+		r = -errno;
+		(void)close(fd);
+	}
+	(void)close(directory);
+	return r < 0 ? r : fd;
+}
+
+struct text {
+	char bytes[LARGEST];
+	size_t size;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct text *t, const char *format,
+						      ...)
+{
+	va_list args;
+	va_start(args, format);
+	int n = vsnprintf(t->bytes + t->size, sizeof(t->bytes) - t->size, format, args);
+	va_end(args);
+	if (n > 0 && (size_t)n < sizeof(t->bytes) - t->size)
+		t->size += (size_t)n;
+}
+
+static void add_requests(struct text *t, struct shared *s)
+{
+	const char *comma = "";
+	add(t, "\"requests\": {");
+	for (unsigned i = 0; i < SHARED_OPCODES; i++) {
+		unsigned long long count = atomic_load(&s->requests[i]);
+		const char *name = opcode_name(i);
+		if (count == 0)
+			continue;
+		if (name)
+			add(t, "%s\"%s\": %llu", comma, name, count);
+		else
+			add(t, "%s\"OPCODE_%u\": %llu", comma, i, count);
+		comma = ", ";
+	}
+	add(t, "}");
+}
+
+/* What has been under way for how long. */
+static void add_busy(struct text *t, struct shared *s)
+{
+	enum { NS = 1000000000, MS = 1000000 };
+	struct timespec now;
+	const char *comma = "";
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	uint64_t ns = (uint64_t)now.tv_sec * NS + (uint64_t)now.tv_nsec;
+	add(t, "\"busy\": [");
+	for (unsigned i = 0; i < SHARED_THREADS; i++) {
+		uint64_t since = atomic_load(&s->slots[i].since);
+		const char *name = opcode_name(atomic_load(&s->slots[i].opcode));
+		if (atomic_load(&s->slots[i].unique) == 0 || since > ns)
+			continue;
+		add(t, "%s{\"request\": \"%s\", \"milliseconds\": %llu}", comma,
+		    name ? name : "?", (unsigned long long)((ns - since) / MS));
+		comma = ", ";
+	}
+	add(t, "]");
+}
+
+static unsigned long long resident_bytes(int pid)
+{
+	char path[64];
+	char text[128] = "";
+	(void)snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		(void)close(fd);
+	/* Its size, and what of it is resident, in pages. */
+	const char *second = n > 0 ? strchr(text, ' ') : NULL;
+	unsigned long long pages = second ? strtoull(second, NULL, 10) : 0;
+	return pages * (unsigned long long)sysconf(_SC_PAGESIZE);
+}
+
+static void answer_status(int fd, struct shared *s)
+{
+	static struct text t;
+	int worker = atomic_load(&s->worker);
+	t.size = 0;
+	add(&t, "{\"state\": \"serving\", \"version\": \"%s\", \"pid\": %d, ",
+	    VENVFS_VERSION, worker);
+	add(&t, "\"supervisor\": %d, \"restarts\": %u, \"seconds\": %lld, ",
+	    (int)getpid(), atomic_load(&s->restarts), (long long)(time(NULL) - s->since));
+	add(&t, "\"resident\": %llu, \"errors\": %llu, ", resident_bytes(worker),
+	    (unsigned long long)atomic_load(&s->errors));
+	add(&t, "\"bytes_read\": %llu, \"bytes_written\": %llu, \"copy_ups\": %llu, ",
+	    (unsigned long long)atomic_load(&s->bytes_read),
+	    (unsigned long long)atomic_load(&s->bytes_written),
+	    (unsigned long long)atomic_load(&s->copy_ups));
+	add_requests(&t, s);
+	add(&t, ", ");
+	add_busy(&t, s);
+	add(&t, "}");
+	(void)send(fd, t.bytes, t.size, MSG_NOSIGNAL);
+}
+
+/* In a process of its own, as a worker may take its time. */
+static void pass_on(int fd, const char *path, const char *message, size_t size)
+{
+	static const char nobody[] = "{\"error\": \"the worker does not answer\"}";
+	static char answer[LARGEST];
+	struct sockaddr_un address;
+	ssize_t n = -1;
+	int worker = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (worker >= 0 && make_address(path, ".worker", &address) >= 0) {
+		set_timeout(worker, WORKER_SECONDS);
+		if (connect(worker, (const struct sockaddr *)&address, sizeof(address)) ==
+			0 &&
+		    send(worker, message, size, MSG_NOSIGNAL) >= 0)
+			n = recv(worker, answer, sizeof(answer), 0);
+	}
+	if (n > 0)
+		(void)send(fd, answer, (size_t)n, MSG_NOSIGNAL);
+	else
+		(void)send(fd, nobody, strlen(nobody), MSG_NOSIGNAL);
+}
+
+static int peer_is_ours(int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+	       (peer.uid == geteuid() || peer.uid == 0);
+}
+
+void answer_one(int listener, const char *path, struct shared *shared)
+{
+	static char message[LARGEST];
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	ssize_t n = -1;
+	if (peer_is_ours(fd)) {
+		set_timeout(fd, PEER_SECONDS);
+		n = recv(fd, message, sizeof(message) - 1, 0);
+	}
+	if (n > 0) {
+		message[n] = '\0';
+		/* Its own question has no other text in it; the worker parses the rest.
+		 */
+		if (strstr(message, "\"status\"")) {
+			answer_status(fd, shared);
+		} else if (fork() == 0) {
+			pass_on(fd, path, message, (size_t)n);
+			_exit(0);
+		}
+	}
+	(void)close(fd);
+}

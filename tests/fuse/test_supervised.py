@@ -1,0 +1,160 @@
+"""A worker that dies is not noticed: by whatever it was interrupted."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+
+@pytest.fixture
+def mounted(venvfs, tmp_path):
+    lower = tmp_path / "lower"
+    (lower / "pkg").mkdir(parents=True)
+    for i in range(100):
+        (lower / f"pkg/m{i}.py").write_text(f"number = {i}\n" * 50)
+    (lower / "big").write_bytes(bytes(range(256)) * 20000)
+
+    def mount(**env):
+        venvfs.run("mount", tmp_path / "m", "--layer", lower, **env)
+        return tmp_path / "m"
+
+    return mount
+
+
+def row_of(venvfs, path):
+    return next(row for row in venvfs.list() if row["path"] == str(path))
+
+
+def kill_worker(venvfs, path, number=signal.SIGKILL):
+    """Kills it and waits for the next one."""
+    row = row_of(venvfs, path)
+    os.kill(row["pid"], number)
+    for _ in range(500):
+        if row_of(venvfs, path)["restarts"] > row["restarts"]:
+            return
+        time.sleep(0.01)
+    raise AssertionError("no other worker was started")
+
+
+def work(path, name, rounds, failures):
+    """All that changes names; each answer must be as if nothing had happened."""
+    try:
+        for i in range(rounds):
+            own = path / f"{name}{i}"
+            os.mkdir(own)
+            (own / "a").write_text(f"{name} {i}")
+            os.link(own / "a", own / "b")
+            os.symlink("a", own / "c")
+            os.rename(own / "b", own / "d")
+            os.setxattr(own / "a", "user.i", str(i).encode())
+            assert os.stat(own / "a").st_nlink == 2
+            assert (own / "c").read_text() == (own / "d").read_text() == f"{name} {i}"
+            assert os.getxattr(own / "d", "user.i") == str(i).encode()
+            for gone in "acd":
+                os.unlink(own / gone)
+            os.rmdir(own)
+    except BaseException as e:
+        failures.append(f"{e!r} at line {e.__traceback__.tb_lineno}, {i}")
+
+
+@pytest.mark.parametrize("mask", ["", "resend"])
+def test_a_killed_worker_is_not_noticed(venvfs, mounted, mask):
+    path = mounted(**({"VENVFS_MASK": mask} if mask else {}))
+    failures = []
+    threads = [threading.Thread(target=work, args=(path, name, 150, failures)) for name in "xyz"]
+    for t in threads:
+        t.start()
+    kills = 0
+    while any(t.is_alive() for t in threads):
+        kill_worker(venvfs, path)
+        kills += 1
+        time.sleep(0.05)
+    for t in threads:
+        t.join()
+    assert not failures and kills > 3
+    assert sorted(os.listdir(path)) == ["big", "pkg"]
+
+
+@pytest.mark.parametrize("mask", ["", "resend"])
+def test_a_worker_killed_between_commit_and_reply_answers_once(venvfs, mounted, mask):
+    """Each change of the load is one at whose end the server dies."""
+    env = {"VENVFS_TEST_DIE": "1", **({"VENVFS_MASK": mask} if mask else {})}
+    path = mounted(**env)
+    failures = []
+    work(path, "once", 5, failures)
+    assert not failures
+    assert row_of(venvfs, path)["restarts"] >= 5 * 9
+    assert sorted(os.listdir(path)) == ["big", "pkg"]
+
+
+def test_open_unlinked_files_stay_and_go_with_their_last_user(venvfs, mounted, tmp_path):
+    path = mounted()
+    with open(path / "open", "w+") as f:
+        f.write("still here")
+        f.flush()
+        os.unlink(path / "open")
+        for _ in range(3):
+            kill_worker(venvfs, path)
+            f.seek(0)
+            assert f.read() == "still here" and os.fstat(f.fileno()).st_nlink == 0
+    state = pathlib.Path(row_of(venvfs, path)["state_directory"])
+    for _ in range(100):
+        if not [p for p in (state / "upper/files").rglob("*") if p.is_file()]:
+            break
+        time.sleep(0.1)
+    assert not [p for p in (state / "upper/files").rglob("*") if p.is_file()]
+
+
+def test_reads_and_maps_go_on(venvfs, mounted):
+    path = mounted()
+    expected = bytes(range(256)) * 20000
+    with open(path / "big", "rb") as f:
+        for i in range(5):
+            kill_worker(venvfs, path)
+            os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            f.seek(0)
+            assert f.read() == expected
+
+
+def test_a_worker_that_crashes_again_and_again_ends_the_mount(venvfs, mounted):
+    path = mounted()
+    for _ in range(3):
+        os.kill(row_of(venvfs, path)["pid"], signal.SIGSEGV)
+        time.sleep(0.3)
+    with pytest.raises(OSError):
+        os.listdir(path)
+    logs = list((venvfs.root / "state").rglob("log"))
+    assert "crashed three times within ten seconds" in "".join(p.read_text() for p in logs)
+    mounted()
+    assert sorted(os.listdir(path)) == ["big", "pkg"]
+
+
+def test_status_is_told_while_the_worker_hangs(venvfs, mounted):
+    path = mounted()
+    row = row_of(venvfs, path)
+    os.kill(row["pid"], signal.SIGSTOP)
+    try:
+        hanging = subprocess.Popen(["ls", path / "pkg"], stdout=subprocess.DEVNULL)
+        time.sleep(0.2)
+        again = row_of(venvfs, path)
+        assert again["state"] == "serving" and again["pid"] == row["pid"]
+    finally:
+        os.kill(row["pid"], signal.SIGCONT)
+    assert hanging.wait(10) == 0
+
+
+def test_the_supervisor_is_small(venvfs, mounted):
+    path = mounted()
+    pid = row_of(venvfs, path)["supervisor"]
+    private = sum(
+        int(line.split()[1]) for line in open(f"/proc/{pid}/smaps_rollup")
+        if line.startswith(("Private_Clean", "Private_Dirty"))
+    )
+    assert private < 1024, "KiB"
+    libraries = {line.split()[-1] for line in open(f"/proc/{pid}/maps") if ".so" in line}
+    if not any("san.so" in name for name in libraries):
+        assert all("libc" in name or "ld-linux" in name for name in libraries)
