@@ -15,6 +15,7 @@ NAMES = {
     "pagecache": "page cache of 1 and of 10 mounts after reading everything",
     "warm": "importing from a mount and from a venv on disk; stat and open",
     "threads": "1 to 4 serving threads: cold import, cold read, find",
+    "failover": "from a worker's death to the first answer, over an upper of 30,000 rows",
     "threshold": "files of which size are objects: time, inodes, sharing, cold import",
 }
 

@@ -1,0 +1,210 @@
+"""What ends together, and what goes on: supervisor and worker killed, alone and at once; crash loops."""
+
+import os
+import signal
+import sys
+import time
+
+import made
+import pytest
+from ground import send
+from killer import Killer
+from loads import CLIENTS
+
+CLIENTS_AT_ONCE = 3
+LEFT_ALONE = {"ENOTCONN", "ECONNABORTED"}
+SECONDS_TO_END = 20  # for a client whose mount has died
+
+
+class Makers:
+    """Clients that change things until they may not."""
+
+    def __init__(self, ground):
+        self.ground = ground
+        self.children = []
+        for i in range(CLIENTS_AT_ONCE):
+            os.mkdir(ground.at / f"of{i}")
+            self.children.append(ground.start(sys.executable, "-B", CLIENTS / "maker.py",
+                                              ground.at / f"of{i}", self.acked(i)))
+
+    def acked(self, i):
+        return self.ground.root / f"acked{i}"
+
+    def numbers(self, i):
+        lines = self.acked(i).read_text() if self.acked(i).exists() else ""
+        return [int(line) for line in lines.split()]
+
+    def wait_for_more(self, more=5):
+        """All of them have got on since now: they are served."""
+        before = [len(self.numbers(i)) for i in range(CLIENTS_AT_ONCE)]
+        end = time.monotonic() + 30
+        while any(len(self.numbers(i)) < n + more for i, n in enumerate(before)):
+            assert time.monotonic() < end, [c.poll() for c in self.children]
+            time.sleep(0.02)
+
+    def errors(self):
+        """What ended each of them, none of which may hang."""
+        return {self.ground.finish(child, SECONDS_TO_END)[0].decode().strip() for child in self.children}
+
+    def end(self):
+        for child in self.children:
+            child.kill()
+            child.communicate()
+
+    def check(self):
+        for i in range(CLIENTS_AT_ONCE):
+            assert self.numbers(i), "nothing was acknowledged"
+            for n in self.numbers(i):
+                assert (self.ground.at / f"of{i}/kept{n}").read_bytes() == b"%d " % n * (n % 700)
+
+
+@pytest.fixture
+def busy(ground):
+    """(a ground with makers at work, the makers)."""
+    g = ground()
+    folder = g.root / "lower"
+    folder.mkdir()
+    made.make_tree(folder, 300, large=2)
+    g.mount("--layer", folder)
+    makers = Makers(g)
+    makers.wait_for_more()
+    yield g, makers
+    makers.end()
+
+
+def wait_until(is_so, seconds=10):
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("command", ["list", "mount", "unmount"])
+def test_when_all_are_killed_the_next_command_cleans_up(busy, command):
+    g, makers = busy
+    assert g.kill_all() >= 2, "there are a supervisor and a worker"
+    if command == "mount":
+        g.mount(*g.arguments)
+    elif command == "unmount":
+        g.program.run("unmount", g.at)
+    else:
+        assert [row for row in g.program.list() if row["state"] == "serving"] == []
+    assert makers.errors() <= LEFT_ALONE
+    if command == "list":
+        g.mount(*g.arguments)
+    elif command == "unmount":
+        assert g.row() is None
+        g.mount(*g.arguments)
+    makers.check()
+    assert g.row()["state"] == "serving" and g.row()["restarts"] == 0
+
+
+def test_killed_over_and_over_nothing_acknowledged_is_lost(ground):
+    """All processes of a mount, ten times, each time in the middle of changes."""
+    g = ground()
+    folder = g.root / "lower"
+    folder.mkdir()
+    made.make_tree(folder, 300, large=2)
+    g.mount("--layer", folder)
+    for i in range(10):
+        os.mkdir(g.at / f"round{i}")
+        child = g.start(sys.executable, "-B", CLIENTS / "maker.py", g.at / f"round{i}", g.root / f"said{i}")
+        time.sleep(0.3 + 0.05 * i)
+        assert g.kill_all() >= 2
+        assert g.finish(child, SECONDS_TO_END)[0].decode().strip() in LEFT_ALONE
+        g.mount(*g.arguments)
+        for k in range(i + 1):
+            numbers = [int(n) for n in (g.root / f"said{k}").read_text().split()]
+            assert numbers
+            assert set(os.listdir(g.at / f"round{k}")) >= {f"kept{n}" for n in numbers}
+    folder_of = g.at / "round9"
+    for n in numbers:
+        assert (folder_of / f"kept{n}").read_bytes() == b"%d " % n * (n % 700)
+
+
+@pytest.mark.parametrize("command", ["list", "mount"])
+def test_a_killed_supervisor_is_followed_by_another(busy, command):
+    g, makers = busy
+    before = g.row()
+    assert before["supervisor"] != before["pid"]
+    send(before["supervisor"], signal.SIGKILL)
+    makers.wait_for_more()  # the worker serves on, and nobody has called us
+    if command == "mount":
+        g.program.run("mount", g.at, "--upper", g.upper, *g.arguments, ok=False)
+    wait_until(lambda: g.row() and g.row().get("supervisor") not in (None, before["supervisor"]))
+    after = g.row()
+    assert after["pid"] == before["pid"] and after["state"] == "serving"
+    send(after["pid"], signal.SIGKILL)
+    assert g.successor(after["pid"])["supervisor"] == after["supervisor"]
+    makers.wait_for_more()
+    assert all(child.poll() is None for child in makers.children)
+    makers.check()
+
+
+def test_supervisors_and_workers_die_in_turn(busy):
+    g, makers = busy
+    for _ in range(6):
+        row = g.row()
+        send(row["supervisor"], signal.SIGKILL)
+        makers.wait_for_more(2)
+        wait_until(lambda: (g.row() or {}).get("supervisor") not in (None, row["supervisor"]))
+        send(row["pid"], signal.SIGKILL)
+        g.successor(row["pid"])
+        makers.wait_for_more(2)
+    makers.check()
+
+
+def crash(g):
+    """SIGSEGV for the worker; the one after it, if there is any."""
+    pid = g.row()["pid"]
+    assert send(pid, signal.SIGSEGV)
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        row = g.row()
+        if row is None or row["state"] == "dead" or row.get("pid", pid) != pid:
+            return row
+        time.sleep(0.01)
+    raise AssertionError(f"neither a successor nor an end: {row}")
+
+
+def test_three_crashes_in_ten_seconds_end_the_mount(busy):
+    g, makers = busy
+    log = g.state() / "log"
+    for _ in range(2):
+        row = crash(g)
+        assert row["state"] in ("serving", "not answering") and "pid" in row
+        makers.wait_for_more()
+    row = crash(g)
+    assert row is None or row["state"] == "dead"
+    assert makers.errors() <= LEFT_ALONE
+    said = log.read_text()
+    assert "signal 11" in said or "SIGSEGV" in said, said
+    last = [line for line in said.splitlines() if "supervisor" in line][-1]
+    assert "ends" in last and ("three" in last or "3" in last), said
+    g.mount(*g.arguments)
+    makers.check()
+
+
+def test_two_crashes_and_many_kills_do_not_end_it(busy):
+    g, makers = busy
+    killer = Killer(g, 5, 8)
+    for _ in range(2):
+        crash(g)
+        makers.wait_for_more(2)
+    killer.start()
+    killer.join(60)
+    assert killer.is_done() and not killer.wrong
+    makers.wait_for_more()
+    makers.check()
+
+
+def test_crashes_far_apart_do_not_end_it(busy):
+    """Four in about fourteen seconds, of which never three within ten."""
+    g, makers = busy
+    for _ in range(4):
+        crash(g)
+        makers.wait_for_more(2)
+        time.sleep(5.2)
+    makers.wait_for_more()
+    makers.check()
+
