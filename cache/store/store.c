@@ -1,9 +1,9 @@
 #include "cache/store/store.h"
 
 #include "cache/base/file.h"
+#include "cache/base/trust.h"
 #include "cache/store/stage.h"
 #include "cache/store/store_private.h"
-#include "cache/store/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -156,7 +156,7 @@ static int open_own(struct store *store, const char *path, struct error *reterr)
 	if (r < 0)
 		return r;
 	uid_t owner = geteuid();
-	r = trust_check_path(store->path, &owner, 1, reterr);
+	r = trust_check_path(store->path, &owner, 1, "VENVFS_CACHE_DIR", reterr);
 	if (r < 0)
 		return r;
 	store->fd =
@@ -196,7 +196,8 @@ static int open_shared(struct store *store, const char *path, struct error *rete
 		return r;
 	uid_t owners[16];
 	size_t count = trusted_owners(owners);
-	r = trust_check_path(store->path, owners, count, reterr);
+	r = trust_check_path(store->path, owners, count, "VENVFS_TRUST_CACHE_UIDS",
+			     reterr);
 	if (r < 0)
 		return r;
 	store->fd =

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -134,67 +133,14 @@ static int do_mount(const struct rights *rights, const struct request *q, int di
 }
 
 struct wanted {
-	int id;
 	dev_t device;
 	uid_t uid;
 };
-
-static int is_wanted_id(void *context, const struct mount_row *row)
-{
-	const struct wanted *w = context;
-	return row->id == w->id && mounts_is_of(row, w->uid);
-}
 
 static int is_wanted_device(void *context, const struct mount_row *row)
 {
 	const struct wanted *w = context;
 	return makedev(row->major, row->minor) == w->device && mounts_is_of(row, w->uid);
-}
-
-/* Of which mount is it? From the descriptor itself, which asks no server. */
-static int mount_id(int fd)
-{
-	char path[64];
-	char word[64];
-	int id = -1;
-	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	cleanup_file FILE *file = fopen(path, "re");
-	while (file && id < 0 && fgets(word, sizeof(word), file)) {
-		if (strncmp(word, "mnt_id:", 7) == 0)
-			id = (int)strtol(word + 7, NULL, 10);
-	}
-	return id;
-}
-
-static const char *last_part(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
-}
-
-static int do_unmount(const struct rights *rights, const struct request *q, int parent,
-		      struct error *reterr)
-{
-	char target[NAME_MAX + 64];
-	const char *name = last_part(q->path);
-	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-	    strlen(name) > NAME_MAX)
-		return error_set(reterr, -EINVAL, "cannot unmount '%s'", q->path);
-	cleanup_fd int root =
-	    file_open(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (root < 0)
-		return error_errno(reterr, root, "cannot unmount '%s'", q->path);
-	struct wanted wanted = { .id = mount_id(root), .uid = rights->account->uid };
-	if (mounts_each(is_wanted_id, &wanted) != 1)
-		return error_set(reterr, -EPERM,
-				 "'%s' is not a mount of %s; --user says whose it is",
-				 q->path, rights->account->name);
-	cleanup_close_fn(&root); /* it would keep the mount busy */
-	root = -1;
-	(void)snprintf(target, sizeof(target), "/proc/self/fd/%d/%s", parent, name);
-	if (umount2(target, UMOUNT_NOFOLLOW | (q->flag ? MNT_DETACH : 0)) == 0)
-		return 0;
-	return error_errno(reterr, -errno, "cannot unmount '%s'", q->path);
 }
 
 static int do_request(const struct rights *rights, const struct request *q, int fd,
@@ -205,7 +151,9 @@ static int do_request(const struct rights *rights, const struct request *q, int 
 	case VERB_MOUNT:
 		return fd < 0 ? -EBADMSG : do_mount(rights, q, fd, reterr);
 	case VERB_UNMOUNT:
-		return fd < 0 ? -EBADMSG : do_unmount(rights, q, fd, reterr);
+		return fd < 0 ? -EBADMSG
+			      : device_unmount_in(fd, q->path, q->flag != 0,
+						  rights->account->uid, reterr);
 	case VERB_READ_AHEAD:
 		if (mounts_each(is_wanted_device, &wanted) == 1)
 			device_read_ahead(q->device);
@@ -341,11 +289,7 @@ int broker_unmount(const struct broker *broker, const char *path, bool lazy,
 	struct request q;
 	int none = -1;
 	int r = make_request(VERB_UNMOUNT, path, lazy, &q);
-	cleanup_free char *parent = strndup(path, (size_t)(last_part(path) - path));
-	if (r < 0 || !parent)
-		return r < 0 ? r : -ENOMEM;
-	cleanup_fd int fd =
-	    file_open(AT_FDCWD, *parent ? parent : ".", O_PATH | O_DIRECTORY, 0);
+	cleanup_fd int fd = r < 0 ? r : device_open_parent(path);
 	if (fd < 0)
 		return error_errno(reterr, fd, "cannot unmount '%s'", path);
 	return ask(broker, &q, fd, &none, reterr);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -346,15 +347,69 @@ int device_mount(const char *path, int dirfd, const struct device_options *optio
 		   : mount_as_user(path, options, reterr);
 }
 
+struct wanted {
+	int id;
+	uid_t uid;
+};
+
+static int is_wanted(void *context, const struct mount_row *row)
+{
+	const struct wanted *w = context;
+	if (row->id != w->id)
+		return 0;
+	return w->uid == DEVICE_ANY_USER ? strcmp(row->type, MOUNTS_TYPE) == 0
+					 : mounts_is_of(row, w->uid);
+}
+
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+int device_open_parent(const char *path)
+{
+	cleanup_free char *parent = strndup(path, (size_t)(last_part(path) - path));
+	return parent ? file_open_canonical(parent, O_PATH | O_DIRECTORY) : -ENOMEM;
+}
+
+int device_unmount_in(int parent, const char *path, bool lazy, uid_t uid,
+		      struct error *reterr)
+{
+	char target[NAME_MAX + 64];
+	const char *name = last_part(path);
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+	    strlen(name) > NAME_MAX)
+		return error_set(reterr, -EINVAL, "cannot unmount '%s'", path);
+	cleanup_fd int root =
+	    file_open(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (root < 0)
+		return error_errno(reterr, root, "cannot unmount '%s'", path);
+	struct wanted wanted = { .id = mounts_id_of(root), .uid = uid };
+	if (mounts_each(is_wanted, &wanted) != 1)
+		return error_set(reterr, -EPERM,
+				 "'%s' is not a mount of this user; --user says whose it "
+				 "is",
+				 path);
+	cleanup_close_fn(&root); /* it would keep the mount busy */
+	root = -1;
+	(void)snprintf(target, sizeof(target), "/proc/self/fd/%d/%s", parent, name);
+	if (umount2(target, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
+		return 0;
+	return error_errno(reterr, -errno, "cannot unmount '%s'", path);
+}
+
 int device_unmount(const char *path, bool lazy, const struct broker *broker,
 		   struct error *reterr)
 {
 	if (broker)
 		return broker_unmount(broker, path, lazy, reterr);
 	if (account_may_mount()) {
-		if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
-			return 0;
-		return error_errno(reterr, -errno, "cannot unmount '%s'", path);
+		cleanup_fd int parent = device_open_parent(path);
+		return parent < 0
+			   ? error_errno(reterr, parent, "cannot unmount '%s'", path)
+			   : device_unmount_in(parent, path, lazy, DEVICE_ANY_USER,
+					       reterr);
 	}
 	const char *argv[] = { "fusermount3", lazy ? "-uz" : "-u", "--", path, NULL };
 	return run_fusermount(argv, -1, path, reterr);

@@ -53,6 +53,17 @@ int device_unmount(const char *path, bool lazy, const struct broker *broker,
 		   struct error *reterr);
 
 /*
+ * The same by umount2(2), of what lies at the last part of `path` in the directory
+ * `parent`, if that is a mount of ours that serves `uid`: whatever the rest of the path
+ * has become.
+ */
+#define DEVICE_ANY_USER ((uid_t)-1)
+int device_unmount_in(int parent, const char *path, bool lazy, uid_t uid,
+		      struct error *reterr);
+/* The directory that the last part of a canonical path lies in, O_PATH. */
+int device_open_parent(const char *path);
+
+/*
  * The kernel reads ahead 128 KiB at a time on FUSE whatever INIT agreed on; root may ask
  * for more. Without the right to do so reads are smaller, and that is all.
  */

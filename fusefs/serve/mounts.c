@@ -74,6 +74,21 @@ int mounts_each(mounts_visit *visit, void *context)
 	return r;
 }
 
+int mounts_id_of(int fd)
+{
+	static const char key[] = "mnt_id:";
+	char path[64];
+	char line[64];
+	int id = -1;
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	cleanup_file FILE *file = fopen(path, "re");
+	while (file && id < 0 && fgets(line, sizeof(line), file)) {
+		if (strncmp(line, key, strlen(key)) == 0)
+			id = (int)strtol(line + strlen(key), NULL, 10);
+	}
+	return id;
+}
+
 bool mounts_is_of(const struct mount_row *row, uid_t uid)
 {
 	static const char key[] = "user_id=";

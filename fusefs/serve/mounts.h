@@ -20,5 +20,9 @@ struct mount_row {
 typedef int mounts_visit(void *context, const struct mount_row *row);
 int mounts_each(mounts_visit *visit, void *context);
 
+/* The mount that an open file lies in: from the descriptor itself, which asks no server;
+ * -1 when there is no telling. */
+int mounts_id_of(int fd);
+
 /* Is it ours, serving this user? */
 bool mounts_is_of(const struct mount_row *row, uid_t uid);

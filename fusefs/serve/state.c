@@ -2,6 +2,7 @@
 
 #include "cache/base/digest.h"
 #include "cache/base/file.h"
+#include "cache/base/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,6 +48,15 @@ static int check_own(int fd, const char *path, struct error *reterr)
 	return 0;
 }
 
+/* Who could rename what lies above could have one mount take the changes of another. */
+static int check_way(const char *path, struct error *reterr)
+{
+	const uid_t own = geteuid();
+	cleanup_free char *canonical = NULL;
+	int r = path_canonical(path, &canonical, reterr);
+	return r < 0 ? r : trust_check_path(canonical, &own, 1, "XDG_STATE_HOME", reterr);
+}
+
 int state_open_directory(const char *path, struct state **ret, struct error *reterr)
 {
 	CLEANUP(state_freep) struct state *state = calloc(1, sizeof(*state));
@@ -61,6 +71,8 @@ int state_open_directory(const char *path, struct state **ret, struct error *ret
 	state->id = strrchr(state->path, '/');
 	state->id = state->id ? state->id + 1 : state->path;
 	int r = check_own(state->fd, path, reterr);
+	if (r == 0)
+		r = check_way(path, reterr);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(state);

@@ -171,7 +171,7 @@ def test_unmount_under_sudo_ends_only_the_caller_s_mounts(person, venvfs):
     wheel, path = Wheel().write(person.tmp), person.home / ".venv"
     venvfs.run("mount", "--python", PYTHON, person.tmp / "roots", wheel, "-o", "allow_other")
     line = person.sudo("unmount", person.tmp / "roots", ok=False).stderr
-    assert f"'{person.tmp}/roots' is not a mount of {person.name}" in line
+    assert f"'{person.tmp}/roots' is not a mount of this user" in line
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"uid={person.uid}", "t", person.path("tmpfs")], check=True)
     try:
         assert "not a venvfs mount" in person.sudo("unmount", person.home / "tmpfs", ok=False).stderr

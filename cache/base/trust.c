@@ -1,4 +1,4 @@
-#include "cache/store/trust.h"
+#include "cache/base/trust.h"
 
 #include "cache/base/bytes.h"
 #include "cache/base/file.h"
@@ -88,7 +88,13 @@ static bool may_own(const struct stat *st, bool last, const uid_t *owners, size_
 	return !last && (st->st_uid == 0 || is_root_outside(st->st_uid));
 }
 
-static int check_one(const char *path, bool last, const uid_t *owners, size_t count,
+struct trusted {
+	const uid_t *owners;
+	size_t count;
+	const char *variable;
+};
+
+static int check_one(const char *path, bool last, const struct trusted *by,
 		     struct error *reterr)
 {
 	struct stat st;
@@ -96,24 +102,23 @@ static int check_one(const char *path, bool last, const uid_t *owners, size_t co
 		return error_errno(reterr, -errno, "cannot look at '%s'", path);
 	if (!S_ISDIR(st.st_mode))
 		return error_set(reterr, -ENOTDIR, "'%s' is no directory", path);
-	if (!may_own(&st, last, owners, count))
-		return error_set(
-		    reterr, -EACCES,
-		    "'%s' belongs to uid %u, who could put other files into the cache; "
-		    "use a directory of your own (VENVFS_CACHE_DIR)",
-		    path, (unsigned)st.st_uid);
+	if (!may_own(&st, last, by->owners, by->count))
+		return error_set(reterr, -EACCES,
+				 "'%s' belongs to uid %u, who could replace what lies "
+				 "in it; use a directory of your own (%s)",
+				 path, (unsigned)st.st_uid, by->variable);
 	if (others_can_write(&st, last))
-		return error_set(
-		    reterr, -EACCES,
-		    "'%s' is writable by others, who could put other files into the "
-		    "cache; take that away with: chmod go-w '%s'",
-		    path, path);
+		return error_set(reterr, -EACCES,
+				 "'%s' is writable by others, who could replace what "
+				 "lies in it; take that away with: chmod go-w '%s'",
+				 path, path);
 	return 0;
 }
 
 int trust_check_path(const char *path, const uid_t *owners, size_t count,
-		     struct error *reterr)
+		     const char *variable, struct error *reterr)
 {
+	const struct trusted by = { owners, count, variable };
 	cleanup_free char *part = strdup(path);
 	if (!part)
 		return -ENOMEM;
@@ -121,10 +126,10 @@ int trust_check_path(const char *path, const uid_t *owners, size_t count,
 		if (*p != '/')
 			continue;
 		*p = '\0';
-		int r = check_one(part, false, owners, count, reterr);
+		int r = check_one(part, false, &by, reterr);
 		if (r < 0)
 			return r;
 		*p = '/';
 	}
-	return check_one(part, true, owners, count, reterr);
+	return check_one(part, true, &by, reterr);
 }
