@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static bool is_one_of(uid_t uid, const uid_t *owners, size_t count)
 {
@@ -115,21 +116,104 @@ static int check_one(const char *path, bool last, const struct trusted *by,
 	return 0;
 }
 
+enum reach {
+	WHOLE,  /* all of it must be there, and the last is what is trusted */
+	SO_FAR, /* what is there of it */
+	ABOVE,  /* something else lies in it that is trusted */
+};
+
+static int check_all(const char *path, enum reach reach, const struct trusted *by,
+		     struct error *reterr)
+{
+	struct stat st;
+	cleanup_free char *part = strdup(path);
+	if (!part)
+		return -ENOMEM;
+	for (char *p = part + 1;; p++) {
+		char kept = *p;
+		if (kept != '/' && kept != '\0')
+			continue;
+		*p = '\0';
+		if (reach == SO_FAR && lstat(part, &st) < 0 && errno == ENOENT)
+			return 0;
+		int r = check_one(part, kept == '\0' && reach != ABOVE, by, reterr);
+		if (r < 0 || kept == '\0')
+			return r;
+		*p = kept;
+	}
+}
+
 int trust_check_path(const char *path, const uid_t *owners, size_t count,
 		     const char *variable, struct error *reterr)
 {
 	const struct trusted by = { owners, count, variable };
+	return check_all(path, WHOLE, &by, reterr);
+}
+
+/* Who owns a link, or could put another in its place, has it lead where they like. */
+static int check_link(const char *path, const struct stat *st, const struct trusted *by,
+		      struct error *reterr)
+{
+	cleanup_free char *parent = NULL;
+	cleanup_free char *above = strndup(path, (size_t)(strrchr(path, '/') - path));
+	if (!may_own(st, false, by->owners, by->count))
+		return error_set(reterr, -EACCES,
+				 "'%s' is a symlink of uid %u, who could have it lead "
+				 "elsewhere; use a directory of your own (%s)",
+				 path, (unsigned)st->st_uid, by->variable);
+	int r = above ? path_canonical(*above ? above : "/", &parent, reterr) : -ENOMEM;
+	return r < 0 ? r : check_all(parent, ABOVE, by, reterr);
+}
+
+/* `path` is absolute. */
+static int check_links(const char *path, const struct trusted *by, struct error *reterr)
+{
 	cleanup_free char *part = strdup(path);
+	struct stat st;
 	if (!part)
 		return -ENOMEM;
-	for (char *p = part + 1; *p; p++) {
-		if (*p != '/')
+	for (char *p = part + 1;; p++) {
+		char kept = *p;
+		if (kept != '/' && kept != '\0')
 			continue;
 		*p = '\0';
-		int r = check_one(part, false, &by, reterr);
-		if (r < 0)
+		int r = lstat(part, &st) == 0 && S_ISLNK(st.st_mode)
+			    ? check_link(part, &st, by, reterr)
+			    : 0;
+		if (r < 0 || kept == '\0')
 			return r;
-		*p = '/';
+		*p = kept;
 	}
-	return check_one(part, true, &by, reterr);
+}
+
+static int cannot_make(const char *path, int r, const char *variable,
+		       struct error *reterr)
+{
+	return error_set(reterr, r,
+			 "cannot make the directory '%s' (%s); name another in %s", path,
+			 strerror(-r), variable);
+}
+
+int trust_make_path(const char *path, const char *variable, char **ret_path,
+		    struct error *reterr)
+{
+	const uid_t own = geteuid();
+	const struct trusted by = { &own, 1, variable };
+	cleanup_free char *canonical = NULL;
+	int r = *path == '/' ? check_links(path, &by, reterr) : 0;
+	if (r < 0)
+		return r;
+	r = path_canonical(path, &canonical, NULL);
+	if (r < 0)
+		return cannot_make(path, r, variable, reterr);
+	r = check_all(canonical, SO_FAR, &by, reterr);
+	if (r < 0)
+		return r;
+	r = file_make_dirs(canonical, 0700);
+	if (r < 0)
+		return cannot_make(path, r, variable, reterr);
+	r = check_all(canonical, WHOLE, &by, reterr);
+	if (r == 0)
+		*ret_path = steal_ptr(canonical);
+	return r;
 }

@@ -20,3 +20,11 @@
  */
 int trust_check_path(const char *path, const uid_t *owners, size_t count,
 		     const char *variable, struct error *reterr);
+
+/*
+ * Makes the directory, 0700, where it is missing, and resolves it (the caller frees
+ * *ret_path). What is there of the way is checked before anything is made, so that a link
+ * that somebody has planted leads to nothing.
+ */
+int trust_make_path(const char *path, const char *variable, char **ret_path,
+		    struct error *reterr);

@@ -145,18 +145,7 @@ static int make_parts(struct store *store, struct error *reterr)
 
 static int open_own(struct store *store, const char *path, struct error *reterr)
 {
-	int r = file_make_dirs(path, 0700);
-	if (r < 0)
-		return error_set(
-		    reterr, r,
-		    "cannot make the cache directory '%s' (%s); name another "
-		    "in VENVFS_CACHE_DIR",
-		    path, strerror(-r));
-	r = path_canonical(path, &store->path, reterr);
-	if (r < 0)
-		return r;
-	uid_t owner = geteuid();
-	r = trust_check_path(store->path, &owner, 1, "VENVFS_CACHE_DIR", reterr);
+	int r = trust_make_path(path, "VENVFS_CACHE_DIR", &store->path, reterr);
 	if (r < 0)
 		return r;
 	store->fd =
