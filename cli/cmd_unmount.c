@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAIT_MILLISECONDS = 10000, HOLDERS_MOST = 8 };
+enum { WAIT_MILLISECONDS = 10000, DYING_MILLISECONDS = 300, HOLDERS_MOST = 8 };
 
 struct unmount_options {
 	const char *user;
@@ -61,6 +61,13 @@ static int say_busy(const char *path)
 	return status;
 }
 
+/* A server that was killed lets go of the lock once it is gone, which takes a moment. */
+static bool is_dead(const struct state *state)
+{
+	cleanup_fd int lock = state_lock(state, DYING_MILLISECONDS);
+	return lock >= 0;
+}
+
 /* `state` may be NULL: root unmounts what another user mounted. */
 static int unmount_path(const char *path, const struct state *state,
 			const struct broker *broker)
@@ -74,6 +81,9 @@ static int unmount_path(const char *path, const struct state *state,
 		return say_failed("'%s' is not a venvfs mount (%s); see umount(8)", path,
 				  type);
 	int r = device_unmount(path, false, broker, &err);
+	/* Who still has a dead mount open can do nothing with it. */
+	if (r == -EBUSY && state && is_dead(state))
+		r = device_unmount(path, true, broker, &err);
 	if (r == -EBUSY)
 		return say_busy(path);
 	if (r < 0)

@@ -51,6 +51,13 @@ bool request_begin(void *message, size_t size, bool again)
 	return true;
 }
 
+void request_answered(void)
+{
+	struct fuse_in_header *header = current.message;
+	if (header)
+		header->unique = 0;
+}
+
 void request_end(void)
 {
 	current = (struct request){ .message = NULL };

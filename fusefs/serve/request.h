@@ -15,7 +15,7 @@
 struct iovec;
 
 struct request {
-	const void *message; /* fuse_in_header and what follows; NULL: none is served */
+	void *message; /* fuse_in_header and what follows; NULL: none is served */
 	size_t size;
 	uint32_t opcode; /* as the kernel sent it */
 	uint64_t unique; /* without the bit that marks one that comes again */
@@ -29,6 +29,8 @@ struct request {
  * false for is malformed and must not be processed.
  */
 bool request_begin(void *message, size_t size, bool again);
+/* Its reply was written: who follows must not do it again. */
+void request_answered(void);
 void request_end(void);
 const struct request *request_current(void);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -144,7 +145,11 @@ static ssize_t send_reply(int fd, struct iovec *iov, int count, void *userdata)
 	}
 	if (ops_has(ops, FEATURE_KILLPRIV))
 		request_patch_init(iov, count, FUSE_HANDLE_KILLPRIV_V2);
-	return writev(fd, iov, count);
+	ssize_t n = writev(fd, iov, count);
+	/* Under the writer's lock still, if it was a change: what is killed from here on
+	 * finds this one in the record, or done. */
+	request_answered();
+	return n;
 }
 
 /* libfuse wants one; the loop below reads. */
@@ -207,6 +212,9 @@ static unsigned take_slot(struct session *s)
 	do {
 		free = (unsigned)__builtin_ctz(~used);
 	} while (!atomic_compare_exchange_weak(&s->slots, &used, used | 1u << free));
+	/* A SIGKILL while the kernel copies into a page that is not there yet would end
+	 * the request with an error. */
+	(void)madvise(shared_buffer(s->shared, free), SHARED_BUFFER, MADV_POPULATE_WRITE);
 	return free;
 }
 
@@ -319,6 +327,8 @@ static void serve_buffers(struct session *s)
 		if (atomic_load(&slot->unique) == (header->unique & ~REQUEST_RESENT))
 			header->opcode = atomic_load(&slot->opcode);
 		process(s, header, header->len, true);
+		/* At once: who follows must not do it again. */
+		set_done(s, i);
 		atomic_fetch_add(&s->shared->answered, 1);
 	}
 }

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import pathlib
 import pwd
 import shutil
 import statistics
@@ -23,6 +24,8 @@ class User:
         os.chown(self.home, self.id, self.id)
         self.binary = root / "venvfs"  # our own may lie where that user cannot go
         shutil.copy(BINARY, self.binary)
+        supervise = "venvfs-supervise"
+        shutil.copy(pathlib.Path(BINARY).with_name(supervise), self.binary.with_name(supervise))
         self.env = {"PATH": "/usr/bin:/bin", "HOME": str(self.home)}
         self.path = self.home / "env"
         self._open_device(root / "fuse")

@@ -1,6 +1,5 @@
 """What others could prepare for a mount to fall for: each must be refused, or do no harm."""
 
-import ctypes
 import json
 import os
 import pathlib
@@ -8,13 +7,15 @@ import random
 import shutil
 import socket
 import sqlite3
+import struct
 import subprocess
 import threading
 import time
 
 import pytest
-from support import BINARY, missing
-from test_privileges import PYTHON, person, status_of, wait_until  # noqa: F401 (a fixture)
+from handmade import FIELDS, Image
+from support import BINARY
+from test_privileges import PYTHON, person, wait_until  # noqa: F401 (a fixture)
 from wheelmaker import Wheel
 
 
@@ -420,6 +421,123 @@ def test_a_mount_json_cannot_make_anybody_unmount_or_write_elsewhere(venvfs, lay
             assert mounted_at(other) and (other / "kept").read_text() == "kept", (key, value)
     finally:
         subprocess.run(["umount", other], check=True)
+
+
+# Images
+
+
+@pytest.fixture
+def added(venvfs, tmp_path):
+    """A folder in the cache: its image, its note, and a function that mounts it."""
+    folder = put(tmp_path / "folder", a="a", xx="two", x="one", evil_name="file", d__b="b", d__e__c="c", zz__y="y")
+    (folder / "link").symlink_to("d/e/c")
+    os.mkfifo(folder / "fifo")
+    os.link(folder / "a", folder / "hard")
+    (folder / "big").write_bytes(bytes(range(256)) * 600)
+    (folder / "object").write_bytes(b"o" * 100_000)
+    os.setxattr(folder / "a", "user.x", b"y")
+    time.sleep(2.1)  # only what has rested for two seconds is not read again
+    venvfs.run("cache", "add", folder)
+    note = next((venvfs.cache / "folders").iterdir())
+    identity = note.read_text().split()[1]
+    image = venvfs.cache / "images" / identity[:2] / identity[2:]
+
+    def mount(ok=True):
+        return venvfs.run("mount", tmp_path / "m", "--layer", folder, "--fresh", ok=ok)
+
+    return image, note, mount
+
+
+def mounted_with(added, change):
+    image, note, mount = added
+    made = Image(image)
+    change(made)
+    made.publish(image.parents[2], note)
+    return mount(ok=False)
+
+
+def test_a_handmade_image_is_served(venvfs, added, tmp_path):
+    """Else the tests below would show nothing."""
+    done = mounted_with(added, lambda image: image.rename(image.find(b"evil_name"), b"evil_nama"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "m/evil_nama").read_text() == "file" and not (tmp_path / "m/evil_name").exists()
+
+
+@pytest.mark.parametrize("name", [b"..", b".", b"a/b/c/d/e", b"../../x", b"/etc/shad", b"evil\x00name", b""])
+def test_names_that_lead_elsewhere_are_never_shown(venvfs, added, tmp_path, name):
+    at = tmp_path / "m"
+    (tmp_path / "x").write_text("outside")
+    done = mounted_with(added, lambda image: image.rename(image.find(b"xx" if len(name) == 2 else b"evil_name"), name))
+    if done.returncode != 0:
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        return
+    try:
+        names = os.listdir(os.fsencode(at))
+    except OSError:
+        names = []
+    assert not set(names) & {b"..", b".", b""} and not any(b"/" in n for n in names), names
+    assert (at / "..").resolve() == tmp_path and (at / "../x").read_text() == "outside"
+    use(at)
+    assert row(venvfs, at)["restarts"] == 0
+
+
+@pytest.mark.parametrize("target", [b"/x", b"../x", b"."])
+def test_links_lead_where_they_would_anywhere_and_never_the_server(venvfs, added, tmp_path, target):
+    """A client follows a link, with its own rights; what the server reads is never found by one."""
+
+    def change(image):
+        number = image.find(b"link")
+        at = image.text_at(image.get(number, "data"))
+        image.bytes[at:at + len(target)] = target
+        image.set(number, "length", len(target))
+
+    done = mounted_with(added, change)
+    assert done.returncode == 0, done.stderr
+    assert os.fsencode(os.readlink(tmp_path / "m/link")) == target
+    with pytest.raises(OSError):
+        os.open(tmp_path / "m/link", os.O_RDONLY | os.O_NOFOLLOW)
+    use(tmp_path / "m")
+    assert row(venvfs, tmp_path / "m")["restarts"] == 0
+
+
+def test_a_set_uid_file_of_root_in_an_image_gives_nobody_rights(venvfs, added, tmp_path):
+    def change(image):
+        image.set(image.find(b"a"), "mode", 0o6755)
+
+    done = mounted_with(added, change)
+    assert done.returncode == 0, done.stderr
+    assert "nosuid" in next(line for line in open("/proc/self/mountinfo") if str(tmp_path / "m") in line)
+
+
+VALUES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 255, 256, 4095, 4096, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**63, 2**64 - 1]
+
+
+def spoil_entries(image, rng):
+    for _ in range(rng.choice((1, 1, 2, 6))):
+        field = rng.choice(list(FIELDS))
+        form = FIELDS[field][1]
+        value = rng.choice([*VALUES, *(image.get(rng.randrange(image.count), field) for _ in range(5))])
+        limit = 1 << (8 * struct.calcsize(form))
+        value %= limit
+        if form == "<q" and value >= limit // 2:
+            value -= limit
+        image.set(rng.randrange(image.count), field, value)
+
+
+@pytest.mark.parametrize("first", range(0, 80, 10))
+def test_images_with_any_entries_are_refused_or_served_harmlessly(venvfs, added, tmp_path, first):
+    """Cycles, ranges beyond the end, types that are none: with sums that are right."""
+    at, served = tmp_path / "m", 0
+    for seed in range(first, first + 10):
+        done = mounted_with(added, lambda image: spoil_entries(image, random.Random(seed)))
+        if done.returncode != 0:
+            assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, (seed, done.stderr)
+            continue
+        served += 1
+        use(at)
+        assert row(venvfs, at)["restarts"] == 0, seed
+        unmount(venvfs, at)
+    assert served > 0
 
 
 # The control socket

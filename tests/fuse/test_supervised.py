@@ -61,9 +61,9 @@ def work(path, name, rounds, failures):
         failures.append(f"{e!r} at line {e.__traceback__.tb_lineno}, {i}")
 
 
-@pytest.mark.parametrize("mask", ["", "resend"])
-def test_a_killed_worker_is_not_noticed(venvfs, mounted, mask):
-    path = mounted(**({"VENVFS_MASK": mask} if mask else {}))
+def test_a_killed_worker_is_not_noticed(venvfs, mounted):
+    """Where the kernel resends; tests/kills has what is taken from the buffers."""
+    path = mounted()
     failures = []
     threads = [threading.Thread(target=work, args=(path, name, 150, failures)) for name in "xyz"]
     for t in threads:
@@ -123,7 +123,7 @@ def test_reads_and_maps_go_on(venvfs, mounted):
 def test_a_worker_that_crashes_again_and_again_ends_the_mount(venvfs, mounted):
     path = mounted()
     for _ in range(3):
-        os.kill(row_of(venvfs, path)["pid"], signal.SIGSEGV)
+        os.kill(row_of(venvfs, path)["pid"], signal.SIGABRT)  # which no sanitizer makes an exit
         time.sleep(0.3)
     with pytest.raises(OSError):
         os.listdir(path)
@@ -150,11 +150,12 @@ def test_status_is_told_while_the_worker_hangs(venvfs, mounted):
 def test_the_supervisor_is_small(venvfs, mounted):
     path = mounted()
     pid = row_of(venvfs, path)["supervisor"]
+    libraries = {line.split()[-1] for line in open(f"/proc/{pid}/maps") if ".so" in line}
     private = sum(
         int(line.split()[1]) for line in open(f"/proc/{pid}/smaps_rollup")
         if line.startswith(("Private_Clean", "Private_Dirty"))
     )
-    assert private < 1024, "KiB"
-    libraries = {line.split()[-1] for line in open(f"/proc/{pid}/maps") if ".so" in line}
-    if not any("san.so" in name for name in libraries):
-        assert all("libc" in name or "ld-linux" in name for name in libraries)
+    # What a sanitizer adds is not the program's.
+    sanitized = any("san.so" in name for name in libraries)
+    assert sanitized or all("libc" in name or "ld-linux" in name for name in libraries)
+    assert sanitized or private < 1024, "KiB"
