@@ -3,6 +3,8 @@
 #include "cli/output.h"
 
 #include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -24,6 +26,15 @@ int behalf_find(const char *user, struct account **ret, struct error *reterr)
 	if (account->uid != geteuid())
 		*ret = steal_ptr(account);
 	return 0;
+}
+
+void behalf_name(uid_t uid, char ret_name[64])
+{
+	const struct passwd *user = getpwuid(uid);
+	if (user)
+		(void)snprintf(ret_name, 64, "%s", user->pw_name);
+	else
+		(void)snprintf(ret_name, 64, "uid %u", (unsigned)uid);
 }
 
 int behalf_become(const char *user)

@@ -13,6 +13,8 @@
 
 /* *ret NULL: for whom the process is already. */
 int behalf_find(const char *user, struct account **ret, struct error *reterr);
+/* A user's name, or "uid N". */
+void behalf_name(uid_t uid, char ret_name[64]);
 /* For commands that need nothing of root's: the process becomes the user for good. 0, or
  * an exit status after a line that says why not. */
 int behalf_become(const char *user);

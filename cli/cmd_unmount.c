@@ -5,6 +5,7 @@
 #include "fusefs/serve/broker.h"
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/holders.h"
+#include "fusefs/serve/mounts.h"
 #include "fusefs/serve/plan.h"
 #include "fusefs/serve/state.h"
 
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { WAIT_MILLISECONDS = 10000, DYING_MILLISECONDS = 300, HOLDERS_MOST = 8 };
 
@@ -68,6 +70,26 @@ static bool is_dead(const struct state *state)
 	return lock >= 0;
 }
 
+/* Whoever may mount (not by a broker, which serves one user) may end all mounts. */
+static bool may_end(const char *path, const struct broker *broker)
+{
+	uid_t uid;
+	return (!broker && account_may_mount()) || !mounts_user_at(path, &uid) ||
+	       uid == geteuid();
+}
+
+static int say_not_theirs(const char *path)
+{
+	char name[64] = "";
+	uid_t uid;
+	if (mounts_user_at(path, &uid))
+		behalf_name(uid, name);
+	return say_failed(
+	    "'%s' is a mount of %s, who may end it; so may root: sudo venvfs "
+	    "unmount --user root '%s'",
+	    path, name, path);
+}
+
 /* `state` may be NULL: root unmounts what another user mounted. */
 static int unmount_path(const char *path, const struct state *state,
 			const struct broker *broker)
@@ -80,6 +102,8 @@ static int unmount_path(const char *path, const struct state *state,
 	if (mounted == MOUNTED_OTHER)
 		return say_failed("'%s' is not a venvfs mount (%s); see umount(8)", path,
 				  type);
+	if (!may_end(path, broker))
+		return say_not_theirs(path);
 	int r = device_unmount(path, false, broker, &err);
 	/* Who still has a dead mount open can do nothing with it. */
 	if (r == -EBUSY && state && is_dead(state))

@@ -1,7 +1,9 @@
 #include "cli/mount_point.h"
 
 #include "cache/base/file.h"
+#include "cli/behalf.h"
 #include "fusefs/serve/device.h"
+#include "fusefs/serve/mounts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +11,19 @@
 #include <string.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+static int say_whose(const char *path, struct error *reterr)
+{
+	char name[64];
+	uid_t uid;
+	if (!mounts_user_at(path, &uid) || uid == geteuid())
+		return error_set(reterr, -EBUSY,
+				 "'%s' is mounted already, with its state elsewhere "
+				 "(XDG_STATE_HOME, HOME); to end it: venvfs unmount '%s'",
+				 path, path);
+	behalf_name(uid, name);
+	return error_set(reterr, -EBUSY, "'%s' is mounted already, by %s", path, name);
+}
 
 int mount_point_clear(const char *path, const struct broker *broker, struct error *reterr)
 {
@@ -24,13 +39,11 @@ int mount_point_clear(const char *path, const struct broker *broker, struct erro
 					 "'%s' is a mount point already (%s)", path,
 					 type);
 		/*
-		 * No server of this user holds the lock; one of another user answers. Not
+		 * No server of this state holds the lock; another one answers. Not
 		 * stat(), which the kernel answers from what it remembers.
 		 */
 		if (statfs(path, &fs) == 0 || errno != ENOTCONN)
-			return error_set(reterr, -EBUSY,
-					 "'%s' is mounted already, by another user",
-					 path);
+			return say_whose(path, reterr);
 		int r = device_unmount(path, true, broker, reterr);
 		if (r < 0)
 			return r;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -153,6 +154,30 @@ bool account_may_mount(void)
 	capng_clear(CAPNG_SELECT_BOTH);
 	return capng_get_caps_process() == 0 &&
 	       capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN);
+}
+
+int account_keep_only_mounting(void)
+{
+	/* SETPCAP: a worker narrows its bounding set. */
+	static const unsigned kept[] = { CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH,
+					 CAP_SETPCAP };
+	enum { KEPT = sizeof(kept) / sizeof(*kept) };
+	bool held[KEPT];
+	int r = 0;
+	if (!account_may_mount())
+		return 0;
+	for (int i = 0; i < KEPT; i++)
+		held[i] = capng_have_capability(CAPNG_PERMITTED, kept[i]) == 1;
+	capng_clear(CAPNG_SELECT_CAPS);
+	for (int i = 0; r == 0 && i < KEPT; i++) {
+		if (held[i])
+			r = capng_update(
+			    CAPNG_ADD, (capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED),
+			    kept[i]);
+	}
+	if (r != 0 || capng_apply(CAPNG_SELECT_CAPS) != 0)
+		return -EPERM;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
 int account_drop_capabilities(void)

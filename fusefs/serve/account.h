@@ -32,6 +32,13 @@ int account_become(const struct account *account, struct error *reterr);
  * it is outside.) */
 bool account_may_mount(void);
 
+/*
+ * Of a process that may mount only that right is left, for good, and what leads to a
+ * mount point in a directory that is closed to root; execve() gains nothing. (Whoever
+ * may not mount needs the set-uid fusermount3, so there is nothing to take away.)
+ */
+int account_keep_only_mounting(void);
+
 /* No capability is left, nor can one be gained where that may be ruled out (the bounding
  * set is root's to narrow). Of the calling thread. */
 int account_drop_capabilities(void);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -16,6 +17,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,6 +115,19 @@ static int receive_message(int socket, void *bytes, size_t size, int *ret_fd)
 	return 0;
 }
 
+/*
+ * Directories of theirs that root must not mount over: programs believe what the kernel
+ * shows of a process or a group of processes there.
+ */
+static bool is_the_kernel_s(int fd)
+{
+	struct statfs fs;
+	if (fstatfs(fd, &fs) < 0)
+		return true;
+	return fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ||
+	       fs.f_type == CGROUP_SUPER_MAGIC || fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
 static int do_mount(const struct rights *rights, const struct request *q, int dirfd,
 		    struct error *reterr)
 {
@@ -128,6 +143,11 @@ static int do_mount(const struct rights *rights, const struct request *q, int di
 				 "%s, whose mount this would be; choose a directory of "
 				 "theirs, or --user",
 				 q->path, (unsigned)st.st_uid, account->name);
+	if (is_the_kernel_s(dirfd))
+		return error_set(reterr, -EPERM,
+				 "cannot mount at '%s': what lies there is the "
+				 "kernel's; choose another directory",
+				 q->path);
 	return device_mount_for(q->path, dirfd, &options, account->uid, account->gid,
 				reterr);
 }

@@ -65,6 +65,12 @@ static const int allowed[] = {
 	CALL(gettimeofday), CALL(time), CALL(poll), CALL(ppoll), CALL(select),
 	CALL(pselect6), CALL(epoll_create1), CALL(epoll_ctl), CALL(epoll_wait),
 	CALL(epoll_pwait), CALL(eventfd2), CALL(timerfd_create), CALL(timerfd_settime),
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	/* Sanitizers look for leaks, and for names of functions, with processes. */
+	CALL(clone), CALL(fork), CALL(vfork), CALL(execve), CALL(wait4), CALL(kill),
+	CALL(ptrace), CALL(prctl), CALL(ioctl), CALL(personality), CALL(pipe),
+	CALL(process_vm_readv), CALL(prlimit64), CALL(getdents),
+#endif
 	/* sockets: of which kind, is asked when they are made */
 	CALL(bind), CALL(listen), CALL(accept), CALL(accept4), CALL(connect),
 	CALL(getsockopt), CALL(setsockopt), CALL(getsockname), CALL(getpeername),
@@ -89,23 +95,11 @@ static const struct {
 	  0x53564d41 /* PR_SET_VMA: malloc names its areas */ },
 };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-/* Sanitizers look for leaks, and for names of functions, with processes of their own. */
-static const int allowed_to_sanitizers[] = {
-	CALL(clone),    CALL(fork),        CALL(vfork),  CALL(execve),
-	CALL(wait4),    CALL(kill),        CALL(ptrace), CALL(prctl),
-	CALL(ioctl),    CALL(personality), CALL(pipe),   CALL(process_vm_readv),
-	CALL(prlimit64)
-};
-#else
-static const int allowed_to_sanitizers[] = { CALL(read) };
-#endif
-
-static int allow_calls(scmp_filter_ctx filter, const int *calls, size_t count)
+static int allow_calls(scmp_filter_ctx filter)
 {
 	int r = 0;
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+	for (size_t i = 0; r == 0 && i < sizeof(allowed) / sizeof(*allowed); i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
 	return r;
 }
 
@@ -164,11 +158,7 @@ static int install_filter(void)
 	if (r == 0)
 		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (r == 0)
-		r = allow_calls(filter, allowed, sizeof(allowed) / sizeof(*allowed));
-	if (r == 0)
-		r = allow_calls(filter, allowed_to_sanitizers,
-				sizeof(allowed_to_sanitizers) /
-				    sizeof(*allowed_to_sanitizers));
+		r = allow_calls(filter);
 	if (r == 0)
 		r = allow_with_arguments(filter);
 	if (r == 0)

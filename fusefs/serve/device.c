@@ -391,10 +391,19 @@ int device_unmount_in(int parent, const char *path, bool lazy, uid_t uid,
 				 "'%s' is not a mount of this user; --user says whose it "
 				 "is",
 				 path);
-	cleanup_close_fn(&root); /* it would keep the mount busy */
-	root = -1;
-	(void)snprintf(target, sizeof(target), "/proc/self/fd/%d/%s", parent, name);
-	if (umount2(target, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
+	/*
+	 * Held open it is busy, so that only the lazy way can name the mount itself. The
+	 * other ends what is on top by then, and only if nobody uses it.
+	 */
+	if (lazy) {
+		(void)snprintf(target, sizeof(target), "/proc/self/fd/%d", root);
+	} else {
+		cleanup_close_fn(&root);
+		root = -1;
+		(void)snprintf(target, sizeof(target), "/proc/self/fd/%d/%s", parent,
+			       name);
+	}
+	if (umount2(target, lazy ? MNT_DETACH : UMOUNT_NOFOLLOW) == 0)
 		return 0;
 	return error_errno(reterr, -errno, "cannot unmount '%s'", path);
 }

@@ -89,14 +89,44 @@ int mounts_id_of(int fd)
 	return id;
 }
 
-bool mounts_is_of(const struct mount_row *row, uid_t uid)
+bool mounts_is_ours(const struct mount_row *row, uid_t *ret_uid)
 {
 	static const char key[] = "user_id=";
 	const char *end;
-	if (strcmp(row->type, MOUNTS_TYPE) != 0)
-		return false;
 	const char *found = strstr(row->options, key);
-	if (!found || (found != row->options && found[-1] != ','))
+	if (strcmp(row->type, MOUNTS_TYPE) != 0 || !found ||
+	    (found != row->options && found[-1] != ','))
 		return false;
-	return parse_number(found + strlen(key), &end) == uid && (*end == ',' || !*end);
+	*ret_uid = parse_number(found + strlen(key), &end);
+	return *end == ',' || !*end;
+}
+
+bool mounts_is_of(const struct mount_row *row, uid_t uid)
+{
+	uid_t served;
+	return mounts_is_ours(row, &served) && served == uid;
+}
+
+struct sought {
+	const char *path;
+	bool found;
+	uid_t uid;
+};
+
+static int find_user(void *context, const struct mount_row *row)
+{
+	struct sought *s = context;
+	/* The last one that is named is on top. */
+	if (strcmp(row->point, s->path) == 0)
+		s->found = mounts_is_ours(row, &s->uid);
+	return 0;
+}
+
+bool mounts_user_at(const char *path, uid_t *ret_uid)
+{
+	struct sought s = { .path = path };
+	(void)mounts_each(find_user, &s);
+	if (s.found)
+		*ret_uid = s.uid;
+	return s.found;
 }

@@ -24,5 +24,10 @@ int mounts_each(mounts_visit *visit, void *context);
  * -1 when there is no telling. */
 int mounts_id_of(int fd);
 
+/* The user of our mount at a canonical path; false when it is not ours that is on top. */
+bool mounts_user_at(const char *path, uid_t *ret_uid);
+
+/* Is it ours? Then also whom it serves. */
+bool mounts_is_ours(const struct mount_row *row, uid_t *ret_uid);
 /* Is it ours, serving this user? */
 bool mounts_is_of(const struct mount_row *row, uid_t uid);

@@ -92,6 +92,21 @@ def test_swapping_the_mount_point_at_random_never_mounts_elsewhere(person):
     assert 1 in results and os.listdir(victim) == []
 
 
+def test_nothing_is_mounted_over_what_the_kernel_shows_of_processes(person):
+    """These directories belong to the user, and programs of root's believe what lies there."""
+    folder = put(person.tmp / "folder", a="a")
+    child = subprocess.Popen(["setpriv", *person.ids(), "sleep", "60"])
+    try:
+        wait_until(lambda: person.servers())
+        for at in (f"/proc/{child.pid}", f"/proc/{child.pid}/fd", f"/proc/{child.pid}/attr"):
+            line = person.sudo("mount", "--over", at, "--layer", folder, ok=False).stderr
+            assert f"cannot mount at '{at}': what lies there is the kernel's" in line
+            assert not mounted_at(at)
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_unmount_follows_no_symlink_that_was_put_into_the_path(person):
     """Root's unmount of one's own mount must not become one of what lies elsewhere."""
     victim = person.tmp / "victim"

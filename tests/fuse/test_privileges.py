@@ -83,8 +83,7 @@ def lives_for(path, uid):
         return False
 
 
-@pytest.fixture
-def person():
+def a_person():
     if not shutil.which("useradd"):
         missing("useradd")
     who = Person()
@@ -95,16 +94,15 @@ def person():
     shutil.rmtree(who.tmp)
 
 
+person = pytest.fixture(a_person, name="person")
+other = pytest.fixture(a_person, name="other")
+
+
 def owners(folder):
     found = {}
     for path in [folder, *folder.rglob("*")]:
         found.setdefault(path.lstat().st_uid, []).append(path)
     return found
-
-
-def status_of(pid):
-    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
-    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
 def wait_until(condition):
@@ -171,7 +169,7 @@ def test_unmount_under_sudo_ends_only_the_caller_s_mounts(person, venvfs):
     wheel, path = Wheel().write(person.tmp), person.home / ".venv"
     venvfs.run("mount", "--python", PYTHON, person.tmp / "roots", wheel, "-o", "allow_other")
     line = person.sudo("unmount", person.tmp / "roots", ok=False).stderr
-    assert f"'{person.tmp}/roots' is not a mount of this user" in line
+    assert f"'{person.tmp}/roots' is a mount of root, who may end it" in line
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"uid={person.uid}", "t", person.path("tmpfs")], check=True)
     try:
         assert "not a venvfs mount" in person.sudo("unmount", person.home / "tmpfs", ok=False).stderr
@@ -348,7 +346,20 @@ def in_namespace(tmp_path, mode, *command):
 
 
 def as_person(person, *command):
-    return ["setpriv", *person.ids(), "env", "-i", "PATH=/usr/bin:/bin", f"HOME={person.home}", *command]
+    return ["setpriv", *person.ids(), "env", "-i", "PATH=/usr/bin:/bin", f"HOME={person.home}", *map(str, command)]
+
+
+def in_one_namespace(script, **people):
+    """A script of root's, in a mount namespace where all may mount; `NAME COMMAND` is run by that person, without sudo."""
+    tmp = next(iter(people.values())).tmp
+    functions = "".join(f"{name}() {{ {' '.join(as_person(who))} \"$@\"; }}\n" for name, who in people.items())
+    refused = 'refused() { if "$@" >"$said" 2>&1; then echo "not refused: $*"; exit 1; fi; cat "$said"; }\n'
+    # A server in the namespace would keep it alive.
+    end = "trap 'grep fuse.venvfs /proc/self/mountinfo | cut -d\" \" -f5 | xargs -r umount -l' EXIT\n"
+    root = f"export HOME={tmp}/root said={tmp}/said\nmkdir -p $HOME\nunset XDG_STATE_HOME XDG_CACHE_HOME XDG_RUNTIME_DIR\n"
+    done = in_namespace(tmp, 0o666, "sh", "-ec", end + root + functions + refused + script)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("mode, options, said", [
@@ -385,3 +396,214 @@ def test_in_a_user_namespace_it_mounts_by_itself(person):
             PATH=/nowhere {program} unmount {path}
         """))
         assert done.returncode == 0 and done.stdout == "1.0\n", done.stderr
+
+
+def test_a_directory_on_what_fusermount3_does_not_know_has_a_remedy_that_helps(person):
+    """Folders shared into virtual machines are such; hugetlbfs is what every kernel has of these."""
+    if not shutil.which("fusermount3") or "hugetlbfs" not in open("/proc/filesystems").read():
+        missing("fusermount3 or hugetlbfs")
+    program, wheel, huge = person.program(), Wheel().write(person.tmp), person.path("huge")
+    sudo = f"env SUDO_UID={person.uid} {program}"
+    out = in_one_namespace(f"""
+        mount -t hugetlbfs -o mode=755,uid={person.uid},gid={person.gid} none {huge}
+        refused person {program} mount --python {PYTHON} {huge}/.venv {wheel}
+        {sudo} mount --python {PYTHON} {huge}/.venv {wheel}
+        person {huge}/.venv/bin/python -c 'import demo; demo.main()'
+        person {program} unmount {huge}/.venv
+        person {program} mount --python {PYTHON} {person.home}/.venv {wheel}
+        person ln -s {person.home}/.venv {huge}/.venv2 || true
+        person {program} unmount {person.home}/.venv
+    """, person=person)
+    line, ran = out.splitlines()[:2]
+    assert f"fusermount3 does not mount over '{huge}/.venv', which lies on a file system of a kind that it does not know; " \
+           "use: sudo venvfs mount, or mount in the home directory and make a symlink to it here" in line
+    assert ran == "1.0"
+
+
+def test_without_a_device_its_module_and_the_container_s_option_are_named(person):
+    program, wheel = person.program(), Wheel().write(person.tmp)
+    mount = f"{program} mount --python {PYTHON} {person.home}/v {wheel}"
+    out = in_one_namespace(f"""
+        mount -t tmpfs -o mode=755 dev /dev
+        mknod -m 666 /dev/null c 1 3
+        refused person {mount}
+        refused env SUDO_UID={person.uid} {mount}
+    """, person=person)
+    helps = "; load the kernel's module (modprobe fuse), in a container pass the device in: --device /dev/fuse\n"
+    assert out.count(helps) == 2 == len(out.splitlines()), out
+
+
+def test_what_sudo_mounted_ends_without_it_and_the_other_way_round(person):
+    program, wheel, at = person.program(), Wheel().write(person.tmp), person.home / ".venv"
+    sudo = f"env SUDO_UID={person.uid} {program}"
+    mount = f"mount --python {PYTHON} {at} {wheel}"
+    in_one_namespace(f"""
+        {sudo} {mount}
+        person touch {at}/made
+        person {program} unmount {at}
+        person {program} {mount}
+        person test -e {at}/made
+        {sudo} unmount {at}
+        ! test -e {at}/made
+    """, person=person)
+
+
+def test_mounts_of_others_are_theirs_and_said_to_be_so(person, other):
+    """To another user, to another by sudo, to root, and to root who has other variables."""
+    program, theirs, wheel, at = person.program(), other.program(), Wheel().write(person.tmp), person.home / ".venv"
+    person.tmp.joinpath("roots").mkdir()
+    sudo = f"env SUDO_UID={other.uid} {theirs}"
+    out = in_one_namespace(f"""
+        chmod 755 {person.home}
+        person {program} mount --python {PYTHON} {at} {wheel}
+        {theirs} mount --python {PYTHON} {person.tmp}/roots {wheel}
+        refused other {theirs} unmount {at}
+        refused {sudo} unmount {at}
+        refused other {theirs} mount --over --python {PYTHON} {at} {wheel}
+        refused {theirs} mount --python {PYTHON} {at} {wheel}
+        refused env XDG_STATE_HOME={person.tmp}/elsewhere {theirs} mount --python {PYTHON} {person.tmp}/roots {wheel}
+        echo --
+        other {theirs} list
+        {sudo} list
+        echo --
+        other {theirs} list --all
+        echo --
+        env XDG_STATE_HOME={person.tmp}/elsewhere {theirs} list --all
+        env XDG_STATE_HOME={person.tmp}/elsewhere {theirs} unmount {person.tmp}/roots
+        {theirs} unmount {at}
+        echo --
+        person {program} list
+        {theirs} list
+        person {program} mount --python {PYTHON} {at} {wheel}
+        person {program} unmount {at}
+    """, person=person, other=other)
+    refusals, lists, all_lists, elsewhere, last = (part.splitlines() for part in out.split("--\n"))
+    ending = f"'{at}' is a mount of {person.name}, who may end it; so may root: sudo venvfs unmount --user root '{at}'"
+    assert all(ending in line for line in refusals[:2]), refusals
+    assert all(f"'{at}' is mounted already, by {person.name}" in line for line in refusals[2:4]), refusals
+    assert "is mounted already, with its state elsewhere (XDG_STATE_HOME, HOME)" in refusals[4] and len(refusals) == 5
+    assert lists == [] and last == []
+    assert f"{at}\t-\t-\t-\tanother user's ({person.name})\t-" in all_lists
+    assert f"{person.tmp}/roots\t-\t-\t-\tanother user's (root)\t-" in all_lists
+    assert f"{person.tmp}/roots\t-\t-\t-\tstate elsewhere (root)\t-" in elsewhere
+
+
+def test_with_allow_other_others_may_do_what_modes_allow(person, other):
+    folder, at = person.tmp / "folder", person.home / "m"
+    for name in ("open", "closed"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "file").write_text("lower")
+    person.home.chmod(0o755)
+    person.sudo("mount", at, "--layer", folder)
+    for command in (["ls", at], ["cat", at / "open/file"], ["touch", at / "new"], ["stat", at / "open"]):
+        assert "Permission denied" in other.run(*command).stderr
+    person.sudo("unmount", at)
+    person.sudo("mount", at, "--layer", folder, "-o", "allow_other")
+    assert person.run("chmod", "700", at / "closed").returncode == 0
+    assert person.run("chmod", "1777", at / "open").returncode == 0
+    assert other.run("cat", at / "open/file").stdout == "lower"
+    assert other.run("sh", "-ec", f"echo theirs > {at}/open/new; cat {at}/open/new").stdout == "theirs\n"
+    assert os.stat(at / "open/new").st_uid == other.uid
+    for command in (f"ls {at}/closed", f"cat {at}/closed/file", f"echo x > {at}/open/file", f"rm -f {at}/open/file",
+                    f"touch {at}/new", f"chmod 777 {at}/open", f"mkdir {at}/made", f"ln {at}/open/file {at}/open/hard",
+                    f"mv {at}/open/file {at}/open/moved"):
+        done = other.run("sh", "-c", command)
+        assert done.returncode != 0 and ("denied" in done.stderr or "not permitted" in done.stderr), command
+    assert sorted(p.name for p in (at / "open").iterdir()) == ["file", "new"]
+
+
+def cached(person):
+    return {p: (p.stat().st_mtime_ns, p.read_bytes()) for kind in ("images", "objects")
+            for p in (person.cache / kind).rglob("*") if p.is_file()}
+
+
+def test_nobody_changes_the_cache_through_a_mount(person, other):
+    folder, at = person.tmp / "folder", person.home / "m"
+    folder.mkdir()
+    for name, size in (("small", 10), ("large", 100_000)):
+        (folder / name).write_bytes(b"l" * size)
+        (folder / name).chmod(0o666)
+    person.home.chmod(0o755)
+    person.sudo("mount", at, "--layer", folder, "-o", "allow_other")
+    before = cached(person)
+    assert len(before) == 2
+    write = (f"import mmap, os\nfor n in ('small', 'large'):\n f = open('{at}/' + n, 'r+b')\n f.write(b'w'); f.flush()\n"
+             " m = mmap.mmap(f.fileno(), 0); m[5:6] = b'm'; m.flush()\n os.posix_fallocate(f.fileno(), 0, 200_000)\n f.truncate(7)")
+    for who in (person, other):
+        done = who.run(PYTHON, "-c", write)
+        assert done.returncode == 0, done.stderr
+    subprocess.run([PYTHON, "-c", write], check=True)
+    assert (at / "large").read_bytes() == b"wllllml" and cached(person) == before
+    assert "all right" in person.sudo("cache", "verify").stdout
+
+
+def test_the_supervisor_of_root_keeps_only_what_mounting_needs(venvfs, tmp_path):
+    path = tmp_path / ".venv"
+    venvfs.run("mount", "--python", PYTHON, path, Wheel().write(tmp_path))
+    pid = venvfs.list()[0]["supervisor"]
+    status = status_of(pid)
+    dac_read_search, setpcap, sys_admin = 1 << 2, 1 << 8, 1 << 21
+    assert int(status["CapPrm"], 16) == dac_read_search | setpcap | sys_admin and status["NoNewPrivs"] == "1"
+    os.kill(pid, 15)
+    wait_until(lambda: not venvfs.list())
+    assert not any(path.iterdir())
+
+
+def test_everything_works_for_an_ordinary_user(person, real_wheels):
+    """What the README shows, by fusermount3 alone."""
+    if not shutil.which("fusermount3"):
+        missing("fusermount3")
+    program, project = person.program(), person.path("project")
+    wheels = person.tmp / "wheels"
+    shutil.copytree(real_wheels[0].parent, wheels)
+    extra = Wheel().write(person.tmp)
+    data = person.path("data")
+    out = in_one_namespace(f"""
+        cat > {person.tmp}/steps <<'END'
+            set -eu
+            cd {project}
+            v={program}
+            $v mount --python {PYTHON} .venv {wheels}/*.whl
+            .venv/bin/python -c 'import numpy, requests, rich; print(numpy.linalg.inv([[2.]]))'
+            .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip >/dev/null
+            .venv/bin/python -m pip install -q --no-index --disable-pip-version-check {extra}
+            .venv/bin/python -c 'import demo; demo.main()'
+            echo 'x = 1' >> $(echo .venv/lib/python3*/site-packages/rich/__init__.py)
+            $v list
+            $v list --json >/dev/null
+            $v unmount .venv
+            $v mount --python {PYTHON} .venv {wheels}/*.whl
+            .venv/bin/python -c 'import rich, demo; print(rich.x)'
+            if $v unmount .venv < .venv/pyvenv.cfg; then exit 1; fi
+            $v unmount .venv
+            if $v mount --python {PYTHON} .venv {extra}; then exit 1; fi
+            $v mount --fresh --python {PYTHON} .venv {extra}
+            $v unmount --all
+            echo plain > ../data/file
+            $v mount m --layer ../data --read-only
+            cat m/file
+            if touch m/new; then exit 1; fi
+            $v umount m
+            $v mount m --layer ../data --upper ../changes
+            echo changed > m/file
+            $v unmount m
+            $v mount m --layer ../data --upper ../changes
+            cat m/file ../data/file
+            $v unmount m
+            $v mount m --layer ../data --ephemeral
+            echo gone > m/file
+            $v unmount m
+            $v mount --foreground m --layer ../data &
+            while ! test -e m/file; do sleep 0.1; done
+            $v unmount m
+            wait
+            $v cache add -v {extra} ../data
+            $v cache list
+            $v cache verify
+            $v cache dir
+END
+        person sh {person.tmp}/steps
+    """, person=person)
+    assert out.startswith("[[0.5]]\n1.0\n") and "\n1\n" in out and "\nplain\nchanged\nplain\n" in out, out
+    assert "all right" in out and out.endswith(f"{person.cache}\n")
+    assert set(owners(person.state)) == set(owners(person.cache)) == {person.uid}
