@@ -334,6 +334,12 @@ def test_sigterm_takes_the_mount_out_of_sight_and_its_last_user_ends_it(venvfs, 
     wait_until(lambda: not pathlib.Path(f"/proc/{pid}/cmdline").exists() or status_of(pid)["State"][0] == "Z")
 
 
+# Prints what the one mount's worker may do.
+CONFINED = """sh -c 'p=$("$0" list --json | sed -n "s/.*\\"pid\\": \\([0-9]*\\).*/\\1/p")
+    grep -E "^(CapInh|CapPrm|CapEff|CapAmb|NoNewPrivs|Seccomp):" /proc/$p/status'"""
+AS_CONFINED = "".join(f"{name}:\t{0:016x}\n" for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")) + "NoNewPrivs:\t1\nSeccomp:\t2\n"
+
+
 def in_namespace(tmp_path, mode, *command):
     """Runs it in a mount namespace where /dev/fuse has this mode."""
     device = tmp_path / f"fuse{mode:o}"
@@ -393,9 +399,10 @@ def test_in_a_user_namespace_it_mounts_by_itself(person):
         done = in_namespace(person.tmp, 0o666, *as_person(person, "unshare", *how, "sh", "-ec", f"""
             PATH=/nowhere {program} mount --python {PYTHON} {path} {wheel}
             {path}/bin/python -c 'import demo; demo.main()'
+            {CONFINED} {program}
             PATH=/nowhere {program} unmount {path}
         """))
-        assert done.returncode == 0 and done.stdout == "1.0\n", done.stderr
+        assert done.returncode == 0 and done.stdout == "1.0\n" + AS_CONFINED, done.stdout + done.stderr
 
 
 def test_a_directory_on_what_fusermount3_does_not_know_has_a_remedy_that_helps(person):
@@ -570,7 +577,7 @@ def test_everything_works_for_an_ordinary_user(person, real_wheels):
             .venv/bin/python -c 'import demo; demo.main()'
             echo 'x = 1' >> $(echo .venv/lib/python3*/site-packages/rich/__init__.py)
             $v list
-            $v list --json >/dev/null
+            {CONFINED} $v
             $v unmount .venv
             $v mount --python {PYTHON} .venv {wheels}/*.whl
             .venv/bin/python -c 'import rich, demo; print(rich.x)'
@@ -605,5 +612,6 @@ END
         person sh {person.tmp}/steps
     """, person=person)
     assert out.startswith("[[0.5]]\n1.0\n") and "\n1\n" in out and "\nplain\nchanged\nplain\n" in out, out
+    assert AS_CONFINED in out
     assert "all right" in out and out.endswith(f"{person.cache}\n")
     assert set(owners(person.state)) == set(owners(person.cache)) == {person.uid}
