@@ -88,7 +88,8 @@ const char *refusal_of_mount(int error)
 {
 	if (error == EPERM)
 		return "mounting needs CAP_SYS_ADMIN; in a container: --cap-add "
-		       "SYS_ADMIN";
+		       "SYS_ADMIN; in a user namespace: a mount namespace too (unshare "
+		       "-Urm)";
 	if (error == EACCES)
 		return "in a container: --security-opt apparmor=unconfined";
 	return error == ENODEV ? DEVICE_MISSING : "";

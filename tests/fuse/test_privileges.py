@@ -89,6 +89,9 @@ def a_person():
     who = Person()
     yield who
     who.sudo("unmount", "--all")
+    for log in who.state.rglob("log"):
+        text = log.read_text()
+        assert "Sanitizer" not in text and "runtime error" not in text, text
     wait_until(lambda: not who.servers())
     subprocess.run(["userdel", who.name], check=True, capture_output=True)
     shutil.rmtree(who.tmp)
@@ -190,8 +193,10 @@ def test_unmount_under_sudo_ends_only_the_caller_s_mounts(person, venvfs):
 def test_a_dead_mount_of_theirs_is_cleaned_up(person):
     wheel, path = Wheel().write(person.tmp), person.home / ".venv"
     person.sudo("mount", "--python", PYTHON, path, wheel)
-    for pid in person.servers():
-        os.kill(pid, 9)
+    pids = by_name(person.servers())
+    for name in ("venvfs-super", "venvfs"):  # in this order, else another worker may be started in between
+        os.kill(pids[name], 9)
+    wait_until(lambda: not person.servers())
     person.sudo("mount", "--python", PYTHON, path, wheel)
     assert person.run("cat", path / "pyvenv.cfg").returncode == 0
     person.sudo("unmount", path)
@@ -615,3 +620,12 @@ END
     assert AS_CONFINED in out
     assert "all right" in out and out.endswith(f"{person.cache}\n")
     assert set(owners(person.state)) == set(owners(person.cache)) == {person.uid}
+
+
+def test_a_user_namespace_without_a_mount_namespace_of_its_own_is_told(person):
+    program, wheel = person.program(), Wheel().write(person.tmp)
+    if person.run("unshare", "-Ur", "true").returncode != 0:
+        missing("the right to make user namespaces")
+    out = in_one_namespace(f"refused person unshare -Ur {program} mount --python {PYTHON} {person.home}/v {wheel}", person=person)
+    assert "a mount namespace too (unshare -Urm)" in out and len(out.splitlines()) == 1, out
+    assert not (person.home / "v").exists()
