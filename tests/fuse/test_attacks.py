@@ -417,6 +417,32 @@ def test_foreign_files_of_a_state_are_refused_or_served_harmlessly(venvfs, layer
         unmount(venvfs, at)
 
 
+def test_a_foreign_skeleton_is_made_again_and_never_believed(venvfs, tmp_path):
+    """It holds launchers and activate scripts: what others wrote there must not be run."""
+    at, wheel = tmp_path / ".venv", Wheel().write(tmp_path)
+    mount = ("mount", "--python", PYTHON, at, wheel)
+    venvfs.run(*mount)
+    pack = next((tmp_path / "state").rglob("pack"))
+    activate = (at / "bin/activate").read_text()
+    for seed in range(12):
+        unmount(venvfs, at)
+        spoil_bytes(pack, random.Random(seed))
+        venvfs.run(*mount)
+        assert (at / "bin/activate").read_text() == activate, seed
+    data = pack.read_bytes()
+    place = data.index(b"deactivate () {")
+    for spoiled in (data[:place] + b"rm" + data[place + 2:], data[:4096], b""):
+        pack.write_bytes(spoiled)
+        with open(at / "bin/activate") as f:
+            os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        use(at)
+        try:
+            assert (at / "bin/activate").read_text() == activate
+        except OSError:
+            pass
+        assert row(venvfs, at)["restarts"] == 0
+
+
 def test_a_mount_json_cannot_make_anybody_unmount_or_write_elsewhere(venvfs, layered, tmp_path):
     """It names a path, a socket, an upper: of a mount that is another's, or of nothing of ours."""
     at, upper, mount = layered
