@@ -88,7 +88,8 @@ static const struct {
 	{ CALL(clone), 0, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD },
 	{ CALL(ioctl), 1, UINT32_MAX, FICLONE },
 	{ CALL(ioctl), 1, UINT32_MAX, FICLONERANGE },
-	{ CALL(ioctl), 1, UINT32_MAX, TCGETS }, /* libc: is it a terminal? */
+	{ CALL(ioctl), 1, UINT32_MAX, TCGETS },        /* libc: is it a terminal? */
+	{ CALL(sched_setaffinity), 0, UINT32_MAX, 0 }, /* a thread its own */
 	{ CALL(prctl), 0, UINT32_MAX, PR_SET_NAME },
 	{ CALL(prctl), 0, UINT32_MAX, PR_GET_NAME },
 	{ CALL(prctl), 0, UINT32_MAX,

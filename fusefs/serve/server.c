@@ -252,7 +252,7 @@ static int prepare(struct server *s, const char *state_path, struct error *reter
 	return r == 0 ? prepare_upper(s, reterr) : r;
 }
 
-/* For measuring only. */
+/* For measuring only, as is VENVFS_SERVING_FAR. */
 static unsigned serving_threads(void)
 {
 	const char *text = getenv("VENVFS_SERVING_THREADS");
@@ -267,6 +267,7 @@ static int start(struct server *s, int fuse_fd, struct error *reterr)
 					   .shared = s->shared,
 					   .log = &s->log,
 					   .threads = serving_threads(),
+					   .near = !getenv("VENVFS_SERVING_FAR"),
 					   .on_ready = on_ready,
 					   .context = s };
 	int r = features_unmasked(getenv("VENVFS_MASK"), &options.features, reterr);

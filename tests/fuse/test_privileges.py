@@ -629,3 +629,20 @@ def test_a_user_namespace_without_a_mount_namespace_of_its_own_is_told(person):
     out = in_one_namespace(f"refused person unshare -Ur {program} mount --python {PYTHON} {person.home}/v {wheel}", person=person)
     assert "a mount namespace too (unshare -Urm)" in out and len(out.splitlines()) == 1, out
     assert not (person.home / "v").exists()
+
+
+def test_a_confined_server_may_still_choose_its_cpu(venvfs, tmp_path):
+    """What the filter does not allow fails without a word, so nobody would miss it."""
+    if len(os.sched_getaffinity(0)) < 2:
+        missing("a second CPU")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    venvfs.run("mount", tmp_path / "m", "--layer", folder)
+    pid = venvfs.list()[0]["pid"]
+
+    def one_cpu():
+        for _ in range(400):
+            assert not (tmp_path / "m" / uuid.uuid4().hex).exists()
+        return any(len(os.sched_getaffinity(int(t.name))) == 1 for t in pathlib.Path(f"/proc/{pid}/task").iterdir())
+
+    wait_until(one_cpu)
