@@ -1,4 +1,5 @@
 #include "cache/base/file.h"
+#include "cli/behalf.h"
 #include "cli/commands.h"
 #include "cli/meet.h"
 #include "cli/output.h"
@@ -9,6 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+struct refresh_options {
+	const char *user;
+};
+
+static const struct option_spec refresh_options[] = {
+	BEHALF_OPTION(struct refresh_options),
+	{ .name = NULL },
+};
 
 struct walk {
 	struct teller *teller;
@@ -75,17 +85,21 @@ static int refresh(const char *path, const struct plan *plan, struct error *rete
 
 static int run_refresh(const struct command *command, int argc, char **argv)
 {
+	struct refresh_options o = { .user = NULL };
 	struct error err = ERROR_INIT;
 	CLEANUP(state_freep) struct state *state = NULL;
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	cleanup_free char *path = NULL;
 	struct met met = { .state = MET_NOTHING };
 	int first;
-	int status = options_parse(command, argc, argv, NULL, &first);
+	int status = options_parse(command, argc, argv, &o, &first);
 	if (status >= 0)
 		return status;
 	if (argc - first > 1)
 		return options_wrong_usage(command, "one directory at a time");
+	status = behalf_become(o.user);
+	if (status != 0)
+		return status;
 	int r = path_canonical(first < argc ? argv[first] : ".venv", &path, &err);
 	if (r < 0)
 		return say_error(&err, r);
@@ -108,7 +122,7 @@ const struct command command_refresh = {
 	"The kernel drops names, attributes, listings and contents that it remembers of the\n"
 	"mount at DIR (.venv), which gives their memory back; what is used next is asked for\n"
 	"anew. Nothing in the mount notices.",
-	NULL,
+	refresh_options,
 	run_refresh,
 	NULL
 };

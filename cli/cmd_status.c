@@ -1,4 +1,5 @@
 #include "cache/base/file.h"
+#include "cli/behalf.h"
 #include "cli/commands.h"
 #include "cli/meet.h"
 #include "cli/output.h"
@@ -11,12 +12,14 @@
 #include <time.h>
 
 struct status_options {
+	const char *user;
 	bool json;
 };
 
 static const struct option_spec status_options[] = {
 	{ "json", 0, OPTION_FLAG, offsetof(struct status_options, json), NULL,
 	  "print JSON" },
+	BEHALF_OPTION(struct status_options),
 	{ .name = NULL },
 };
 
@@ -271,6 +274,9 @@ static int run_status(const struct command *command, int argc, char **argv)
 	if (argc - first > 1)
 		return options_wrong_usage(command, "one directory at a time; venvfs "
 						    "list has them all");
+	status = behalf_become(o.user);
+	if (status != 0)
+		return status;
 	status = find_subject(first < argc ? argv[first] : ".venv", &s);
 	if (status != 0)
 		return status;

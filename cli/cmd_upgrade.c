@@ -1,4 +1,5 @@
 #include "cache/base/file.h"
+#include "cli/behalf.h"
 #include "cli/commands.h"
 #include "cli/meet.h"
 #include "cli/output.h"
@@ -14,6 +15,7 @@
 enum { UPGRADE_MILLISECONDS = 90000 };
 
 struct upgrade_options {
+	const char *user;
 	const char *program;
 	bool all;
 };
@@ -23,6 +25,7 @@ static const struct option_spec upgrade_options[] = {
 	  "every mount of this user" },
 	{ "program", 0, OPTION_TEXT, offsetof(struct upgrade_options, program), "VENVFS",
 	  "to that one and the venvfs-supervise beside it, not to this one" },
+	BEHALF_OPTION(struct upgrade_options),
 	{ .name = NULL },
 };
 
@@ -117,6 +120,9 @@ static int run_upgrade(const struct command *command, int argc, char **argv)
 	if (o.all != (first == argc))
 		return options_wrong_usage(command, o.all ? "--all takes no directory"
 							  : "which directory?");
+	status = behalf_become(o.user);
+	if (status != 0)
+		return status;
 	int r = launch_open_programs(o.program, u.programs, &err);
 	if (r < 0)
 		return say_error(&err, r);

@@ -16,7 +16,7 @@ static const struct {
 	{ "umount", &command_unmount, true },    { "list", &command_list, false },
 	{ "status", &command_status, false },    { "refresh", &command_refresh, false },
 	{ "upgrade", &command_upgrade, false },  { "cache", &command_cache, false },
-	{ "serve-mount", &command_serve, true },
+	{ "serve-mount", &command_serve, true }, { "leave-mount", &command_leave, true },
 };
 
 static void print_help(FILE *out)

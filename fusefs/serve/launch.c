@@ -1,6 +1,7 @@
 #include "fusefs/serve/launch.h"
 
 #include "cache/base/file.h"
+#include "fusefs/serve/account.h"
 #include "fusefs/supervise/logfile.h"
 
 #include <errno.h>
@@ -97,7 +98,8 @@ _Noreturn static void become_supervisor(const struct launch *l, int ready_fd,
 	int ready = fcntl(ready_fd, F_DUPFD, FDS_END);
 	int lock = fcntl(l->lock_fd, F_DUPFD, FDS_END);
 	if (dup2(fuse, FUSE_FD) < 0 || dup2(ready, READY_FD) < 0 ||
-	    dup2(lock, LOCK_FD) < 0 || close_range(FDS_END, ~0u, 0) < 0)
+	    dup2(lock, LOCK_FD) < 0 || close_range(FDS_END, ~0u, 0) < 0 ||
+	    account_keep_only_mounting() < 0)
 		_exit(127);
 	run_supervisor(p, "mount", l->state_path, l->socket_path);
 }
@@ -106,7 +108,8 @@ _Noreturn static void become_follower(const struct launch *l, int ready_fd,
 				      const struct programs *p)
 {
 	leave_terminal(l->log_fd, false);
-	if (dup2(ready_fd, READY_FD) < 0 || close_range(READY_FD + 1, ~0u, 0) < 0)
+	if (dup2(ready_fd, READY_FD) < 0 || close_range(READY_FD + 1, ~0u, 0) < 0 ||
+	    account_keep_only_mounting() < 0)
 		_exit(127);
 	(void)close(FUSE_FD);
 	run_supervisor(p, "follow", l->state_path, l->socket_path);

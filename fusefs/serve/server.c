@@ -5,8 +5,8 @@
 #include "cache/store/lease.h"
 #include "fusefs/overlay/overlay.h"
 #include "fusefs/serve/answer_changes.h"
+#include "fusefs/serve/confine.h"
 #include "fusefs/serve/control.h"
-#include "fusefs/serve/device.h"
 #include "fusefs/serve/features.h"
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/plan.h"
@@ -113,17 +113,26 @@ static json_t *answer(void *context, const json_t *request, int fds[DESCRIPTORS_
 	return json_pack("{s:s}", "error", "unknown verb");
 }
 
-/* SIGTERM (a shutdown): the mount leaves sight, and ends with its last user. */
+/*
+ * SIGTERM (a shutdown): the mount leaves sight, and ends with its last user. Unmounting
+ * is nothing that a worker may do, so the supervisor hears of it.
+ */
 static void *wait_for_signal(void *argument)
 {
+	enum { SUPERVISOR_MILLISECONDS = 5000 };
 	const struct server *s = argument;
 	sigset_t set;
 	int signal_number;
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
-	while (sigwait(&set, &signal_number) == 0)
-		(void)device_unmount(s->plan.path, true, NULL);
+	while (sigwait(&set, &signal_number) == 0) {
+		json_t *answer = NULL;
+		cleanup_json json_t *request = json_pack("{s:s}", "verb", "leave");
+		if (request && control_ask(s->plan.socket, request,
+					   SUPERVISOR_MILLISECONDS, &answer) == 0)
+			json_decref(answer);
+	}
 	return NULL;
 }
 
@@ -321,7 +330,9 @@ int server_run(const char *state_path, const struct server_fds *fds)
 		(void)fcntl(fds->go, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->lock, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->shared, F_SETFD, FD_CLOEXEC);
-	int r = map_shared(&s, fds->shared, &err);
+	int r = confine_server(&err);
+	if (r == 0)
+		r = map_shared(&s, fds->shared, &err);
 	if (r == 0)
 		r = prepare(&s, state_path, &err);
 	if (r == 0)

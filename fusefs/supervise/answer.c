@@ -256,6 +256,13 @@ static void start_notifier(struct supervisor *s, int client)
 		(void)close(fd);
 }
 
+static void leave(struct supervisor *s, int client)
+{
+	static const char done[] = "{\"leaves\": true}";
+	supervisor_leave(s);
+	(void)send(client, done, strlen(done), MSG_NOSIGNAL);
+}
+
 /* Its own questions have no other text in them; the worker parses the rest. */
 static void answer(struct supervisor *s, int client, char *message, size_t size)
 {
@@ -268,6 +275,8 @@ static void answer(struct supervisor *s, int client, char *message, size_t size)
 		answer_status(client, s);
 	else if (strstr(message, "\"upgrade\""))
 		upgrade(s, client, fds);
+	else if (strstr(message, "\"leave\""))
+		leave(s, client);
 	else if (strstr(message, "\"notifier\""))
 		start_notifier(s, client);
 	else if (fork() == 0)

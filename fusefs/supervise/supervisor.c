@@ -152,6 +152,12 @@ static void worker_ended(struct supervisor *s, int status)
 	}
 }
 
+void supervisor_leave(struct supervisor *s)
+{
+	if (s->leaver <= 0)
+		s->leaver = leaver_start(s->program, s->state_path);
+}
+
 static void take_signal(struct supervisor *s)
 {
 	struct signalfd_siginfo info;
@@ -160,9 +166,11 @@ static void take_signal(struct supervisor *s)
 	if (read(s->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
 	if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
-		(void)kill(s->worker, SIGTERM); /* it unmounts, and ends */
+		supervisor_leave(s);
 	/* One signal may stand for several children. */
 	while (!s->done && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == s->leaver)
+			s->leaver = 0;
 		notifier_child_ended(&s->notifiers, pid);
 		if (pid == s->worker)
 			worker_ended(s, status);
@@ -233,14 +241,15 @@ int supervisor_run(struct supervisor *s)
 			break;
 		watch(s);
 		upgrade_look(s);
+		/* Before that it has ended: it may have said why. */
+		if (fds[3].revents)
+			upgrade_hear(s);
 		if (fds[0].revents)
 			take_signal(s);
 		if (fds[1].revents)
 			answer_one(s);
 		if (fds[2].revents && !s->done)
 			worker_ended(s, STATUS_UNKNOWN);
-		if (fds[3].revents && s->upgrade.words == fds[3].fd)
-			upgrade_hear(s);
 	}
 	(void)unlink(s->socket_path);
 	return s->result;

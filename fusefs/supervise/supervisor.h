@@ -16,7 +16,8 @@ struct supervisor {
 	int guard;   /* locked: there is one supervisor */
 	int listener, signals;
 	pid_t worker;
-	int adopted; /* a pidfd of the worker, when it is not a child; else -1 */
+	pid_t leaver; /* takes the mount out of sight; 0: none runs */
+	int adopted;  /* a pidfd of the worker, when it is not a child; else -1 */
 	struct upgrade upgrade;
 	struct notifiers notifiers;
 	int result; /* exit status, once `done` */
@@ -40,5 +41,7 @@ int supervisor_take_signals(struct supervisor *s);
 bool supervisor_is_unmounted(void);
 /* Another worker. 0, or a negative errno. */
 int supervisor_start(struct supervisor *s, int words);
+/* Has the mount leave sight; it ends with its last user. */
+void supervisor_leave(struct supervisor *s);
 /* Supervises until the mount has ended; an exit status. */
 int supervisor_run(struct supervisor *s);

@@ -207,6 +207,49 @@ void upgrade_end_old(struct supervisor *s)
 	(void)kill(s->worker, SIGKILL);
 }
 
+static void take_line(struct supervisor *s, char *line)
+{
+	struct upgrade *u = &s->upgrade;
+	if (u->stage == UPGRADE_PREPARING && strcmp(line, "prepared") == 0) {
+		become_new(s);
+		fail(s, "the new venvfs-supervise cannot be executed");
+	} else if (u->stage == UPGRADE_STARTING && strcmp(line, "ready") == 0) {
+		say(s, "has been upgraded to %s, and so has the worker (pid %d)",
+		    VENVFS_VERSION, (int)s->worker);
+		tell(u->client, "version", VENVFS_VERSION);
+		finish(s);
+	} else if (u->stage == UPGRADE_PREPARING) {
+		fail(s, line);
+	} else {
+		/* Kept as the reason, for when it has ended. */
+		close_fd(&u->words);
+		(void)memmove(u->said, line, strlen(line) + 1);
+	}
+}
+
+void upgrade_hear(struct supervisor *s)
+{
+	struct upgrade *u = &s->upgrade;
+	if (u->words < 0)
+		return;
+	ssize_t n = read(u->words, u->said + u->size, sizeof(u->said) - 1 - u->size);
+	u->size += n > 0 ? (size_t)n : 0;
+	u->said[u->size] = '\0';
+	char *end = strchr(u->said, '\n');
+	bool whole = end || n <= 0 || u->size == sizeof(u->said) - 1;
+	if (!whole)
+		return;
+	if (end)
+		*end = '\0';
+	u->size = 0;
+	if (*u->said)
+		take_line(s, u->said);
+	else if (u->stage == UPGRADE_PREPARING)
+		fail(s, "the new worker ended before it served");
+	else
+		close_fd(&u->words); /* its end will be heard of */
+}
+
 /* The new one did not come to serve. */
 static void go_back(struct supervisor *s)
 {
@@ -234,6 +277,7 @@ static void go_on(struct supervisor *s)
 	u->program = old;
 	u->stage = UPGRADE_STARTING;
 	if (s->worker == 0) {
+		upgrade_hear(s);
 		go_back(s);
 		return;
 	}
@@ -251,54 +295,17 @@ bool upgrade_takes_end(struct supervisor *s)
 {
 	if (supervisor_is_unmounted())
 		return false;
-	if (s->upgrade.stage == UPGRADE_ENDING)
+	if (s->upgrade.stage == UPGRADE_ENDING) {
 		go_on(s);
-	else if (s->upgrade.stage == UPGRADE_STARTING)
-		go_back(s);
-	else
-		return false;
-	return true;
-}
-
-static void take_line(struct supervisor *s, char *line)
-{
-	struct upgrade *u = &s->upgrade;
-	if (u->stage == UPGRADE_PREPARING && strcmp(line, "prepared") == 0) {
-		become_new(s);
-		fail(s, "the new venvfs-supervise cannot be executed");
-	} else if (u->stage == UPGRADE_STARTING && strcmp(line, "ready") == 0) {
-		say(s, "has been upgraded to %s, and so has the worker (pid %d)",
-		    VENVFS_VERSION, (int)s->worker);
-		tell(u->client, "version", VENVFS_VERSION);
-		finish(s);
-	} else if (u->stage == UPGRADE_PREPARING) {
-		fail(s, line);
-	} else {
-		/* Kept as the reason, for when it has ended. */
-		close_fd(&u->words);
-		(void)memmove(u->said, line, strlen(line) + 1);
+		return true;
 	}
-}
-
-void upgrade_hear(struct supervisor *s)
-{
-	struct upgrade *u = &s->upgrade;
-	ssize_t n = read(u->words, u->said + u->size, sizeof(u->said) - 1 - u->size);
-	u->size += n > 0 ? (size_t)n : 0;
-	u->said[u->size] = '\0';
-	char *end = strchr(u->said, '\n');
-	bool whole = end || n <= 0 || u->size == sizeof(u->said) - 1;
-	if (!whole)
-		return;
-	if (end)
-		*end = '\0';
-	u->size = 0;
-	if (*u->said)
-		take_line(s, u->said);
-	else if (u->stage == UPGRADE_PREPARING)
-		fail(s, "the new worker ended before it served");
-	else
-		close_fd(&u->words); /* its end will be heard of */
+	/* It may have said something before it ended, even that it serves. */
+	if (s->upgrade.stage == UPGRADE_STARTING)
+		upgrade_hear(s);
+	if (s->upgrade.stage != UPGRADE_STARTING)
+		return false;
+	go_back(s);
+	return true;
 }
 
 void upgrade_look(struct supervisor *s)

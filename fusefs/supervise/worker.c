@@ -9,6 +9,15 @@
 
 enum { WITHIN_MILLISECONDS = 10000, CRASHES = 3, IDLE_MOST = 20 };
 
+_Noreturn static void run(int program, const char *const argv[])
+{
+	sigset_t none;
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)fexecve(program, (char **)(uintptr_t)argv, environ); /* it writes to none */
+	_exit(127);
+}
+
 /* In the child: what it inherits stands at the numbers that it is told. */
 static void place_descriptors(const struct worker_request *q)
 {
@@ -30,15 +39,21 @@ pid_t worker_start(const struct worker_request *q)
 			       "6",
 			       q->go >= 0 ? "7" : NULL,
 			       NULL };
-	sigset_t none;
 	pid_t pid = fork();
 	if (pid != 0)
 		return pid < 0 ? -errno : pid;
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	place_descriptors(q);
-	(void)fexecve(q->program, (char **)(uintptr_t)argv, environ);
-	_exit(127);
+	run(q->program, argv);
+}
+
+pid_t leaver_start(int program, const char *state_path)
+{
+	const char *const argv[] = { "venvfs", "leave-mount", state_path, NULL };
+	pid_t pid = fork();
+	if (pid != 0)
+		return pid < 0 ? -errno : pid;
+	(void)close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+	run(program, argv);
 }
 
 static bool is_crash(int wait_status)

@@ -34,6 +34,9 @@ struct worker_request {
 /* A pid, or a negative errno. */
 pid_t worker_start(const struct worker_request *q);
 
+/* The program `venvfs` as what unmounts it lazily. */
+pid_t leaver_start(int program, const char *state_path);
+
 struct deaths {
 	int64_t when[3]; /* of the last by a signal that is not SIGKILL: ms, monotonic */
 	unsigned idle;   /* in a row without an answered request */
