@@ -1,7 +1,7 @@
 #include "cli/leftovers.h"
 
 #include "cache/base/file.h"
-#include "fusefs/serve/plan.h"
+#include "fusefs/serve/dead.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,4 +29,15 @@ void leftovers_remove(const struct state *state)
 		return;
 	remove_socket(state, plan.socket, "");
 	remove_socket(state, plan.socket, ".worker");
+	dead_forget(state);
+}
+
+int leftovers_remove_mount(const struct state *state, const struct plan *plan,
+			   const struct broker *broker, struct error *reterr)
+{
+	cleanup_fd int lock = state_lock(state, 0);
+	int r = lock < 0 ? lock : dead_remove(state, plan->path, broker, reterr);
+	if (r == 0)
+		leftovers_remove(state);
+	return r;
 }

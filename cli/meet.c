@@ -1,6 +1,7 @@
 #include "cli/meet.h"
 
 #include "cache/base/file.h"
+#include "cli/leftovers.h"
 #include "fusefs/serve/control.h"
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/launch.h"
@@ -61,6 +62,16 @@ static enum met_state state_of_answer(const json_t *answer)
 	return text && strcmp(text, "hanging") == 0 ? MET_HANGING : MET_SERVING;
 }
 
+/*
+ * Whoever comes first takes away what is left; only who may not leaves it. One that is
+ * served, with its state elsewhere, is none of this state's.
+ */
+static enum met_state clean_up(const struct state *state, const struct plan *plan)
+{
+	int r = leftovers_remove_mount(state, plan, NULL, NULL);
+	return r == -EBUSY ? MET_NOTHING : r == -EAGAIN ? MET_SILENT : MET_DEAD;
+}
+
 void meet(const struct state *state, const struct plan *plan, struct met *ret)
 {
 	char type[64];
@@ -68,7 +79,7 @@ void meet(const struct state *state, const struct plan *plan, struct met *ret)
 	bool mounted = device_look(plan->path, type) == MOUNTED_VENVFS;
 	*ret = (struct met){ .answer = served ? ask_served(state, plan) : NULL };
 	if (mounted && !served)
-		ret->state = MET_DEAD;
+		ret->state = clean_up(state, plan);
 	else if (mounted)
 		ret->state = ret->answer ? state_of_answer(ret->answer) : MET_SILENT;
 	else

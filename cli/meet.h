@@ -11,7 +11,7 @@ enum met_state {
 	MET_HANGING,   /* its worker does not get on */
 	MET_SILENT,    /* somebody holds it and does not answer */
 	MET_ELSEWHERE, /* served in another mount namespace */
-	MET_DEAD,      /* mounted, and nobody serves it */
+	MET_DEAD,      /* was mounted still, and nobody serves it */
 };
 
 struct met {
@@ -19,7 +19,8 @@ struct met {
 	json_t *answer; /* of the supervisor, or NULL */
 };
 
-/* A mount whose supervisor has died gets another one. */
+/* A mount whose supervisor has died gets another one; one that nobody serves is taken
+ * away. */
 void meet(const struct state *state, const struct plan *plan, struct met *ret);
 void met_release(struct met *met);
 /* For people and in JSON. */

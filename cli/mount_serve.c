@@ -2,6 +2,7 @@
 
 #include "cache/base/file.h"
 #include "fusefs/serve/broker.h"
+#include "fusefs/serve/dead.h"
 #include "fusefs/serve/launch.h"
 #include "fusefs/supervise/logfile.h"
 #include "fusefs/supervise/shared.h"
@@ -62,6 +63,7 @@ static int start(const struct serve_request *q, pid_t *ret_pid, struct error *re
 		(void)device_unmount(q->path, true, q->device.broker, &ignored);
 		return r;
 	}
+	dead_note(q->state, st.st_dev);
 	raise_read_ahead(q, st.st_dev);
 	return 0;
 }

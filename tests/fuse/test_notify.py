@@ -258,3 +258,101 @@ def test_a_stuck_helper_does_not_keep_a_killed_worker_from_being_followed(venvfs
         assert client.wait(10) == 0
         assert struct.unpack("=i", one.socket.recv(4))[0] == 0
     assert (mounted / "pkg/made").is_dir()
+
+
+def kill_all(venvfs, path, *more):
+    """Supervisor, worker and helper at once; the helper cannot die while it waits in the kernel."""
+    told = status(venvfs, path)
+    for pid in (told["supervisor"], told["pid"], *more):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(is_alive(told[k]) for k in ("supervisor", "pid")))
+    return told
+
+
+def is_alive(pid):
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return False
+
+
+@pytest.fixture(params=["fusectl", "umount"])
+def way(request):
+    """How a connection is ended: by the kernel's own files, or by root."""
+    folder = pathlib.Path("/sys/fs/fuse/connections")
+    if request.param == "fusectl" and not list(folder.iterdir()):
+        subprocess.run(["mount", "-t", "fusectl", "fusectl", folder], check=True)
+        yield
+        subprocess.run(["umount", folder], check=True)
+    elif request.param == "umount" and list(folder.iterdir()):
+        pytest.fail("fusectl is mounted: run this in a mount namespace without it")
+    else:
+        yield
+
+
+@pytest.mark.parametrize("command", ["list", "status", "mount", "unmount", "upgrade"])
+def test_what_a_stuck_helper_keeps_is_ended_by_the_next_command(venvfs, mounted, way, command):
+    (mounted / "committed").write_text("kept\n")
+    with open(mounted / "pkg/m2.py") as kept, stuck(venvfs, mounted) as (one, client):
+        told = kill_all(venvfs, mounted, one.pid)
+        time.sleep(0.3)
+        # It cannot die, and so the client waits still.
+        assert is_waiting(one.pid) and client.poll() is None
+        lower = ("--layer", mounted.with_name("lower"))
+        args = {"list": (), "mount": (mounted, *lower)}.get(command, (mounted,))
+        venvfs.run(command, *args, ok=command in ("list", "mount", "unmount"))
+        assert client.wait(5) != 0
+        assert any(e in client.stderr.read() for e in (os.strerror(errno.ECONNABORTED),
+                                                      os.strerror(errno.ENOTCONN)))
+        wait_until(lambda: not is_alive(one.pid))
+        with pytest.raises(OSError) as e:
+            os.fstatvfs(kept.fileno())
+        assert e.value.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+    if command != "mount":
+        assert not os.path.ismount(mounted) and list(mounted.iterdir()) == []
+        assert list((venvfs.root / "run/venvfs").iterdir()) == []
+        venvfs.run("mount", mounted, *lower)
+    assert (mounted / "committed").read_text() == "kept\n"
+    assert status(venvfs, mounted)["pid"] != told["pid"]
+
+
+@pytest.mark.parametrize("command", ["list", "mount", "unmount"])
+def test_all_killed_while_the_helper_notifies_loses_nothing(venvfs, mounted, command):
+    pkg = os.stat(mounted / "pkg").st_ino
+    stop, failures, rounds = threading.Event(), [], []
+    changing = threading.Thread(target=change_until, args=(stop, mounted / "pkg", failures, rounds))
+    (mounted / "committed").write_text("kept\n")
+    one = Helper(venvfs, mounted)
+
+    def notify():
+        with contextlib.suppress(OSError, struct.error):
+            while not stop.is_set():
+                one.tell(ENTRY, pkg, 0, b"deep")
+
+    notifying = threading.Thread(target=notify)
+    changing.start()
+    notifying.start()
+    wait_until(lambda: len(rounds) > 20)
+    kill_all(venvfs, mounted, one.pid)
+    args = {"list": (), "mount": (mounted, "--layer", mounted.with_name("lower"))}.get(command, (mounted,))
+    venvfs.run(command, *args)
+    changing.join(10)
+    stop.set()
+    notifying.join(10)
+    assert not changing.is_alive() and not notifying.is_alive()
+    assert [e.errno in (errno.ENOTCONN, errno.ECONNABORTED, errno.ENOENT) for e in failures] == [True]
+    one.close()
+    if command != "mount":
+        venvfs.run("mount", mounted, "--layer", mounted.with_name("lower"))
+    assert (mounted / "committed").read_text() == "kept\n"
+
+
+def test_a_mount_that_is_served_from_another_state_is_not_taken_for_dead(venvfs, mounted, tmp_path):
+    """One that died was at its place before, and this one hangs: it is left alone."""
+    kill_all(venvfs, mounted)
+    subprocess.run(["umount", "-l", mounted], check=True)
+    elsewhere = {"XDG_STATE_HOME": str(tmp_path / "other-state")}
+    venvfs.run("mount", mounted, "--layer", tmp_path / "lower", **elsewhere)
+    assert [row for row in venvfs.list() if row["path"] == str(mounted)] == []
+    assert "mounted already" in venvfs.refused("mount", mounted, "--layer", tmp_path / "lower")
+    assert (mounted / "pkg/m1.py").read_text() == "number = 1\n" * 50
+    venvfs.run("unmount", mounted, **elsewhere)
