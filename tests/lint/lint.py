@@ -28,7 +28,7 @@ DOORS = {
     r"fuse.*\.h": r"fusefs/(serve/(ops\.h|ops_\w+\.c|request\.c|session\.c)|supervise/notifier\.c)",
     r"cmocka\.h": r"tests/unit/testing\.h",
     r"cap-ng\.h": r"fusefs/serve/account\.c",
-    r"seccomp\.h": r"fusefs/serve/confine\.c",
+    r"seccomp\.h": r"fusefs/(serve/confine|supervise/notifier)\.c",
     r"sqlite3\.h": r"fusefs/upper/sql\.h",
     r"curl/.*|libxml/.*|toml.*": r"none yet",
 }
