@@ -84,7 +84,7 @@ static bool has_holders(const char *path)
 static int unmount_when_idle(const char *path, const struct broker *broker,
 			     struct error *reterr)
 {
-	const struct timespec pause = { .tv_nsec = 10 * 1000000 };
+	const struct timespec pause = { .tv_nsec = 10000000 }; /* 10 ms */
 	int r = device_unmount(path, false, broker, reterr);
 	for (int ms = 0; r == -EBUSY && ms < PASSING_MILLISECONDS && !has_holders(path);
 	     ms += 10) {
