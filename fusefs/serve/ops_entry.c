@@ -1,5 +1,6 @@
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/ops.h"
+#include "fusefs/serve/pending.h"
 #include "fusefs/serve/request.h"
 #include "fusefs/upper/rows.h"
 
@@ -76,17 +77,24 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		ops_reply(req, r, "LOOKUP", parent);
 }
 
+/* Each entry once, also where a server was killed between two of them. */
+static void forget(fuse_req_t req, size_t i, uint64_t node, uint64_t count)
+{
+	struct ops *ops = ops_of(req);
+	if (pending_forget(ops->shared, request_current()->slot, i))
+		overlay_forget(ops->overlay, node, count);
+}
+
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
-	overlay_forget(ops_of(req)->overlay, ino, nlookup);
+	forget(req, 0, ino, nlookup);
 	fuse_reply_none(req);
 }
 
 void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
-	struct ops *ops = ops_of(req);
 	for (size_t i = 0; i < count; i++)
-		overlay_forget(ops->overlay, forgets[i].ino, forgets[i].nlookup);
+		forget(req, i, forgets[i].ino, forgets[i].nlookup);
 	fuse_reply_none(req);
 }
 
