@@ -200,7 +200,7 @@ int session_new(const struct session_options *options, struct session **ret,
 			       .shared = options->shared,
 			       .log = options->log,
 			       .features = options->features };
-	test_death_init(&s->ops.death, getenv("VENVFS_TEST_DIE"));
+	test_death_init(&s->ops.death, getenv("VENVFS_TEST_DIE"), &s->shared->answered);
 	atomic_flag_clear(&s->ready);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->ended, NULL);
@@ -275,7 +275,6 @@ static void serve_received(struct session *s, unsigned slot, size_t size, bool a
 {
 	struct fuse_in_header *header = shared_buffer(s->shared, slot);
 	struct fuse_buf buf = { .mem = header, .size = size };
-	test_death_pass(&s->ops.death, INSTANT_RECEIVED, header->opcode);
 	pending_note(s->shared, slot);
 	if (header->opcode == FUSE_INTERRUPT)
 		refuse_interrupt(s, header);
@@ -298,6 +297,7 @@ static bool serve_one(struct session *s, unsigned slot)
 	if (n < (ssize_t)sizeof(*header))
 		return false;
 	bool is_init = header->opcode == FUSE_INIT;
+	test_death_pass(&s->ops.death, INSTANT_RECEIVED, header->opcode);
 	serve_received(s, slot, (size_t)n, false);
 	if (is_init)
 		save_init(s, header, (size_t)n);

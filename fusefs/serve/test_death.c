@@ -24,11 +24,12 @@ static uint32_t opcode_of(const char *name)
 	return UINT32_MAX;
 }
 
-void test_death_init(struct test_death *d, const char *text)
+void test_death_init(struct test_death *d, const char *text, _Atomic(uint64_t) *answered)
 {
 	d->at = INSTANTS;
 	atomic_init(&d->left, 0);
 	d->opcode = 0;
+	d->answered = answered;
 	for (unsigned i = 0; text && i < INSTANTS; i++) {
 		size_t size = strlen(names[i]);
 		char *rest;
@@ -40,13 +41,21 @@ void test_death_init(struct test_death *d, const char *text)
 	}
 }
 
+static void wait_for_others(const struct test_death *d)
+{
+	static const struct timespec pause = { .tv_nsec = 100000 };
+	enum { PAUSES = 200 };
+	uint64_t before = atomic_load(d->answered);
+	for (int i = 0; i < PAUSES && atomic_load(d->answered) == before; i++)
+		(void)nanosleep(&pause, NULL);
+}
+
 void test_death_pass(struct test_death *d, enum instant instant, uint32_t opcode)
 {
-	static const struct timespec while_others_go_on = { .tv_nsec = 100000000 };
 	if (d->at != instant || (d->opcode != 0 && d->opcode != opcode) ||
 	    atomic_fetch_sub(&d->left, 1) != 1)
 		return;
 	if (instant == INSTANT_SENT)
-		(void)nanosleep(&while_others_go_on, NULL);
+		wait_for_others(d);
 	(void)kill(getpid(), SIGKILL);
 }
