@@ -4,7 +4,9 @@ VENVFS_TEST_DIE=INSTANT:N[:REQUEST] (fusefs/serve/test_death.h) ends each worker
 that instant for the N-th time. With RESEND masked what it left is taken from its buffers.
 """
 
+import contextlib
 import os
+import signal
 import time
 
 import pytest
@@ -131,14 +133,24 @@ def content_files(g):
 @resent_or_kept
 @pytest.mark.parametrize("kind", ["FORGET", "BATCH_FORGET"])
 def test_what_was_forgotten_as_a_worker_died_goes(mounted, kind, mask):
-    """The kernel sends a FORGET once: the successor finds it in the buffer, or never."""
+    """The kernel sends a FORGET once: the successor finds it in the buffer, or never.
+
+    Many at once come together, so a worker is stopped while files are closed.
+    """
     g = mounted(f"received:1:{kind}", mask)
 
     def make_and_remove():
-        for i in range(40):
-            (g.at / f"file{i}").write_bytes(b"x" * 5000)
-        for i in range(40):
+        fds = [os.open(g.at / f"file{i}", os.O_CREAT | os.O_RDWR) for i in range(40)]
+        for i, fd in enumerate(fds):
+            os.write(fd, b"x" * 5000)
             os.unlink(g.at / f"file{i}")
+        worker = g.row()["pid"]
+        if kind == "BATCH_FORGET":
+            os.kill(worker, signal.SIGSTOP)
+        for fd in fds:
+            os.close(fd)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGCONT)
         return True
 
     assert g.together(make_and_remove) == [True]
@@ -146,6 +158,7 @@ def test_what_was_forgotten_as_a_worker_died_goes(mounted, kind, mask):
     while content_files(g) and time.monotonic() < end:
         time.sleep(0.05)
     assert content_files(g) == []
+    assert restarts(g, 1) >= 1
 
 
 @resent_or_kept
