@@ -68,7 +68,7 @@ static void forget_listed(const struct listing *l)
 	while (l->plus && l->used - at >= FUSE_NAME_OFFSET_DIRENTPLUS) {
 		memcpy(&e, l->bytes + at, FUSE_NAME_OFFSET_DIRENTPLUS);
 		if (e.entry_out.nodeid != 0)
-			overlay_forget(l->ops->overlay, e.entry_out.nodeid, 1);
+			overlay_forget(l->ops->overlay, e.entry_out.nodeid, 1, NULL);
 		at += FUSE_DIRENTPLUS_SIZE(&e);
 	}
 }

@@ -1,6 +1,6 @@
+#include "fusefs/overlay/counts.h"
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/ops.h"
-#include "fusefs/serve/pending.h"
 #include "fusefs/serve/request.h"
 #include "fusefs/upper/rows.h"
 
@@ -51,7 +51,7 @@ void ops_reply_entry(fuse_req_t req, const struct stat *st)
 	struct fuse_entry_param e;
 	ops_fill_entry(st, &e);
 	if (fuse_reply_entry(req, &e) < 0)
-		overlay_forget(ops->overlay, st->st_ino, 1);
+		overlay_forget(ops->overlay, st->st_ino, 1, NULL);
 }
 
 void ops_reply(fuse_req_t req, int code, const char *request, uint64_t node)
@@ -81,8 +81,12 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void forget(fuse_req_t req, size_t i, uint64_t node, uint64_t count)
 {
 	struct ops *ops = ops_of(req);
-	if (pending_forget(ops->shared, request_current()->slot, i))
-		overlay_forget(ops->overlay, node, count);
+	const struct request *r = request_current();
+	const struct count_once once = {
+		.entry = (uint32_t)i,
+		.done = &ops->shared->slots[r->slot].forgotten,
+	};
+	overlay_forget(ops->overlay, node, count, &once);
 }
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)

@@ -140,17 +140,6 @@ void pending_answered(struct shared *s, unsigned slot)
 	atomic_store_explicit(&s->slots[slot].reply_size, 0, memory_order_release);
 }
 
-bool pending_forget(struct shared *s, unsigned slot, size_t i)
-{
-	struct shared_slot *mark = &s->slots[slot];
-	if (i < atomic_load(&mark->forgotten))
-		return false;
-	/* Begun, before it is: a count that stays too high keeps a file that nobody
-	 * uses until the next mount; one that is too low removes one that is in use. */
-	atomic_store_explicit(&mark->forgotten, (uint32_t)i + 1, memory_order_release);
-	return true;
-}
-
 enum pending_state pending_state(struct shared *s, unsigned slot)
 {
 	const struct fuse_in_header *header = header_of(s, slot);

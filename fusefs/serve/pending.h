@@ -15,6 +15,8 @@
  *                      that was answered must not be, as another one may have followed
  *   write(2)           to a number that the kernel does not wait for this is -ENOENT
  *   pending_answered() nothing is there
+ *
+ * A FORGET has no reply; each of its entries is counted once (overlay/counts.h).
  */
 #pragma once
 
@@ -43,9 +45,6 @@ void pending_note(struct shared *shared, unsigned slot);
 void pending_decide(struct shared *shared, unsigned slot, const struct iovec *iov,
 		    int count);
 void pending_answered(struct shared *shared, unsigned slot);
-
-/* A FORGET has no reply. May entry `i` be taken? Only if that was not begun before. */
-bool pending_forget(struct shared *shared, unsigned slot, size_t i);
 
 enum pending_state pending_state(struct shared *shared, unsigned slot);
 /* The number of bytes; *ret is borrowed. */

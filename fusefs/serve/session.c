@@ -307,30 +307,32 @@ static bool serve_one(struct session *s, unsigned slot)
 	return true;
 }
 
-static bool is_forget(uint32_t opcode)
+/* What an earlier server has left is not left to the next one. */
+static void left_is_served(struct session *s, unsigned slot)
 {
-	return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET;
-}
-
-/*
- * A slot that an earlier server has left. What the kernel sends again is dropped here,
- * but it never sends a FORGET again. An INIT was answered, or nobody would follow.
- */
-static void serve_left(struct session *s, unsigned slot, bool is_resent)
-{
-	const struct fuse_in_header *header = shared_buffer(s->shared, slot);
-	enum pending_state state = pending_state(s->shared, slot);
-	const void *reply;
-	if (state == PENDING_DECIDED && !is_resent) {
-		size_t size = pending_reply(s->shared, slot, &reply);
-		(void)!write(s->options.fuse_fd, reply, size);
-	} else if (state == PENDING_RECEIVED && header->opcode != FUSE_INIT &&
-		   (!is_resent || is_forget(header->opcode))) {
-		serve_received(s, slot, header->len, true);
-	}
-	/* At once: who follows must not do it again. */
 	pending_clear(s->shared, slot);
 	atomic_fetch_add(&s->shared->answered, 1);
+}
+
+/* Where a reply is kept, the request was run, and perhaps answered. */
+static void send_kept(struct session *s)
+{
+	for (unsigned i = 0; i < SHARED_THREADS; i++) {
+		const void *reply;
+		if (pending_state(s->shared, i) != PENDING_DECIDED)
+			continue;
+		size_t size = pending_reply(s->shared, i, &reply);
+		(void)!write(s->options.fuse_fd, reply, size);
+		left_is_served(s, i);
+	}
+}
+
+/* An INIT was answered, or nobody would follow. The kernel never sends a FORGET again. */
+static bool is_to_be_run(const struct fuse_in_header *header, bool is_resent)
+{
+	bool is_forget =
+	    header->opcode == FUSE_FORGET || header->opcode == FUSE_BATCH_FORGET;
+	return header->opcode != FUSE_INIT && (!is_resent || is_forget);
 }
 
 /*
@@ -341,14 +343,19 @@ static void serve_buffers(struct session *s, bool is_resent)
 {
 	unsigned left = 0;
 	for (unsigned i = 0; i < SHARED_THREADS; i++) {
-		if (pending_state(s->shared, i) != PENDING_NONE)
+		if (pending_state(s->shared, i) == PENDING_RECEIVED)
 			left |= 1u << i;
 	}
 	atomic_store(&s->slots, left);
 	for (unsigned i = 0; i < SHARED_THREADS; i++) {
+		const struct fuse_in_header *header = shared_buffer(s->shared, i);
 		if (!(left & 1u << i))
 			continue;
-		serve_left(s, i, is_resent);
+		if (is_to_be_run(header, is_resent)) {
+			serve_received(s, i, header->len, true);
+			left_is_served(s, i);
+		}
+		pending_clear(s->shared, i);
 		give_slot(s, i);
 	}
 }
@@ -373,6 +380,7 @@ static void take_over(struct session *s)
 	s->ops.replaying = true;
 	process(s, &buf, PENDING_NO_SLOT, false);
 	s->ops.replaying = false;
+	send_kept(s);
 	serve_buffers(s, ask_for_resend(s));
 	tell_ready(s);
 }

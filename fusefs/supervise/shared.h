@@ -43,7 +43,7 @@ struct shared_slot {
 	_Atomic(uint64_t) unique; /* 0: none; without the bit of one that comes again */
 	_Atomic(uint64_t) since;  /* CLOCK_MONOTONIC, ns */
 	_Atomic(uint32_t) opcode; /* as it was received: that in the buffer may change */
-	_Atomic(uint32_t) forgotten;  /* of a FORGET: entries that were begun */
+	_Atomic(uint32_t) forgotten;  /* entries of a FORGET */
 	_Atomic(uint32_t) reply_size; /* of `reply`; 0: none is kept */
 	uint8_t reply[SHARED_REPLY];
 };

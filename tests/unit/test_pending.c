@@ -175,20 +175,6 @@ static void a_message_of_the_largest_size_is_run(void **state)
 	assert_int_equal(pending_state(s, SLOT), PENDING_NONE);
 }
 
-static void an_entry_is_forgotten_once(void **state)
-{
-	struct shared *s = *state;
-	receive(s, NUMBER, 100, 100);
-	for (size_t i = 0; i < 3; i++)
-		assert_true(pending_forget(s, SLOT, i));
-	/* The next worker has the same message, and goes on where that one was. */
-	for (size_t i = 0; i < 3; i++)
-		assert_false(pending_forget(s, SLOT, i));
-	assert_true(pending_forget(s, SLOT, 3));
-	pending_clear(s, SLOT);
-	assert_true(pending_forget(s, SLOT, 0));
-}
-
 /* The whole life of a request, up to an instant. */
 static void live_until(struct shared *s, int instant)
 {
@@ -241,7 +227,6 @@ int main(void)
 		TEST(a_request_has_its_own_opcode_when_it_is_run_again),
 		TEST(half_a_message_is_not_run),
 		TEST(a_message_of_the_largest_size_is_run),
-		TEST(an_entry_is_forgotten_once),
 		TEST(a_worker_may_be_killed_at_any_instant),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
