@@ -2,6 +2,7 @@
 
 #include "cache/base/bytes.h"
 #include "fusefs/serve/log.h"
+#include "fusefs/serve/near.h"
 #include "fusefs/serve/ops.h"
 #include "fusefs/serve/pending.h"
 #include "fusefs/serve/request.h"
@@ -45,6 +46,7 @@ struct session {
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
 	unsigned helpers; /* guarded by lock: detached threads */
+	struct near near;
 };
 
 struct scratch *scratch_take(struct ops *ops)
@@ -201,6 +203,7 @@ int session_new(const struct session_options *options, struct session **ret,
 			       .log = options->log,
 			       .features = options->features };
 	test_death_init(&s->ops.death, getenv("VENVFS_TEST_DIE"), &s->shared->answered);
+	near_init(&s->near, options->near);
 	atomic_flag_clear(&s->ready);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->ended, NULL);
@@ -282,6 +285,14 @@ static void serve_received(struct session *s, unsigned slot, size_t size, bool a
 		process(s, &buf, slot, again);
 }
 
+static enum near_kind kind_of(uint32_t opcode)
+{
+	if (opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET ||
+	    opcode == FUSE_INTERRUPT)
+		return NEAR_ASIDE;
+	return opcode == FUSE_READ ? NEAR_PAGES : NEAR_COUNTS;
+}
+
 /* One request; false when there will be no more. */
 static bool serve_one(struct session *s, unsigned slot)
 {
@@ -298,6 +309,7 @@ static bool serve_one(struct session *s, unsigned slot)
 		return false;
 	bool is_init = header->opcode == FUSE_INIT;
 	test_death_pass(&s->ops.death, INSTANT_RECEIVED, header->opcode);
+	near_request(&s->near, header->pid, kind_of(header->opcode));
 	serve_received(s, slot, (size_t)n, false);
 	if (is_init)
 		save_init(s, header, (size_t)n);
@@ -430,6 +442,7 @@ void session_blocking(struct session *s, bool begins)
 		return;
 	}
 	(void)atomic_fetch_add(&s->blocked, 1);
+	near_leave(&s->near);
 	(void)pthread_mutex_lock(&s->lock);
 	if (s->helpers + s->options.threads < SHARED_THREADS) {
 		(void)atomic_fetch_add(&s->serving, 1);
@@ -473,5 +486,6 @@ void session_free(struct session *s)
 	for (unsigned i = 0; i < s->ops.scratch_count; i++)
 		free(s->ops.scratches[i].bytes);
 	free(s->ops.scratches);
+	near_finish(&s->near);
 	free(s);
 }
