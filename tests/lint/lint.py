@@ -25,7 +25,7 @@ DOORS = {
     r"openssl/.*": r"cache/base/digest\.c",
     r"jansson\.h": r"cache/base/json\.h",
     r"archive(_entry)?\.h": r"cache/wheel/archive\.c",
-    r"fuse.*\.h": r"fusefs/serve/(ops\.h|ops_\w+\.c|request\.c|session\.c)",
+    r"fuse.*\.h": r"fusefs/serve/(ops\.h|ops_\w+\.c|pending\.c|request\.c|session\.c)",
     r"cmocka\.h": r"tests/unit/testing\.h",
     r"cap-ng\.h": r"fusefs/serve/account\.c",
     r"seccomp\.h": r"fusefs/serve/confine\.c",
