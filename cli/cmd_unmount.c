@@ -1,8 +1,10 @@
 #include "cache/base/file.h"
 #include "cli/behalf.h"
 #include "cli/commands.h"
+#include "cli/leftovers.h"
 #include "cli/output.h"
 #include "fusefs/serve/broker.h"
+#include "fusefs/serve/dead.h"
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/holders.h"
 #include "fusefs/serve/mounts.h"
@@ -94,11 +96,13 @@ static int unmount_when_idle(const char *path, const struct broker *broker,
 	return r;
 }
 
-/* A server that was killed lets go of the lock once it is gone, which takes a moment. */
-static bool is_dead(const struct state *state)
+/* A server that was killed lets go of the lock once it is gone, which takes a moment.
+ * -EBUSY: the mount is served. */
+static int end_dead(const char *path, const struct state *state,
+		    const struct broker *broker, struct error *reterr)
 {
 	cleanup_fd int lock = state_lock(state, DYING_MILLISECONDS);
-	return lock >= 0;
+	return lock < 0 ? -EBUSY : dead_remove(state, path, broker, reterr);
 }
 
 /* Whoever may mount (not by a broker, which serves one user) may end all mounts. */
@@ -137,8 +141,8 @@ static int unmount_path(const char *path, const struct state *state,
 		return say_not_theirs(path);
 	int r = unmount_when_idle(path, broker, &err);
 	/* Who still has a dead mount open can do nothing with it. */
-	if (r == -EBUSY && state && is_dead(state))
-		r = device_unmount(path, true, broker, &err);
+	if (r == -EBUSY && state)
+		r = end_dead(path, state, broker, &err);
 	if (r == -EBUSY)
 		return say_busy(path);
 	if (r < 0)
@@ -151,6 +155,8 @@ static int unmount_path(const char *path, const struct state *state,
 		    "mount namespace (a container, unshare)? Its server ends "
 		    "with the last of them",
 		    path);
+	if (lock >= 0)
+		leftovers_remove(state);
 	return 0;
 }
 

@@ -20,6 +20,8 @@ enum {
 	SHARED_BUFFER = 0x110000, /* 1 MiB of data and 64 KiB */
 	SHARED_REPLY = 256,       /* more than any reply to what changes something */
 };
+/* In the state directory of a mount that was given up: "<seconds since 1970> <why>". */
+#define ENDED_FILE "ended"
 #define SHARED_MAGIC UINT32_C(0x76667368) /* "vfsh" */
 #define SHARED_COUNTS_AT ((size_t)SHARED_HEAD + (size_t)SHARED_THREADS * SHARED_BUFFER)
 /* Address space for overlay/counts.h; only what is touched takes memory. */
