@@ -156,6 +156,11 @@ static void note_origin(struct wheel_job *job)
 {
 	cleanup_free char *path = NULL;
 	cleanup_buffer struct buffer url = BUFFER_INIT;
+	if (job->origin) {
+		if (strlen(job->origin) < sizeof(job->note.origin))
+			strcpy(job->note.origin, job->origin);
+		return;
+	}
 	if (path_canonical(job->path, &path, NULL) == 0 &&
 	    path_append_url(&url, path) == 0 && url.size < sizeof(job->note.origin))
 		memcpy(job->note.origin, url.data, url.size);
@@ -184,7 +189,8 @@ static void end_task(struct pool *p, struct task *t)
 {
 	struct wheel_job *job = t->job;
 	if (job->result < 0)
-		(void)error_prefix(&job->err, job->result, "%s", job->path);
+		(void)error_prefix(&job->err, job->result, "%s",
+				   job->origin ? job->origin : job->path);
 	unpack_free(t->unpack);
 	t->unpack = NULL;
 	wheel_release(&t->wheel);

@@ -13,6 +13,7 @@
 
 struct wheel_job {
 	const char *path;              /* of the file */
+	const char *origin;            /* where it came from, for people; NULL: `path` */
 	const struct sha256 *expected; /* checked before anything is parsed, or NULL */
 	/* Results: */
 	int result; /* 0 or a negative errno; then `err` says why, naming the file */

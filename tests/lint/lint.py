@@ -28,7 +28,10 @@ DOORS = {
     r"fuse.*\.h": r"fusefs/serve/(ops\.h|ops_\w+\.c|request\.c|session\.c)",
     r"cmocka\.h": r"tests/unit/testing\.h",
     r"sqlite3\.h": r"fusefs/upper/sql\.h",
-    r"curl/.*|libxml/.*|toml.*": r"none yet",
+    r"curl/.*": r"cache/source/curl\.h",
+    r"libxml/.*": r"cache/source/xml\.h",
+    r"mpack\.h": r"cache/source/msgpack\.c",
+    r"toml.*": r"none yet",
 }
 # linux/fuse.h is the kernel's, where the opcodes stand; it counts as fuse.
 LONGEST_FILE = 500
