@@ -134,6 +134,16 @@ struct sha256 sha256_of(const void *bytes, size_t size)
 	return sha256_stream_end(&s);
 }
 
+void sha224_hex_of(const void *bytes, size_t size, char ret_hex[SHA224_HEX_SIZE])
+{
+	SHA256_CTX context;
+	uint8_t digest[SHA224_DIGEST_LENGTH];
+	(void)SHA224_Init(&context);
+	(void)SHA224_Update(&context, bytes, size);
+	(void)SHA224_Final(digest, &context);
+	hex_encode(digest, sizeof(digest), ret_hex);
+}
+
 struct sha512_stream {
 	SHA512_CTX context;
 	bool is_384;

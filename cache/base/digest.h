@@ -55,6 +55,10 @@ void sha256_stream_add(struct sha256_stream *s, const void *bytes, size_t size);
 struct sha256 sha256_stream_end(struct sha256_stream *s);
 DEFINE_CLEANUP(struct sha256_stream *, sha256_stream_free);
 
+/* SHA-224 in hex, by which pip names what it caches. */
+enum { SHA224_HEX_SIZE = 57 };
+void sha224_hex_of(const void *bytes, size_t size, char ret_hex[SHA224_HEX_SIZE]);
+
 /*
  * A running "sha384" or "sha512", which some lock files name beside or instead of
  * SHA-256. NULL: another algorithm, or no memory.
