@@ -37,8 +37,6 @@
 	X(curl_free)
 
 struct curl {
-	void *handle;
-	const char *missing; /* what could not be found, or NULL */
 #define DECLARE_CURL(name) __typeof__(name) *name;
 	CURL_FUNCTIONS(DECLARE_CURL)
 #undef DECLARE_CURL

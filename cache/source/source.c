@@ -13,10 +13,10 @@ void source_job_release(struct source_job *job)
 	job->place = NULL;
 }
 
-static void tell_progress(struct session *s, bool ended)
+static void tell_progress(struct session *s)
 {
 	(void)pthread_mutex_lock(&s->lock);
-	s->progress.done += ended;
+	s->progress.done++;
 	if (s->request->progress)
 		s->request->progress(s->request->context, &s->progress);
 	(void)pthread_mutex_unlock(&s->lock);
@@ -26,7 +26,7 @@ void task_end(struct session *s, struct task *t, int r)
 {
 	t->done = true;
 	t->job->result = r;
-	tell_progress(s, true);
+	tell_progress(s);
 }
 
 void task_found(struct session *s, struct task *t, enum source_kind kind, char *place)
@@ -34,110 +34,159 @@ void task_found(struct session *s, struct task *t, enum source_kind kind, char *
 	t->job->kind = kind;
 	free(t->job->place);
 	t->job->place = place;
+	t->job->err.text[0] = '\0';
 	task_end(s, t, 0);
 }
 
-void session_add(struct session *s, struct task **tasks, struct wheel_job *jobs,
-		 size_t count, enum source_kind kind)
+bool task_takes_name(const struct session *s, const struct task *t, const char *file,
+		     int *ret_rank)
 {
-	int r = wheel_add_many(s->request->cache, jobs, count, s->request->options, NULL,
-			       NULL);
-	for (size_t i = 0; i < count; i++) {
-		struct source_job *job = tasks[i]->job;
-		if (r < 0)
-			jobs[i].result =
-			    error_errno(&jobs[i].err, r, "cannot add wheels");
-		job->err = jobs[i].err;
-		job->note = jobs[i].note;
-		job->store = jobs[i].store;
-		if (jobs[i].result < 0)
-			task_end(s, tasks[i], jobs[i].result);
-		else
-			task_found(
-			    s, tasks[i], kind,
-			    strdup(jobs[i].origin ? jobs[i].origin : jobs[i].path));
-	}
+	const struct wanted_judge *judge = s->request->judge;
+	struct wheel_name name;
+	*ret_rank = 0;
+	if (t->wheel)
+		return strcmp(file, t->wheel->file) == 0;
+	if (!judge || wheel_name_parse(file, &name, NULL) < 0 ||
+	    !same_name(name.distribution, t->dist->name) ||
+	    !same_version(name.version, t->dist->version))
+		return false;
+	*ret_rank = judge->rank(judge->context, file);
+	return *ret_rank >= 0;
 }
 
-/* Is it in a cache of ours? */
-static bool find_in_caches(const struct source_request *q, struct source_job *job,
-			   const struct wanted_wheel *wheel)
+bool task_takes_sha256(const struct task *t, const struct sha256 *sha256)
 {
-	const struct wanted_bytes *bytes = &wheel->bytes;
-	if (!bytes->has_sha256 ||
-	    cache_find_wheel(q->cache, &bytes->sha256, &job->store, &job->note) < 0)
-		return false;
-	job->kind = SOURCE_CACHE;
-	return true;
+	if (t->wheel && !t->no_hash)
+		return !t->wheel->bytes.has_sha256 ||
+		       memcmp(&t->wheel->bytes.sha256, sha256, sizeof(*sha256)) == 0;
+	for (size_t i = 0; i < t->dist->hash_count; i++) {
+		const struct wanted_bytes *bytes = &t->dist->hashes[i];
+		if (bytes->has_sha256 &&
+		    memcmp(&bytes->sha256, sha256, sizeof(*sha256)) == 0)
+			return true;
+	}
+	return t->dist->hash_count == 0;
+}
+
+/* A pin's candidates in our caches; the best one stands in the job. */
+struct search {
+	const struct session *session;
+	struct task *task;
+	struct store *store; /* that is looked into */
+	int rank;
+	bool found;
+};
+
+static int consider_note(void *context, const struct wheel_note *note)
+{
+	struct search *search = context;
+	int rank;
+	if (task_takes_name(search->session, search->task, note->file_name, &rank) &&
+	    (!search->found || rank < search->rank)) {
+		search->task->job->note = *note;
+		search->task->job->store = search->store;
+		search->rank = rank;
+		search->found = true;
+	}
+	return 0;
+}
+
+static bool find_pinned(const struct session *s, struct task *t)
+{
+	struct search search = { .session = s, .task = t };
+	struct cache *cache = s->request->cache;
+	for (size_t i = 0; i < t->dist->hash_count; i++) {
+		struct wheel_note note;
+		if (t->dist->hashes[i].has_sha256 &&
+		    cache_find_wheel(cache, &t->dist->hashes[i].sha256, &search.store,
+				     &note) == 0)
+			(void)consider_note(&search, &note);
+	}
+	/* Without a hash the indexes say which file is meant, as long as they can be
+	 * asked. */
+	bool by_name = t->dist->hash_count == 0 && s->request->settings->offline;
+	for (size_t i = 0; by_name && i < cache_count(cache); i++) {
+		search.store = cache_store(cache, i);
+		(void)store_each_wheel(search.store, consider_note, &search);
+	}
+	return search.found;
+}
+
+static bool find_wheel(const struct session *s, struct task *t)
+{
+	const struct wanted_bytes *bytes = &t->wheel->bytes;
+	return bytes->has_sha256 && cache_find_wheel(s->request->cache, &bytes->sha256,
+						     &t->job->store, &t->job->note) == 0;
+}
+
+bool task_find_in_caches(struct session *s, struct task *t)
+{
+	bool found = t->wheel ? find_wheel(s, t) : find_pinned(s, t);
+	if (found)
+		task_found(s, t, SOURCE_CACHE, NULL);
+	return found;
 }
 
 static int begin_task(struct task *t, struct source_job *job)
 {
 	const struct wanted_dist *dist = job->wanted;
-	t->job = job;
+	*t = (struct task){ .job = job, .dist = dist };
 	t->wheel = dist->wheel_count > 0 ? &dist->wheels[0] : NULL;
-	if (!t->wheel && !dist->pinned)
-		return error_set(&job->err, -EINVAL, "%s has no wheel", dist->name);
-	return asprintf(&t->what, "%s%s%s", dist->name, dist->version ? " " : "",
-			dist->version ? dist->version : "") < 0
-		   ? -ENOMEM
-		   : 0;
-}
-
-static const char *path_of(const struct task *t, char **ret_held)
-{
-	if (!t->wheel || t->wheel->path)
-		return t->wheel ? t->wheel->path : NULL;
-	*ret_held = t->wheel->url ? url_file_path(t->wheel->url) : NULL;
-	return *ret_held;
-}
-
-/* The files that locks name by their paths. */
-static int add_paths(struct session *s)
-{
-	cleanup_free struct wheel_job *jobs = calloc(s->count + 1, sizeof(*jobs));
-	cleanup_free struct task **tasks = calloc(s->count + 1, sizeof(struct task *));
-	cleanup_free char **held = calloc(s->count + 1, sizeof(*held));
-	size_t count = 0;
-	if (!jobs || !tasks || !held)
+	if (asprintf(&t->what, "%s%s%s", dist->name, dist->version ? " " : "",
+		     dist->version ? dist->version : "") < 0) {
+		t->what = NULL;
 		return -ENOMEM;
-	for (size_t i = 0; i < s->count; i++) {
-		struct task *t = &s->tasks[i];
-		const char *path = t->done ? NULL : path_of(t, &held[count]);
-		if (!path)
-			continue;
-		jobs[count].path = path;
-		if (t->wheel->bytes.has_sha256)
-			jobs[count].expected = &t->wheel->bytes.sha256;
-		tasks[count++] = t;
 	}
-	if (count > 0)
-		session_add(s, tasks, jobs, count, SOURCE_FILE);
-	for (size_t i = 0; i < count; i++)
-		free(held[i]);
+	if (!t->wheel && (!dist->pinned || !dist->version || dist->no_wheel))
+		return error_set(&job->err, -EINVAL, "%s has no wheel", t->what);
 	return 0;
+}
+
+static void end_unfound(struct session *s, struct task *t)
+{
+	struct source_job *job = t->job;
+	if (t->lost < 0) {
+		task_end(s, t, t->lost);
+		return;
+	}
+	(void)error_set(&job->err, -ENOENT, "%s is %s", t->what,
+			s->request->settings->offline
+			    ? "in no cache here, and nothing is fetched offline"
+			    : "nowhere to be found");
+	task_end(s, t, -ENOENT);
+}
+
+/* What is missing at the lock's URL may be in an index: one more round for those. */
+static int ask_and_fetch(struct session *s, struct error *reterr)
+{
+	int r = session_ask_indexes(s, reterr);
+	bool missing = false;
+	if (r == 0)
+		r = session_fetch(s, reterr);
+	for (size_t i = 0; i < s->count; i++)
+		missing = missing || (!s->tasks[i].done && s->tasks[i].missing);
+	if (r < 0 || !missing)
+		return r;
+	r = session_ask_indexes(s, reterr);
+	return r < 0 ? r : session_fetch(s, reterr);
 }
 
 static int work(struct session *s, struct error *reterr)
 {
-	int r = add_paths(s);
+	int r = session_find_local(s);
 	if (r == 0 && !s->request->settings->offline)
-		r = session_fetch(s, reterr);
+		r = ask_and_fetch(s, reterr);
 	for (size_t i = 0; r == 0 && i < s->count; i++) {
-		struct task *t = &s->tasks[i];
-		if (t->done)
-			continue;
-		if (s->request->settings->offline)
-			(void)error_set(
-			    &t->job->err, -ENOENT,
-			    "%s is in no cache here, and nothing is fetched offline",
-			    t->what);
-		else
-			(void)error_set(&t->job->err, -ENOENT,
-					"%s is nowhere to be found", t->what);
-		task_end(s, t, -ENOENT);
+		if (!s->tasks[i].done)
+			end_unfound(s, &s->tasks[i]);
 	}
 	return r;
+}
+
+static void release_task(struct task *t)
+{
+	free(t->what);
+	wanted_wheel_release(&t->found);
 }
 
 int source_get_many(const struct source_request *request, struct source_job *jobs,
@@ -145,27 +194,23 @@ int source_get_many(const struct source_request *request, struct source_job *job
 {
 	cleanup_free struct task *tasks = calloc(count + 1, sizeof(*tasks));
 	struct session s = { .request = request, .tasks = tasks };
-	int r = 0;
-	if (!tasks)
-		return -ENOMEM;
+	int r = tasks ? 0 : -ENOMEM;
+	(void)pthread_mutex_init(&s.lock, NULL);
 	for (size_t i = 0; r == 0 && i < count; i++) {
-		struct source_job *job = &jobs[i];
 		struct task *t = &tasks[s.count];
-		job->result = begin_task(t, job);
-		if (job->result == -ENOMEM)
+		jobs[i].result = begin_task(t, &jobs[i]);
+		if (jobs[i].result == -ENOMEM)
 			r = -ENOMEM;
-		if (job->result < 0 ||
-		    (t->wheel && find_in_caches(request, job, t->wheel)))
-			free(steal_ptr(t->what));
+		if (jobs[i].result < 0 || task_find_in_caches(&s, t))
+			release_task(t);
 		else
 			s.count++;
 	}
-	s.progress.count = s.count;
-	(void)pthread_mutex_init(&s.lock, NULL);
+	s.progress = (struct source_progress){ .count = s.count };
 	if (r == 0 && s.count > 0)
 		r = work(&s, reterr);
 	(void)pthread_mutex_destroy(&s.lock);
 	for (size_t i = 0; i < s.count; i++)
-		free(tasks[i].what);
+		release_task(&tasks[i]);
 	return r;
 }

@@ -18,6 +18,7 @@ struct fetch {
 	struct download **downloads;
 	struct task **tasks;
 	struct item *items;
+	struct login *logins;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	size_t *ready;      /* indexes of finished requests; guarded by lock */
@@ -27,26 +28,15 @@ struct fetch {
 	struct error err;   /* guarded by lock */
 };
 
+struct login {
+	char *user, *password;
+};
+
 /* For a download's progress. */
 struct item {
 	struct fetch *fetch;
 	uint64_t bytes, total; /* as they stand in the session's sums */
 };
-
-static struct http_settings http_settings_of(const struct source_settings *s)
-{
-	return (struct http_settings){ .ca_file = s->ca_file,
-				       .ca_folder = s->ca_folder,
-				       .client_certificate = s->client_certificate,
-				       .proxy = s->proxy,
-				       .http_proxy = s->http_proxy,
-				       .netrc = s->netrc,
-				       .insecure_hosts = s->insecure_hosts,
-				       .insecure_count = s->insecure_count,
-				       .retries = s->retries,
-				       .seconds = s->seconds,
-				       .parallel = s->parallel };
-}
 
 static void on_progress(void *context, uint64_t bytes, int64_t total)
 {
@@ -86,6 +76,14 @@ static void *run(void *context)
 	return NULL;
 }
 
+/* What the lock's URL has not, indexes may have under the same hash. */
+static bool may_be_elsewhere(const struct fetch *f, size_t i)
+{
+	const struct task *t = f->tasks[i];
+	return f->requests[i].result == -ENOENT && t->wheel != &t->found &&
+	       t->wheel->bytes.has_sha256;
+}
+
 static void take_failed(struct fetch *f, size_t i)
 {
 	struct task *t = f->tasks[i];
@@ -94,56 +92,57 @@ static void take_failed(struct fetch *f, size_t i)
 	/* What came of a file that is not the right one is of no use. */
 	if (q->result == -EBADMSG || q->result == -ENOSPC)
 		download_drop(steal_ptr(f->downloads[i]));
+	if (may_be_elsewhere(f, i)) {
+		t->missing = true;
+		t->lost = q->result;
+		return;
+	}
 	task_end(f->session, t, q->result);
 }
 
-/* Another process brought it into the cache meanwhile. */
-static bool take_known(struct fetch *f, size_t i)
+static int take_one(struct fetch *f, size_t i, struct batch *batch)
 {
 	struct task *t = f->tasks[i];
-	const struct wanted_bytes *bytes = &t->wheel->bytes;
-	if (!bytes->has_sha256 ||
-	    cache_find_wheel(f->session->request->cache, &bytes->sha256, &t->job->store,
-			     &t->job->note) < 0)
-		return false;
-	task_found(f->session, t, SOURCE_CACHE, NULL);
-	return true;
+	const struct sha256 *sha256 = download_sha256(f->downloads[i]);
+	if (!download_path(f->downloads[i])) {
+		/* Or another process brought it into the cache meanwhile. */
+		if (f->requests[i].result != -EALREADY ||
+		    !task_find_in_caches(f->session, t))
+			take_failed(f, i);
+		return 0;
+	}
+	if (!task_takes_sha256(t, sha256)) {
+		char hex[SHA256_HEX_SIZE];
+		sha256_format(sha256, hex);
+		(void)error_set(&t->job->err, -EBADMSG,
+				"%s: its sha256 is %s, which is none of those expected",
+				t->what, hex);
+		task_end(f->session, t, -EBADMSG);
+		return 0;
+	}
+	cleanup_free char *shown = url_shown(f->requests[i].url);
+	struct wheel_job job = { .path = download_path(f->downloads[i]),
+				 .origin = shown,
+				 .expected = sha256 };
+	return shown ? batch_add(batch, t, &job) : -ENOMEM;
 }
 
 /* Those that came are added, all at once. */
 static int take(struct fetch *f, const size_t *ready, size_t count)
 {
-	cleanup_free struct wheel_job *jobs = calloc(count + 1, sizeof(*jobs));
-	cleanup_free struct task **tasks = calloc(count + 1, sizeof(struct task *));
-	cleanup_free char **shown = calloc(count + 1, sizeof(*shown));
-	size_t n = 0;
-	if (!jobs || !tasks || !shown)
-		return -ENOMEM;
-	for (size_t k = 0; k < count; k++) {
-		size_t i = ready[k];
-		const char *path = download_path(f->downloads[i]);
-		if (!path) {
-			if (f->requests[i].result != -EALREADY || !take_known(f, i))
-				take_failed(f, i);
-			continue;
-		}
-		shown[n] = url_shown(f->requests[i].url);
-		jobs[n] =
-		    (struct wheel_job){ .path = path,
-					.origin = shown[n],
-					.expected = download_sha256(f->downloads[i]) };
-		tasks[n++] = f->tasks[i];
-	}
-	if (n > 0)
-		session_add(f->session, tasks, jobs, n, SOURCE_URL);
+	CLEANUP(batch_release)
+	struct batch batch = { .kind = SOURCE_URL, .is_final = true };
+	int r = 0;
+	for (size_t k = 0; r == 0 && k < count; k++)
+		r = take_one(f, ready[k], &batch);
+	if (r == 0)
+		batch_run(f->session, &batch);
 	for (size_t k = 0; k < count; k++) {
 		const struct download *d = f->downloads[ready[k]];
 		if (d && download_path(d))
 			download_drop(steal_ptr(f->downloads[ready[k]]));
 	}
-	for (size_t k = 0; k < n; k++)
-		free(shown[k]);
-	return 0;
+	return r;
 }
 
 static int take_all(struct fetch *f)
@@ -171,6 +170,7 @@ static int prepare(struct fetch *f, struct task *t)
 {
 	struct http_request *q = &f->requests[f->count];
 	struct download **d = &f->downloads[f->count];
+	struct login *login = &f->logins[f->count];
 	int r = download_new(f->session->request->cache, t->wheel->url, t->wheel->file,
 			     &t->wheel->bytes, d, &t->job->err);
 	if (r < 0) {
@@ -180,11 +180,15 @@ static int prepare(struct fetch *f, struct task *t)
 	}
 	f->items[f->count].fetch = f;
 	download_set_progress(*d, on_progress, &f->items[f->count]);
+	r = session_login(f->session->request->settings, t->wheel->url, &login->user,
+			  &login->password);
 	*q = (struct http_request){ .url = t->wheel->url,
+				    .user = login->user,
+				    .password = login->password,
 				    .sink = &download_sink,
 				    .context = *d };
 	f->tasks[f->count++] = t;
-	return 0;
+	return r;
 }
 
 static int fetch_all(struct fetch *f, struct error *reterr)
@@ -194,7 +198,8 @@ static int fetch_all(struct fetch *f, struct error *reterr)
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < s->count; i++) {
 		struct task *t = &s->tasks[i];
-		if (!t->done && t->wheel && t->wheel->url && url_is_http(t->wheel->url))
+		if (!t->done && !t->missing && t->wheel && t->wheel->url &&
+		    url_is_http(t->wheel->url))
 			r = prepare(f, t);
 	}
 	if (r < 0 || f->count == 0)
@@ -218,14 +223,16 @@ int session_fetch(struct session *s, struct error *reterr)
 	cleanup_free struct task **tasks = calloc(s->count + 1, sizeof(struct task *));
 	cleanup_free struct item *items = calloc(s->count + 1, sizeof(*items));
 	cleanup_free size_t *ready = calloc(s->count + 1, sizeof(*ready));
-	if (!requests || !downloads || !tasks || !items || !ready)
+	cleanup_free struct login *logins = calloc(s->count + 1, sizeof(*logins));
+	if (!requests || !downloads || !tasks || !items || !ready || !logins)
 		return -ENOMEM;
 	struct fetch f = { .session = s,
-			   .http = http_settings_of(s->request->settings),
+			   .http = session_http(s->request->settings),
 			   .requests = requests,
 			   .downloads = downloads,
 			   .tasks = tasks,
 			   .items = items,
+			   .logins = logins,
 			   .ready = ready,
 			   .err = ERROR_INIT };
 	(void)pthread_mutex_init(&f.lock, NULL);
@@ -233,7 +240,10 @@ int session_fetch(struct session *s, struct error *reterr)
 	int r = fetch_all(&f, reterr);
 	(void)pthread_cond_destroy(&f.changed);
 	(void)pthread_mutex_destroy(&f.lock);
-	for (size_t i = 0; i < f.count; i++)
+	for (size_t i = 0; i < f.count; i++) {
 		download_free(downloads[i]);
+		free(logins[i].user);
+		free(logins[i].password);
+	}
 	return r;
 }

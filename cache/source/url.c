@@ -53,6 +53,23 @@ char *url_shown(const char *url)
 	return buffer_steal(&text);
 }
 
+int url_append_normal(struct buffer *out, const char *url)
+{
+	struct parts p;
+	if (!split(url, &p))
+		return -EINVAL;
+	int r = 0;
+	for (const char *c = url; r == 0 && c < p.authority_end; c++) {
+		char lower = char_lower(*c);
+		if (c < p.authority || c >= p.host)
+			r = buffer_append(out, &lower, 1);
+	}
+	if (r == 0 && p.path_end == p.authority_end)
+		r = buffer_append_text(out, "/");
+	return r < 0 ? r
+		     : buffer_append(out, p.authority_end, strcspn(p.authority_end, "#"));
+}
+
 /* "host:port" with the port that the scheme implies when none is said. */
 static size_t realm_host(const struct parts *p, bool https)
 {
@@ -140,8 +157,10 @@ static bool is_file_name(const char *name)
 char *url_file_name(const char *url)
 {
 	struct parts p;
-	if (!split(url, &p))
-		return NULL;
+	if (!split(url, &p)) {
+		p.authority_end = url;
+		p.path_end = url + strcspn(url, "?#");
+	}
 	const char *start = p.path_end;
 	while (start > p.authority_end && start[-1] != '/')
 		start--;

@@ -17,6 +17,12 @@ int url_append_shown(struct buffer *out, const char *url);
 /* The same in a new string, which the caller frees; NULL without memory. */
 char *url_shown(const char *url);
 
+/*
+ * Appends the URL as it is cached under by pip: scheme and host in lower case, a path at
+ * least, no user, password and fragment.
+ */
+int url_append_normal(struct buffer *out, const char *url);
+
 /* Do both begin with the same scheme, host and port? */
 bool url_same_realm(const char *a, const char *b);
 
@@ -25,8 +31,9 @@ bool url_same_realm(const char *a, const char *b);
 bool url_login(const char *url, char **ret_user, char **ret_password);
 
 /*
- * The last component of the URL's path, percent-decoded, when it is the name of a file:
- * not empty, no '/', no control characters. The caller frees it; NULL otherwise.
+ * The last component of the path of a URL, or of a relative one, percent-decoded, when it
+ * is the name of a file: not empty, no '/', no control characters. The caller frees it;
+ * NULL otherwise.
  */
 char *url_file_name(const char *url);
 

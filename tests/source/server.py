@@ -14,6 +14,7 @@ import re
 import socket
 import threading
 import time
+import urllib.parse
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 
@@ -81,7 +82,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def find(self, path):
         s = self.server
-        path = re.sub("^http://[^/]*", "", path)  # as a proxy is asked
+        path = urllib.parse.unquote(re.sub("^http://[^/]*", "", path))  # a proxy is asked for all of a URL
         if path.startswith("/files/"):
             body = s.files.get(path.removeprefix("/files/"))
             headers = {"Content-Type": "application/octet-stream", "Cache-Control": "max-age=365000000, immutable, public"}
