@@ -108,9 +108,13 @@ int msgpack_next(struct msgpack *m, struct msgpack_token *ret)
 	*ret = (struct msgpack_token){ .offset = m->at + (uint64_t)(p - bytes) };
 	set_kind(&token, ret);
 	m->at = ret->offset;
-	if (ret->kind == MSGPACK_TEXT || token.type == MPACK_TOKEN_EXT)
-		m->at += token.length;
-	return 0;
+	bool has_bytes = ret->kind == MSGPACK_TEXT || token.type == MPACK_TOKEN_EXT;
+	if (!has_bytes || token.length == 0)
+		return 0;
+	/* All of them must be there. */
+	m->at += token.length;
+	n = m->pread(m->context, bytes, 1, m->at - 1);
+	return n == 1 ? 0 : n < 0 ? (int)n : -EBADMSG;
 }
 
 int msgpack_skip(struct msgpack *m)
