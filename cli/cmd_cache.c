@@ -1,6 +1,7 @@
 #include "cache/store/cache.h"
 #include "cache/store/lease.h"
 #include "cache/store/verify.h"
+#include "cli/behalf.h"
 #include "cli/commands.h"
 #include "cli/folders.h"
 #include "cli/output.h"
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 
 struct cache_options {
+	const char *user;
 	bool json, verbose, lenient;
 	const char *python;
 	struct source_options source;
@@ -22,10 +24,14 @@ struct cache_options {
 #define OFFSET(field) offsetof(struct cache_options, field)
 #define SOURCE_OFFSET(field) offsetof(struct cache_options, source.field)
 
-/* Opens the caches and says which of VENVFS_CACHE_PATH were passed over. */
-static int open_cache(struct cache **ret)
+/* Opens the caches of whom it is for, and says which of VENVFS_CACHE_PATH were passed
+ * over. */
+static int open_cache(const char *user, struct cache **ret)
 {
 	struct error err = ERROR_INIT;
+	int status = behalf_become(user);
+	if (status != 0)
+		return status;
 	int r = cache_open(ret, &err);
 	if (r < 0)
 		return say_error(&err, r);
@@ -41,6 +47,7 @@ static const struct option_spec add_options[] = {
 	SOURCE_OPTION_SPECS(SOURCE_OFFSET),
 	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL,
 	  "a line for each wheel and folder" },
+	BEHALF_OPTION(struct cache_options),
 	{ .name = NULL },
 };
 
@@ -114,7 +121,7 @@ static int run_add(const struct command *command, int argc, char **argv)
 	if (first == argc)
 		return options_wrong_usage(command, "which wheels or folders?");
 	CLEANUP(cache_freep) struct cache *cache = NULL;
-	status = open_cache(&cache);
+	status = open_cache(o.user, &cache);
 	if (status != 0)
 		return status;
 	CLEANUP(lease_freep) struct lease *lease = NULL;
@@ -176,6 +183,7 @@ static int list_folder(void *context, const struct folder_note *note)
 
 static const struct option_spec list_options[] = {
 	{ "json", 0, OPTION_FLAG, OFFSET(json), NULL, "print JSON" },
+	BEHALF_OPTION(struct cache_options),
 	{ .name = NULL },
 };
 
@@ -189,7 +197,7 @@ static int run_list(const struct command *command, int argc, char **argv)
 	if (first != argc)
 		return options_wrong_usage(command, "it takes no arguments");
 	CLEANUP(cache_freep) struct cache *cache = NULL;
-	status = open_cache(&cache);
+	status = open_cache(o.user, &cache);
 	if (status != 0)
 		return status;
 	CLEANUP(table_freep) struct table *table = o.json ? NULL : table_new(3);
@@ -244,6 +252,10 @@ static int verify_store(struct store *store)
 	return 0;
 }
 
+static const struct option_spec user_options[] = {
+	BEHALF_OPTION(struct cache_options),
+	{ .name = NULL },
+};
 static const struct option_spec no_options[] = { { .name = NULL } };
 
 static int run_verify(const struct command *command, int argc, char **argv)
@@ -256,7 +268,7 @@ static int run_verify(const struct command *command, int argc, char **argv)
 	if (first != argc)
 		return options_wrong_usage(command, "it takes no arguments");
 	CLEANUP(cache_freep) struct cache *cache = NULL;
-	status = open_cache(&cache);
+	status = open_cache(o.user, &cache);
 	for (size_t i = 0; status == 0 && i < cache_count(cache); i++)
 		status = verify_store(cache_store(cache, i));
 	return status;
@@ -273,6 +285,9 @@ static int run_dir(const struct command *command, int argc, char **argv)
 	if (first != argc)
 		return options_wrong_usage(command, "it takes no arguments");
 	cleanup_free char *path = NULL;
+	status = behalf_become(o.user);
+	if (status != 0)
+		return status;
 	int r = cache_own_path(&path, &err);
 	if (r < 0)
 		return say_error(&err, r);
@@ -293,9 +308,9 @@ static const struct command verbs[] = {
 	  list_options, run_list, NULL },
 	{ "cache verify", "", "read and check everything in the cache",
 	  "Reads all images and objects and checks each byte; exit status 1 when one is damaged.",
-	  no_options, run_verify, NULL },
+	  user_options, run_verify, NULL },
 	{ "cache dir", "", "where the cache is", "Prints the directory of the cache.",
-	  no_options, run_dir, NULL },
+	  user_options, run_dir, NULL },
 	{ .name = NULL },
 };
 

@@ -9,3 +9,5 @@ extern const struct command command_list;
 extern const struct command command_cache;
 /* Internal: the process that serves a mount (ARCHITECTURE.md, "the life of a mount"). */
 extern const struct command command_serve;
+/* Internal: what its supervisor runs to end one. */
+extern const struct command command_leave;
