@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-static void release_bytes(struct wanted_bytes *bytes)
+void wanted_bytes_release(struct wanted_bytes *bytes)
 {
 	for (size_t i = 0; i < bytes->other_count; i++) {
 		free(bytes->others[i].algorithm);
@@ -19,7 +19,7 @@ void wanted_wheel_release(struct wanted_wheel *wheel)
 	free(wheel->url);
 	free(wheel->path);
 	free(wheel->index_url);
-	release_bytes(&wheel->bytes);
+	wanted_bytes_release(&wheel->bytes);
 	*wheel = (struct wanted_wheel){ .name = NULL };
 }
 
@@ -34,7 +34,7 @@ void wanted_source_free(struct wanted_source *source)
 	free(source->subdirectory);
 	free(source->commit);
 	free(source->revision);
-	release_bytes(&source->bytes);
+	wanted_bytes_release(&source->bytes);
 	free(source);
 }
 
@@ -47,7 +47,7 @@ void wanted_dist_release(struct wanted_dist *dist)
 	free(dist->wheels);
 	wanted_source_free(dist->source);
 	for (size_t i = 0; i < dist->hash_count; i++)
-		release_bytes(&dist->hashes[i]);
+		wanted_bytes_release(&dist->hashes[i]);
 	free(dist->hashes);
 	*dist = (struct wanted_dist){ .name = NULL };
 }

@@ -99,6 +99,7 @@ struct wanted {
 	bool require_hashes;
 };
 
+void wanted_bytes_release(struct wanted_bytes *bytes);
 void wanted_wheel_release(struct wanted_wheel *wheel);
 void wanted_source_free(struct wanted_source *source);
 void wanted_dist_release(struct wanted_dist *dist);
