@@ -1,7 +1,6 @@
 #include "cli/sources.h"
 
-#include "cache/env/interpreter.h"
-#include "cache/env/tags.h"
+#include "cache/env/lock/target.h"
 #include "cache/source/url.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
@@ -46,7 +45,7 @@ int source_settings_make(const struct source_options *options,
 		find[i] = unconst(options->find_links.items[i]);
 	said.extra_urls = extra;
 	said.find_links = find;
-	int r = source_settings_read(NULL, &said, ret, &err);
+	int r = source_settings_read(".", &said, ret, &err);
 	if (r < 0)
 		return say_error(&err, r);
 	ret->offline = ret->offline || options->offline;
@@ -139,25 +138,6 @@ static int parse_url(const char *text, struct wanted_dist *ret)
 		   : say_failed("%s", strerror(ENOMEM));
 }
 
-static int rank(const void *context, const char *file)
-{
-	const struct interpreter *python = context;
-	struct wheel_name name;
-	char tag[256];
-	if (wheel_name_parse(file, &name, NULL) < 0)
-		return -1;
-	(void)snprintf(tag, sizeof(tag), "%s-%s-%s", name.python, name.abi,
-		       name.platform);
-	return tag_fits(python, tag) ? 0 : -1;
-}
-
-static bool python_fits(const void *context, const char *requires_python)
-{
-	(void)context;
-	(void)requires_python;
-	return true;
-}
-
 static void report_found(const struct source_job *job)
 {
 	static const char *const words[] = {
@@ -200,9 +180,12 @@ static int get(struct cache *cache, const struct source_add *add,
 		pinned = pinned || dists[i].pinned;
 	int r =
 	    pinned ? interpreter_probe(cache_own(cache), add->python, &python, &err) : 0;
+	CLEANUP(target_release) struct target target = { .interpreter = NULL };
+	if (r == 0 && pinned)
+		r = target_init(python, &target, &err);
 	if (r < 0)
 		return say_error(&err, r);
-	struct wanted_judge judge = { rank, python_fits, python };
+	struct wanted_judge judge = target_judge(&target);
 	struct source_request request = { .cache = cache,
 					  .settings = settings,
 					  .judge = &judge,

@@ -4,6 +4,7 @@
 #include "cache/source/pip_settings.h"
 #include "cache/source/texts.h"
 #include "cache/source/url.h"
+#include "cache/source/uv_files.h"
 #include "cache/source/words.h"
 
 #include <ctype.h>
@@ -287,39 +288,13 @@ static int set_line(struct source_settings *s, const struct uv_settings *uv,
 				  &adder);
 }
 
-static int copy_settings(const struct uv_settings *files, struct uv_settings *ret)
-{
-	int r = 0;
-	if (!files)
-		return 0;
-	for (size_t i = 0; r == 0 && i < files->index_count; i++)
-		r = uv_settings_add_index(ret, &files->indexes[i]);
-	for (size_t i = 0; r == 0 && i < files->extra_count; i++)
-		r = uv_settings_add_extra_url(ret, files->extra_urls[i]);
-	for (size_t i = 0; r == 0 && i < files->find_count; i++)
-		r = uv_settings_add_find_links(ret, files->find_links[i]);
-	for (size_t i = 0; r == 0 && i < files->insecure_count; i++)
-		r = uv_settings_add_insecure_host(ret, files->insecure_hosts[i]);
-	if (r == 0)
-		r = set(&ret->index_url, files->index_url, NULL);
-	if (r == 0)
-		r = set(&ret->cache_dir, files->cache_dir, NULL);
-	if (r == 0)
-		r = set(&ret->index_strategy, files->index_strategy, NULL);
-	ret->no_index = files->no_index;
-	ret->offline = files->offline;
-	ret->no_cache = files->no_cache;
-	return r;
-}
-
-int source_settings_read(const struct uv_settings *files,
-			 const struct wanted_indexes *said, struct source_settings *ret,
-			 struct error *reterr)
+int source_settings_read(const char *directory, const struct wanted_indexes *said,
+			 struct source_settings *ret, struct error *reterr)
 {
 	CLEANUP(uv_settings_release) struct uv_settings uv = { .indexes = NULL };
 	CLEANUP(pip_settings_release) struct pip_settings pip = { .values = { NULL } };
 	CLEANUP(source_settings_release) struct source_settings s = { .offline = false };
-	int r = copy_settings(files, &uv);
+	int r = uv_files_read(directory, &uv, reterr);
 	if (r == 0)
 		r = uv_settings_add_environment(&uv);
 	if (r == 0)

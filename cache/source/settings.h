@@ -35,12 +35,11 @@ struct source_settings {
 };
 
 /*
- * From the environment, pip.conf, and what `files` (or NULL) has of uv's files. What uv
- * is told of indexes and --find-links stands; where it is told nothing, what pip is told.
- * `said` (or NULL), of a command line or requirements.txt, stands over both: its index in
- * place of theirs, its other places before theirs.
+ * From the environment, pip.conf and uv's files, those of the project that `directory` is
+ * in too. What uv is told of indexes and --find-links stands; where it is told nothing,
+ * what pip is told. `said` (or NULL), of a command line or requirements.txt, stands over
+ * both: its index in place of theirs, its other places before theirs.
  */
-int source_settings_read(const struct uv_settings *files,
-			 const struct wanted_indexes *said, struct source_settings *ret,
-			 struct error *reterr);
+int source_settings_read(const char *directory, const struct wanted_indexes *said,
+			 struct source_settings *ret, struct error *reterr);
 void source_settings_release(struct source_settings *settings);

@@ -13,11 +13,7 @@ void simple_file_release(struct simple_file *f)
 	free(f->name);
 	free(f->url);
 	free(f->requires_python);
-	for (size_t i = 0; i < f->bytes.other_count; i++) {
-		free(f->bytes.others[i].algorithm);
-		free(f->bytes.others[i].hex);
-	}
-	free(f->bytes.others);
+	wanted_bytes_release(&f->bytes);
 	*f = (struct simple_file){ .name = NULL };
 }
 

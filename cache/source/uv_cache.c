@@ -13,6 +13,7 @@
 #include "cache/source/uv_cache.h"
 
 #include "cache/base/file.h"
+#include "cache/base/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,13 +118,13 @@ static int take_lock(struct uv_cache *c)
 }
 
 /* What others can write is not believed: RECORD is checked, but by itself proves nothing.
- * A group of the user's own number is theirs alone. */
-static bool is_own(int fd)
+ */
+static bool is_own(const char *folder)
 {
-	struct stat st;
-	return fstat(fd, &st) == 0 && (st.st_uid == geteuid() || st.st_uid == 0) &&
-	       (st.st_mode & 02) == 0 &&
-	       ((st.st_mode & 020) == 0 || st.st_gid == st.st_uid);
+	cleanup_free char *path = NULL;
+	const uid_t owners[] = { geteuid(), 0 };
+	return path_canonical(folder, &path, NULL) == 0 &&
+	       trust_check_path(path, owners, 2, "UV_CACHE_DIR", NULL) == 0;
 }
 
 int uv_cache_open(const char *folder, struct uv_cache **ret)
@@ -138,7 +139,7 @@ int uv_cache_open(const char *folder, struct uv_cache **ret)
 	c->folder = strdup(folder);
 	if (!c->folder)
 		return -ENOMEM;
-	if (c->fd < 0 || !is_own(c->fd) || take_lock(c) < 0)
+	if (c->fd < 0 || !is_own(folder) || take_lock(c) < 0)
 		return -ENOENT;
 	int r = each_name(c, ".", "wheels-v", add_bucket);
 	if (r < 0)
@@ -188,7 +189,7 @@ static int visit_pointer(const struct uv_cache *c, const struct uv_pointer *poin
 	if (!folder)
 		return -ENOMEM;
 	cleanup_fd int fd = file_open_beneath(c->fd, relative, O_RDONLY | O_DIRECTORY, 0);
-	return fd < 0 || !is_own(fd) ? 0 : visit(context, pointer, folder);
+	return fd < 0 ? 0 : visit(context, pointer, folder);
 }
 
 static int visit_place(const struct uv_cache *c, const struct place *place,

@@ -310,3 +310,56 @@ def test_a_page_of_links_is_asked_once_for_all(venvfs, server):
 def test_an_index_without_a_server_is_said(venvfs):
     line = venvfs.refused("cache", "add", "-i", f"http://127.0.0.1:{unused_port()}/simple", "demo==1.0", UV_HTTP_RETRIES="0")
     assert "connect" in line
+
+
+# -- uv's files ----------------------------------------------------------------------------
+
+
+def test_a_projects_settings_are_heeded(venvfs, server):
+    project = venvfs.root / "project"
+    (project / "sub").mkdir(parents=True)
+    server.add(Wheel(), index="mine")
+    (project / "pyproject.toml").write_text(
+        f'[project]\nname = "p"\n[[tool.uv.index]]\nname = "mine"\nurl = "{server.index("mine")}"\ndefault = true\n'
+        f'[[tool.uv.index]]\nname = "special"\nurl = "{server.index("special")}"\nexplicit = true\n')
+    (project / "sub/pyproject.toml").write_text('[project]\nname = "sub"\n')
+    venvfs.run("cache", "add", "demo==1.0", cwd=project / "sub")
+    assert not server.asked("/special/")
+    assert "no index is set" in venvfs.refused("cache", "add", "other==1.0")
+
+
+def test_uv_toml_stands_over_pyproject_and_the_user_comes_after(venvfs, server):
+    for name in ("one", "two"):
+        server.add(Wheel(name), index=name)
+    project = venvfs.root / "project"
+    (project / "wheels").mkdir(parents=True)
+    Wheel("linked").write(project / "wheels")
+    (project / "pyproject.toml").write_text(f'[tool.uv]\nindex-url = "{server.index("wrong")}"\n')
+    (project / "uv.toml").write_text(f'extra-index-url = ["{server.index("one")}"]\nfind-links = ["wheels"]\n')
+    user = pathlib.Path(venvfs.env["HOME"], ".config/uv/uv.toml")
+    user.parent.mkdir(parents=True)
+    user.write_text(f'index-url = "{server.index("two")}"\n')
+    venvfs.run("cache", "add", "one==1.0", "two==1.0", "linked==1.0", cwd=project)
+    assert not server.asked("/wrong/")
+    assert "offline" in venvfs.refused("cache", "add", "x==1", UV_CONFIG_FILE=str(write(venvfs, "offline = true\n")))
+    assert "no index" in venvfs.refused("cache", "add", "x==1", UV_NO_CONFIG="1")
+
+
+def write(venvfs, text):
+    file = venvfs.root / "named.toml"
+    file.write_text(text)
+    return file
+
+
+def test_a_uv_toml_that_is_none_is_said(venvfs):
+    file = write(venvfs, "[[[\n")
+    assert str(file) in venvfs.refused("cache", "add", "demo==1.0", UV_CONFIG_FILE=str(file))
+    assert "UV_CONFIG_FILE" in venvfs.refused("cache", "add", "demo==1.0", UV_CONFIG_FILE="/nowhere/uv.toml")
+
+
+def test_the_best_wheel_is_taken_and_requires_python_heeded(venvfs, server):
+    for tag in ("py3-none-any", f"{PYTHON}-abi3-linux_x86_64", f"{PYTHON}-none-any"):
+        server.add(Wheel(tag=tag))
+    server.add(Wheel("demo", tag=f"{PYTHON}-{PYTHON}-linux_x86_64"), **{"requires-python": "<3"})
+    venvfs.run("cache", "add", "-i", server.index(), "-p", sys.executable, "demo==1.0")
+    assert names(venvfs) == [f"demo-1.0-{PYTHON}-abi3-linux_x86_64.whl"]
