@@ -1,5 +1,6 @@
 #include "cache/base/file.h"
 #include "cli/commands.h"
+#include "cli/environment_dir.h"
 #include "cli/output.h"
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/holders.h"
@@ -106,6 +107,13 @@ static int unmount_named(const char *dir)
 	return unmount_path(path, state);
 }
 
+static int unmount_usual(void)
+{
+	cleanup_free char *dir = NULL;
+	int r = environment_dir(&dir);
+	return r < 0 ? say_failed("%s", strerror(-r)) : unmount_named(dir);
+}
+
 static int unmount_state(void *context, struct state *state)
 {
 	int *status = context;
@@ -124,10 +132,11 @@ static int run_unmount(const struct command *command, int argc, char **argv)
 	int status = options_parse(command, argc, argv, &o, &first);
 	if (status >= 0)
 		return status;
-	if (o.all != (first == argc))
-		return options_wrong_usage(command, o.all ? "--all takes no directory"
-							  : "which directory?");
+	if (o.all && first < argc)
+		return options_wrong_usage(command, "--all takes no directory");
 	status = 0;
+	if (!o.all && first == argc)
+		return unmount_usual();
 	int r = o.all ? state_each(unmount_state, &status) : 0;
 	if (r < 0)
 		return say_failed("cannot list the mounts: %s", strerror(-r));
@@ -138,10 +147,11 @@ static int run_unmount(const struct command *command, int argc, char **argv)
 
 const struct command command_unmount = {
 	"unmount",
-	"DIR...|--all",
+	"[DIR...|--all]",
 	"end mounts",
 	"Unmounts, and returns when a new mount would succeed. When something in it is in\n"
-	"use, nothing is changed and the processes are named.",
+	"use, nothing is changed and the processes are named. Without DIR:\n"
+	"$UV_PROJECT_ENVIRONMENT, else .venv, of the project.",
 	unmount_options,
 	run_unmount,
 	NULL

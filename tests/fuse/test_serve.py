@@ -508,7 +508,7 @@ def test_sudo_is_refused_until_user_root_is_said(venvfs, tmp_path, python):
 
 
 @pytest.mark.parametrize("args", [
-    ["mount"], ["mount", "--nonsense"], ["unmount"], ["unmount", "--all", "x"], ["list", "x"], ["nonsense"], [],
+    ["mount"], ["mount", "--nonsense"], ["unmount", "--all", "x"], ["list", "x"], ["nonsense"], [],
     ["cache"], ["cache", "nonsense"], ["cache", "add"], ["mount", "--user", "me", "x.whl"],
 ])
 def test_wrong_usage_is_status_2(venvfs, args):
