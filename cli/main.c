@@ -12,9 +12,10 @@ static const struct {
 	const struct command *command;
 	bool hidden;
 } verbs[] = {
-	{ "mount", &command_mount, false },   { "unmount", &command_unmount, false },
-	{ "umount", &command_unmount, true }, { "list", &command_list, false },
-	{ "cache", &command_cache, false },   { "serve-mount", &command_serve, true },
+	{ "mount", &command_mount, false },      { "unmount", &command_unmount, false },
+	{ "umount", &command_unmount, true },    { "list", &command_list, false },
+	{ "export", &command_export, false },    { "cache", &command_cache, false },
+	{ "serve-mount", &command_serve, true },
 };
 
 static void print_help(FILE *out)
