@@ -3,8 +3,10 @@
 #include "cli/clashes.h"
 #include "cli/commands.h"
 #include "cli/environment_dir.h"
+#include "cli/export_mounted.h"
 #include "cli/export_stage.h"
 #include "cli/export_tree.h"
+#include "cli/export_work.h"
 #include "cli/gather.h"
 #include "cli/mount_plan.h"
 #include "cli/output.h"
@@ -20,7 +22,7 @@
 #include <unistd.h>
 
 struct export_options {
-	const char *python, *link_mode;
+	const char *python, *link_mode, *from;
 	bool clear, strict, lenient, verbose;
 };
 
@@ -29,6 +31,8 @@ struct export_options {
 static const struct option_spec export_options[] = {
 	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
 	  "a version (3.12), a command or a path; else what the project says, or any" },
+	{ "from", 0, OPTION_TEXT, OFFSET(from), "MOUNT",
+	  "what is mounted there, with what was changed in it, in place of wheels" },
 	{ "link-mode", 0, OPTION_TEXT, OFFSET(link_mode), "MODE",
 	  "clone, hardlink or copy: how large files are taken from the cache" },
 	{ "clear", 0, OPTION_FLAG, OFFSET(clear), NULL,
@@ -124,17 +128,22 @@ static int write_wheels(struct exporting *e, struct error *reterr)
 
 static void say_done(const struct exporting *e, const char *dir)
 {
-	if (e->options->verbose)
+	if (e->options->verbose && !e->options->from)
 		say_note("large files: %llu cloned, %llu linked, %llu copied",
 			 (unsigned long long)e->counts.cloned,
 			 (unsigned long long)e->counts.linked,
 			 (unsigned long long)e->counts.copied);
-	if (e->options->verbose || isatty(STDERR_FILENO) == 1)
+	if (!e->options->verbose && isatty(STDERR_FILENO) != 1)
+		return;
+	if (*e->plan.python_version)
 		(void)fprintf(stderr,
 			      "Exported %zu wheel%s to %s (Python %s)\n"
 			      "Activate with: source %s/bin/activate\n",
-			      e->g.wheels.count, e->g.wheels.count == 1 ? "" : "s", dir,
-			      e->g.interpreter->version, dir);
+			      plan_wheels(&e->plan),
+			      plan_wheels(&e->plan) == 1 ? "" : "s", dir,
+			      e->plan.python_version, dir);
+	else
+		(void)fprintf(stderr, "Exported %s to %s\n", e->options->from, dir);
 }
 
 /*
@@ -152,9 +161,13 @@ static int export_to(struct exporting *e, struct error *reterr)
 	(void)sigprocmask(SIG_BLOCK, &signals, &before);
 	int r = export_stage_begin(e->path, e->options->clear, &e->stage, reterr);
 	mode_t mask = umask(0); /* modes are those of a mount, whatever the umask */
-	if (r == 0)
+	if (r == 0 && e->options->from)
+		r = export_mounted(&e->plan, e->stage.dir, e->path, reterr);
+	else if (r == 0)
 		r = write_wheels(e, reterr);
 	(void)umask(mask);
+	if (r == 0 && export_is_interrupted())
+		r = -EINTR;
 	if (r == 0)
 		r = export_stage_commit(&e->stage, reterr);
 	export_stage_release(&e->stage);
@@ -175,19 +188,57 @@ static int check_path(const char *dir, char **ret_path, struct error *reterr)
 			 *ret_path);
 }
 
+static int gather_wheels(struct exporting *e, char **wheels, size_t count)
+{
+	const struct export_options *o = e->options;
+	const struct gather_request request = { .who = "export",
+						.python = o->python,
+						.wheels = wheels,
+						.count = count,
+						.lenient = o->lenient,
+						.verbose = o->verbose };
+	return gather(&request, &e->g);
+}
+
+static int find_mount(struct exporting *e)
+{
+	struct error err = ERROR_INIT;
+	int r = export_mounted_plan(e->options->from, &e->plan, &err);
+	size_t size = r == 0 ? strlen(e->plan.path) : 0;
+	if (r == 0 && strncmp(e->path, e->plan.path, size) == 0 && e->path[size] == '/')
+		r = error_set(&err, -EINVAL, "'%s' is in the mount; export elsewhere",
+			      e->path);
+	return r < 0 ? say_error(&err, r) : 0;
+}
+
+/* What is meant by these operands and options together; 0, or an exit status. */
+static int check_operands(const struct command *command, const struct export_options *o,
+			  size_t wheels)
+{
+	if (!o->from)
+		return wheels > 0
+			   ? 0
+			   : options_wrong_usage(command, "which wheels shall be in it?");
+	if (wheels > 0 || o->python || o->link_mode || o->strict || o->lenient)
+		return options_wrong_usage(command, "--from takes no wheels and none of "
+						    "--python, --link-mode, --strict and "
+						    "--lenient-record");
+	return 0;
+}
+
 static int export_operands(const struct command *command, struct exporting *e,
 			   char **operands, size_t count)
 {
 	struct error err = ERROR_INIT;
-	const struct export_options *o = e->options;
 	cleanup_free char *usual = NULL;
 	const char *dir = NULL;
 	if (count > 0 && !is_wheel_name(operands[0])) {
 		dir = *operands++;
 		count--;
 	}
-	if (count == 0)
-		return options_wrong_usage(command, "which wheels shall be in it?");
+	int status = check_operands(command, e->options, count);
+	if (status != 0)
+		return status;
 	int r = dir ? 0 : environment_dir(&usual);
 	if (!dir)
 		dir = usual;
@@ -195,20 +246,15 @@ static int export_operands(const struct command *command, struct exporting *e,
 		r = check_path(dir, &e->path, &err);
 	if (r < 0)
 		return say_error(&err, r);
-	const struct gather_request request = { .who = "export",
-						.python = o->python,
-						.wheels = operands,
-						.count = count,
-						.lenient = o->lenient,
-						.verbose = o->verbose };
-	int status = gather(&request, &e->g);
+	status = e->options->from ? find_mount(e) : gather_wheels(e, operands, count);
 	if (status != 0)
 		return status;
 	r = export_to(e, &err);
-	if (r < 0)
+	if (r < 0 && r != -EINTR)
 		return say_error(&err, r);
-	say_done(e, dir);
-	return 0;
+	if (r == 0)
+		say_done(e, dir);
+	return r < 0;
 }
 
 static int run_export(const struct command *command, int argc, char **argv)
@@ -227,10 +273,10 @@ static int run_export(const struct command *command, int argc, char **argv)
 
 const struct command command_export = {
 	"export",
-	"[DIR] WHEEL...",
+	"[DIR] WHEEL...|--from MOUNT",
 	"write a plain virtual environment, without a mount",
 	"Writes a virtual environment of wheel files to DIR, as plain files: what a mount\n"
-	"there would show. It is made beside DIR and put in its place at the end. Without\n"
+	"there would show; or what is mounted elsewhere. It is made beside DIR and put in its place at the end. Without\n"
 	"DIR: $UV_PROJECT_ENVIRONMENT, else .venv, of the project.",
 	export_options,
 	run_export,

@@ -10,7 +10,7 @@ struct tree;
 /* How a large file gets the bytes that the cache has as an object of its own. */
 enum link_mode {
 	LINK_CLONE,    /* shared with it (FICLONE) where the disk can, else copied */
-	LINK_HARDLINK, /* the object under another name, where that is safe, else a clone
+	LINK_HARDLINK, /* the object under another name, unless it is a program
 			*/
 	LINK_COPY
 };

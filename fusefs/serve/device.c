@@ -16,6 +16,9 @@ enum { HELPER_SECONDS = 30, LARGEST_ANSWER = 64 << 10 };
 
 #define FS_TYPE "fuse.venvfs"
 
+/* What helps where there is no FUSE to be had. */
+#define WITHOUT_FUSE "; or write a plain environment: venvfs export"
+
 /* -o words that change nothing, as every mount is so. */
 static const char *const implied[] = { "default_permissions", "defaults", "_netdev",
 				       "user" };
@@ -181,21 +184,23 @@ static int mount_as_root(const char *path, int dirfd, const struct device_option
 	unsigned long flags = mount_flags(o, &allow_other);
 	cleanup_fd int fd = file_open(AT_FDCWD, "/dev/fuse", O_RDWR, 0);
 	if (fd < 0)
-		return error_errno(reterr, fd, "cannot open /dev/fuse%s",
-				   fd == -ENOENT ? " (in a container it must be passed "
-						   "in: --device /dev/fuse)"
-						 : "");
+		return error_set(reterr, fd, "cannot open /dev/fuse: %s%s" WITHOUT_FUSE,
+				 strerror(-fd),
+				 fd == -ENOENT ? "; in a container it must be passed in "
+						 "(--device /dev/fuse)"
+					       : "");
 	(void)snprintf(
 	    data, sizeof(data),
 	    "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", fd,
 	    geteuid(), getegid(), allow_other ? ",allow_other" : "");
 	(void)snprintf(target, sizeof(target), "/proc/self/fd/%d", dirfd);
 	if (mount(o->source, target, FS_TYPE, flags, data) < 0)
-		return error_errno(reterr, -errno, "cannot mount at '%s'%s", path,
-				   errno == EPERM
-				       ? " (mounting needs CAP_SYS_ADMIN; in a "
-					 "container: --cap-add SYS_ADMIN)"
-				       : "");
+		return error_set(reterr, -errno, "cannot mount at '%s': %s%s%s", path,
+				 strerror(errno),
+				 errno == EPERM ? "; mounting needs CAP_SYS_ADMIN (in a "
+						  "container: --cap-add SYS_ADMIN)"
+						: "",
+				 errno == EPERM || errno == ENODEV ? WITHOUT_FUSE : "");
 	return steal_fd(&fd);
 }
 
@@ -255,14 +260,18 @@ static int run_fusermount(const char *const argv[], int keep_fd, const char *pat
 	int status = run_program(&run, &said);
 	if (status == -ENOENT)
 		return error_set(reterr, status,
-				 "fusermount3 is not in PATH: install the package fuse3");
+				 "fusermount3 is not in PATH: install the package "
+				 "fuse3" WITHOUT_FUSE);
 	if (status < 0)
 		return error_errno(reterr, status, "cannot run fusermount3");
 	if (status == 0)
 		return 0;
 	const char *line = last_line(&said, "fusermount3");
 	int code = strstr(line, "busy") ? -EBUSY : -EPERM;
-	return error_set(reterr, code, "fusermount3 on '%s': %s", path, line);
+	bool none = keep_fd > 0 &&
+		    (strstr(line, "device not found") || strstr(line, "/dev/fuse"));
+	return error_set(reterr, code, "fusermount3 on '%s': %s%s", path, line,
+			 none ? WITHOUT_FUSE : "");
 }
 
 /* What fusermount3 is told: its own words, ours, and those of the user that it knows. */
