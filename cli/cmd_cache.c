@@ -1,6 +1,7 @@
 #include "cache/store/cache.h"
 #include "cache/store/lease.h"
 #include "cache/store/verify.h"
+#include "cli/behalf.h"
 #include "cli/commands.h"
 #include "cli/folders.h"
 #include "cli/output.h"
@@ -13,15 +14,20 @@
 #include <sys/stat.h>
 
 struct cache_options {
+	const char *user;
 	bool json, verbose, lenient;
 };
 
 #define OFFSET(field) offsetof(struct cache_options, field)
 
-/* Opens the caches and says which of VENVFS_CACHE_PATH were passed over. */
-static int open_cache(struct cache **ret)
+/* Opens the caches of whom it is for, and says which of VENVFS_CACHE_PATH were passed
+ * over. */
+static int open_cache(const char *user, struct cache **ret)
 {
 	struct error err = ERROR_INIT;
+	int status = behalf_become(user);
+	if (status != 0)
+		return status;
 	int r = cache_open(ret, &err);
 	if (r < 0)
 		return say_error(&err, r);
@@ -34,6 +40,7 @@ static const struct option_spec add_options[] = {
 	  "take old wheels whose RECORD lists more or less than there is" },
 	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL,
 	  "a line for each wheel and folder" },
+	BEHALF_OPTION(struct cache_options),
 	{ .name = NULL },
 };
 
@@ -94,7 +101,7 @@ static int run_add(const struct command *command, int argc, char **argv)
 	if (first == argc)
 		return options_wrong_usage(command, "which wheels or folders?");
 	CLEANUP(cache_freep) struct cache *cache = NULL;
-	status = open_cache(&cache);
+	status = open_cache(o.user, &cache);
 	if (status != 0)
 		return status;
 	CLEANUP(lease_freep) struct lease *lease = NULL;
@@ -156,6 +163,7 @@ static int list_folder(void *context, const struct folder_note *note)
 
 static const struct option_spec list_options[] = {
 	{ "json", 0, OPTION_FLAG, OFFSET(json), NULL, "print JSON" },
+	BEHALF_OPTION(struct cache_options),
 	{ .name = NULL },
 };
 
@@ -169,7 +177,7 @@ static int run_list(const struct command *command, int argc, char **argv)
 	if (first != argc)
 		return options_wrong_usage(command, "it takes no arguments");
 	CLEANUP(cache_freep) struct cache *cache = NULL;
-	status = open_cache(&cache);
+	status = open_cache(o.user, &cache);
 	if (status != 0)
 		return status;
 	CLEANUP(table_freep) struct table *table = o.json ? NULL : table_new(3);
@@ -224,6 +232,10 @@ static int verify_store(struct store *store)
 	return 0;
 }
 
+static const struct option_spec user_options[] = {
+	BEHALF_OPTION(struct cache_options),
+	{ .name = NULL },
+};
 static const struct option_spec no_options[] = { { .name = NULL } };
 
 static int run_verify(const struct command *command, int argc, char **argv)
@@ -236,7 +248,7 @@ static int run_verify(const struct command *command, int argc, char **argv)
 	if (first != argc)
 		return options_wrong_usage(command, "it takes no arguments");
 	CLEANUP(cache_freep) struct cache *cache = NULL;
-	status = open_cache(&cache);
+	status = open_cache(o.user, &cache);
 	for (size_t i = 0; status == 0 && i < cache_count(cache); i++)
 		status = verify_store(cache_store(cache, i));
 	return status;
@@ -253,6 +265,9 @@ static int run_dir(const struct command *command, int argc, char **argv)
 	if (first != argc)
 		return options_wrong_usage(command, "it takes no arguments");
 	cleanup_free char *path = NULL;
+	status = behalf_become(o.user);
+	if (status != 0)
+		return status;
 	int r = cache_own_path(&path, &err);
 	if (r < 0)
 		return say_error(&err, r);
@@ -272,9 +287,9 @@ static const struct command verbs[] = {
 	  list_options, run_list, NULL },
 	{ "cache verify", "", "read and check everything in the cache",
 	  "Reads all images and objects and checks each byte; exit status 1 when one is damaged.",
-	  no_options, run_verify, NULL },
+	  user_options, run_verify, NULL },
 	{ "cache dir", "", "where the cache is", "Prints the directory of the cache.",
-	  no_options, run_dir, NULL },
+	  user_options, run_dir, NULL },
 	{ .name = NULL },
 };
 

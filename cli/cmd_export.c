@@ -1,5 +1,6 @@
 #include "cache/base/file.h"
 #include "cache/base/utf8.h"
+#include "cli/behalf.h"
 #include "cli/clashes.h"
 #include "cli/commands.h"
 #include "cli/environment_dir.h"
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 struct export_options {
-	const char *python, *link_mode, *from;
+	const char *python, *link_mode, *from, *user;
 	bool clear, strict, lenient, verbose;
 };
 
@@ -41,6 +42,7 @@ static const struct option_spec export_options[] = {
 	  "refuse wheels that have different files at one path" },
 	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
 	  "take old wheels whose RECORD lists more or less than there is" },
+	BEHALF_OPTION(struct export_options),
 	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "say what is done" },
 	{ .name = NULL },
 };
@@ -264,7 +266,10 @@ static int run_export(const struct command *command, int argc, char **argv)
 	struct exporting e = { .options = &o, .stage = EXPORT_STAGE_INIT };
 	int first;
 	int status = options_parse(command, argc, argv, &o, &first);
-	if (status < 0)
+	if (status >= 0)
+		return status;
+	status = behalf_become(o.user);
+	if (status == 0)
 		status = choose_mode(command, o.link_mode, &e.mode);
 	return status != 0
 		   ? status

@@ -1,5 +1,6 @@
 #include "cache/base/file.h"
 #include "cache/base/utf8.h"
+#include "cli/behalf.h"
 #include "cli/clashes.h"
 #include "cli/commands.h"
 #include "cli/environment_dir.h"
@@ -9,6 +10,7 @@
 #include "cli/mount_serve.h"
 #include "cli/mount_upper.h"
 #include "cli/output.h"
+#include "fusefs/serve/broker.h"
 #include "fusefs/serve/device.h"
 
 #include <errno.h>
@@ -53,8 +55,7 @@ static const struct option_spec mount_options[] = {
 	  "refuse wheels that have different files at one path" },
 	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
 	  "take old wheels whose RECORD lists more or less than there is" },
-	{ "user", 0, OPTION_TEXT, OFFSET(user), "root",
-	  "under sudo: whose cache and mount it is; only root so far" },
+	BEHALF_OPTION(struct mount_options),
 	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "say what is done" },
 	{ .name = NULL },
 };
@@ -71,6 +72,8 @@ struct mounting {
 	struct plan plan;
 	bool is_new; /* other layers than were mounted there last */
 	struct mount_point point;
+	struct broker broker;
+	const struct broker *device_broker; /* to it, or NULL */
 };
 
 static void mounting_close_images(struct mounting *m)
@@ -90,17 +93,6 @@ static void mounting_release(struct mounting *m)
 	free(m->upper);
 	free(m->path);
 	device_words_release(&m->words);
-}
-
-static int refuse_sudo(const struct command *command, const char *user)
-{
-	const char *uid = getenv("SUDO_UID");
-	if (user && strcmp(user, "root") != 0)
-		return options_wrong_usage(command, "--user can only be root so far");
-	if (user || geteuid() != 0 || !uid || strcmp(uid, "0") == 0)
-		return 0;
-	return say_failed("under sudo the mount and its cache would be root's; run it "
-			  "without sudo, or say that with --user root");
 }
 
 static int join_options(struct mounting *m, struct error *err)
@@ -146,7 +138,7 @@ static int take_lock(struct mounting *m, struct error *err)
 	if (m->lock < 0)
 		return error_errno(err, m->lock, "cannot lock '%s'",
 				   state_path(m->state));
-	return mount_point_clear(m->path, err);
+	return mount_point_clear(m->path, m->device_broker, err);
 }
 
 /* What the server needs must not lie under the mount. */
@@ -234,7 +226,8 @@ static int mount_all(struct mounting *m, char **wheels, size_t count)
 		.foreground = m->options->foreground,
 		.device = { .source = m->words.source ? m->words.source : "venvfs",
 			    .options = m->words.options,
-			    .read_only = !m->upper || !*m->upper },
+			    .read_only = !m->upper || !*m->upper,
+			    .broker = m->device_broker },
 		.meanwhile = report_and_tidy,
 		.context = m,
 	};
@@ -326,6 +319,31 @@ static int mount_operands(const struct command *command, struct mounting *m,
 	return status;
 }
 
+/* -1: go on, as whom the mount is for; else an exit status. */
+static int become_user(struct mounting *m)
+{
+	struct error err = ERROR_INIT;
+	CLEANUP(account_freep) struct account *account = NULL;
+	int status = 0;
+	int r = behalf_find(m->options->user, &account, &err);
+	if (r == 0 && account)
+		r = join_options(m, &err);
+	if (r < 0)
+		return say_error(&err, r);
+	if (!account)
+		return -1;
+	const struct device_options terms = { .source = m->words.source ? m->words.source
+									: "venvfs",
+					      .options = m->words.options };
+	r = broker_split(account, &terms, &m->broker, &status, &err);
+	if (r < 0)
+		return say_error(&err, r);
+	/* They are checked again, now that they are somebody's who is not root. */
+	device_words_release(&m->words);
+	m->device_broker = &m->broker;
+	return r > 0 ? status : -1;
+}
+
 static int run_mount(const struct command *command, int argc, char **argv)
 {
 	struct mount_options o = { .python = NULL };
@@ -334,8 +352,8 @@ static int run_mount(const struct command *command, int argc, char **argv)
 	int first;
 	int status = options_parse(command, argc, argv, &o, &first);
 	if (status < 0) {
-		status = refuse_sudo(command, o.user);
-		if (status == 0)
+		status = become_user(&m);
+		if (status < 0)
 			status = mount_operands(command, &m, argv + first,
 						(size_t)(argc - first));
 	}

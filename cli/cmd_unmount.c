@@ -1,9 +1,12 @@
 #include "cache/base/file.h"
+#include "cli/behalf.h"
 #include "cli/commands.h"
 #include "cli/environment_dir.h"
 #include "cli/output.h"
+#include "fusefs/serve/broker.h"
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/holders.h"
+#include "fusefs/serve/mounts.h"
 #include "fusefs/serve/plan.h"
 #include "fusefs/serve/state.h"
 
@@ -11,16 +14,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { WAIT_MILLISECONDS = 10000, DYING_MILLISECONDS = 300, HOLDERS_MOST = 8 };
 
 struct unmount_options {
+	const char *user;
 	bool all;
 };
 
 static const struct option_spec unmount_options[] = {
 	{ "all", 'a', OPTION_FLAG, offsetof(struct unmount_options, all), NULL,
 	  "every mount of this user" },
+	BEHALF_OPTION(struct unmount_options),
 	{ .name = NULL },
 };
 
@@ -65,8 +71,29 @@ static bool is_dead(const struct state *state)
 	return lock >= 0;
 }
 
+/* Whoever may mount (not by a broker, which serves one user) may end all mounts. */
+static bool may_end(const char *path, const struct broker *broker)
+{
+	uid_t uid;
+	return (!broker && account_may_mount()) || !mounts_user_at(path, &uid) ||
+	       uid == geteuid();
+}
+
+static int say_not_theirs(const char *path)
+{
+	char name[64] = "";
+	uid_t uid;
+	if (mounts_user_at(path, &uid))
+		behalf_name(uid, name);
+	return say_failed(
+	    "'%s' is a mount of %s, who may end it; so may root: sudo venvfs "
+	    "unmount --user root '%s'",
+	    path, name, path);
+}
+
 /* `state` may be NULL: root unmounts what another user mounted. */
-static int unmount_path(const char *path, const struct state *state)
+static int unmount_path(const char *path, const struct state *state,
+			const struct broker *broker)
 {
 	struct error err = ERROR_INIT;
 	char type[64];
@@ -76,10 +103,12 @@ static int unmount_path(const char *path, const struct state *state)
 	if (mounted == MOUNTED_OTHER)
 		return say_failed("'%s' is not a venvfs mount (%s); see umount(8)", path,
 				  type);
-	int r = device_unmount(path, false, &err);
+	if (!may_end(path, broker))
+		return say_not_theirs(path);
+	int r = device_unmount(path, false, broker, &err);
 	/* Who still has a dead mount open can do nothing with it. */
 	if (r == -EBUSY && state && is_dead(state))
-		r = device_unmount(path, true, &err);
+		r = device_unmount(path, true, broker, &err);
 	if (r == -EBUSY)
 		return say_busy(path);
 	if (r < 0)
@@ -95,7 +124,7 @@ static int unmount_path(const char *path, const struct state *state)
 	return 0;
 }
 
-static int unmount_named(const char *dir)
+static int unmount_named(const char *dir, const struct broker *broker)
 {
 	struct error err = ERROR_INIT;
 	cleanup_free char *path = NULL;
@@ -104,45 +133,70 @@ static int unmount_named(const char *dir)
 	if (r < 0)
 		return say_error(&err, r);
 	(void)state_open(path, false, &state, NULL);
-	return unmount_path(path, state);
+	return unmount_path(path, state, broker);
 }
 
-static int unmount_usual(void)
+static int unmount_usual(const struct broker *broker)
 {
 	cleanup_free char *dir = NULL;
 	int r = environment_dir(&dir);
-	return r < 0 ? say_failed("%s", strerror(-r)) : unmount_named(dir);
+	return r < 0 ? say_failed("%s", strerror(-r)) : unmount_named(dir, broker);
 }
+
+struct unmounting {
+	const struct broker *broker;
+	int status;
+};
 
 static int unmount_state(void *context, struct state *state)
 {
-	int *status = context;
+	struct unmounting *u = context;
 	char type[64];
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	if (plan_read(state_fd(state), &plan) == 0 && plan_is_of_this_boot(&plan) &&
 	    device_look(plan.path, type) == MOUNTED_VENVFS)
-		*status |= unmount_path(plan.path, state);
+		u->status |= unmount_path(plan.path, state, u->broker);
 	return 0;
+}
+
+static int unmount_all(const struct broker *broker)
+{
+	struct unmounting u = { .broker = broker };
+	int r = state_each(unmount_state, &u);
+	return r < 0 ? say_failed("cannot list the mounts: %s", strerror(-r)) : u.status;
+}
+
+static int unmount_each(const struct broker *broker, char **dirs, size_t count)
+{
+	int status = 0;
+	for (size_t i = 0; i < count; i++)
+		status |= unmount_named(dirs[i], broker);
+	return status;
 }
 
 static int run_unmount(const struct command *command, int argc, char **argv)
 {
 	struct unmount_options o = { .all = false };
+	struct error err = ERROR_INIT;
+	struct broker broker;
+	CLEANUP(account_freep) struct account *account = NULL;
+	const struct device_options nothing = { .source = NULL };
 	int first;
 	int status = options_parse(command, argc, argv, &o, &first);
 	if (status >= 0)
 		return status;
 	if (o.all && first < argc)
 		return options_wrong_usage(command, "--all takes no directory");
-	status = 0;
+	int r = behalf_find(o.user, &account, &err);
+	if (r == 0 && account)
+		r = broker_split(account, &nothing, &broker, &status, &err);
+	if (r != 0)
+		return r < 0 ? say_error(&err, r) : status;
+	const struct broker *used = account ? &broker : NULL;
 	if (!o.all && first == argc)
-		return unmount_usual();
-	int r = o.all ? state_each(unmount_state, &status) : 0;
-	if (r < 0)
-		return say_failed("cannot list the mounts: %s", strerror(-r));
-	for (int i = first; i < argc; i++)
-		status |= unmount_named(argv[i]);
-	return status;
+		return unmount_usual(used);
+	return o.all ? unmount_all(used)
+		     : unmount_each(used, argv + first, (size_t)(argc - first));
 }
 
 const struct command command_unmount = {

@@ -10,3 +10,5 @@ extern const struct command command_export;
 extern const struct command command_cache;
 /* Internal: the process that serves a mount (ARCHITECTURE.md, "the life of a mount"). */
 extern const struct command command_serve;
+/* Internal: what its supervisor runs to end one. */
+extern const struct command command_leave;

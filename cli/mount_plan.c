@@ -31,13 +31,25 @@ static int digest_file(int fd, struct digest *ret)
 	return n < 0 ? -errno : 0;
 }
 
+/* What the key stands for is in the plan too, where it may have been changed since. */
+static bool is_of(const struct plan *plan, const struct plan_request *request)
+{
+	const struct interpreter *i = request->interpreter;
+	return strcmp(plan->path, request->mount_path) == 0 &&
+	       strcmp(plan->python, i ? i->executable : "") == 0 &&
+	       strcmp(plan->python_version, i ? i->version : "") == 0 &&
+	       strcmp(plan->site_packages, i ? i->site_packages : "") == 0 &&
+	       strcmp(plan->include, i ? i->include : "") == 0;
+}
+
 /* The last mount's plan, when it is of the same key and its skeleton is whole. */
-static bool take_over(const struct state *state, const struct digest *key,
-		      struct plan *ret)
+static bool take_over(const struct state *state, const struct plan_request *request,
+		      const struct digest *key, struct plan *ret)
 {
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	struct digest found;
-	if (plan_read(state_fd(state), &plan) < 0 || !digest_equal(&plan.key, key))
+	if (plan_read(state_fd(state), &plan) < 0 || !digest_equal(&plan.key, key) ||
+	    !is_of(&plan, request))
 		return false;
 	cleanup_fd int fd = file_open_beneath(state_fd(state), pack_name, O_RDONLY, 0);
 	if (plan_has_pack(&plan) &&
@@ -274,7 +286,7 @@ int mount_plan_make(const struct state *state, struct plan_request *request,
 {
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	struct digest key = plan_key(request);
-	bool is_new = !take_over(state, &key, &plan);
+	bool is_new = !take_over(state, request, &key, &plan);
 	int r = is_new ? build(state, request, &plan, reterr) : 0;
 	plan.key = key;
 	if (r == 0)

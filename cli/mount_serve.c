@@ -1,17 +1,17 @@
 #include "cli/mount_serve.h"
 
 #include "cache/base/file.h"
+#include "fusefs/serve/broker.h"
 #include "fusefs/serve/launch.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LARGEST_LOG = 1 << 20, READ_AHEAD_KIB = 1024 };
+enum { LARGEST_LOG = 1 << 20 };
 
 /* The log of earlier mounts is kept until it is large. */
 static int open_log(const struct state *state)
@@ -25,20 +25,12 @@ static int open_log(const struct state *state)
 	return steal_fd(&fd);
 }
 
-/*
- * The kernel reads ahead 128 KiB at a time on FUSE whatever INIT agreed on; root may ask
- * for more. Without the right to do so reads are smaller, and that is all.
- */
-static void raise_read_ahead(const struct stat *st)
+static void raise_read_ahead(const struct serve_request *q, dev_t device)
 {
-	char path[64];
-	(void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb",
-		       major(st->st_dev), minor(st->st_dev));
-	cleanup_fd int fd = file_open(AT_FDCWD, path, O_WRONLY, 0);
-	char text[16];
-	int size = snprintf(text, sizeof(text), "%d", READ_AHEAD_KIB);
-	if (fd >= 0)
-		(void)file_write_all(fd, text, (size_t)size);
+	if (q->device.broker)
+		broker_read_ahead(q->device.broker, device);
+	else
+		device_read_ahead(device);
 }
 
 static int launch(const struct serve_request *q, int fuse, int log, pid_t *ret_pid,
@@ -78,15 +70,16 @@ static int start(const struct serve_request *q, pid_t *ret_pid, struct error *re
 				q->path);
 	if (r < 0) {
 		struct error ignored = ERROR_INIT;
-		(void)device_unmount(q->path, true, &ignored);
+		(void)device_unmount(q->path, true, q->device.broker, &ignored);
 		return r;
 	}
-	raise_read_ahead(&st);
+	raise_read_ahead(q, st.st_dev);
 	return 0;
 }
 
-/* The server takes SIGINT and SIGTERM for the order to unmount; ours are its. */
-static int wait_for_end(pid_t server, const sigset_t *signals, struct error *reterr)
+/* A signal is the order to unmount; the server ends when that was done. */
+static int wait_for_end(const struct serve_request *q, pid_t server,
+			const sigset_t *signals, struct error *reterr)
 {
 	int status;
 	sigset_t with_child = *signals;
@@ -94,7 +87,9 @@ static int wait_for_end(pid_t server, const sigset_t *signals, struct error *ret
 	(void)sigprocmask(SIG_BLOCK, &with_child, NULL);
 	while (waitpid(server, &status, WNOHANG) == 0) {
 		int number = sigwaitinfo(&with_child, NULL);
-		if (number == SIGINT || number == SIGTERM || number == SIGHUP)
+		if (number == SIGCHLD || number < 0)
+			continue;
+		if (device_unmount(q->path, true, q->device.broker, NULL) < 0)
 			(void)kill(server, SIGTERM);
 	}
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -118,7 +113,7 @@ int mount_serve(const struct serve_request *request, struct error *reterr)
 	(void)sigprocmask(SIG_BLOCK, &signals, &before);
 	int r = start(request, &server, reterr);
 	if (r == 0 && request->foreground)
-		r = wait_for_end(server, &signals, reterr);
+		r = wait_for_end(request, server, &signals, reterr);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	return r;
 }

@@ -1,6 +1,7 @@
 #include "fusefs/serve/launch.h"
 
 #include "cache/base/file.h"
+#include "fusefs/serve/account.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +52,8 @@ _Noreturn static void become_supervisor(const struct launch *l, int ready_fd,
 	bool done = dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0 &&
 		    dup2(log, STDERR_FILENO) >= 0 && dup2(fuse, FUSE_FD) >= 0 &&
 		    dup2(ready, READY_FD) >= 0 && dup2(lock, LOCK_FD) >= 0 &&
-		    close_range(LOCK_FD + 1, ~0u, 0) == 0;
+		    close_range(LOCK_FD + 1, ~0u, 0) == 0 &&
+		    account_keep_only_mounting() == 0;
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (done)

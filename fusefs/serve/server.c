@@ -5,8 +5,8 @@
 #include "cache/store/lease.h"
 #include "fusefs/overlay/overlay.h"
 #include "fusefs/serve/answer_changes.h"
+#include "fusefs/serve/confine.h"
 #include "fusefs/serve/control.h"
-#include "fusefs/serve/device.h"
 #include "fusefs/serve/features.h"
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/plan.h"
@@ -42,6 +42,7 @@ struct server {
 	struct overlay *overlay;
 	struct log log;
 	struct shared *shared;
+	pid_t supervisor;
 	char *socket; /* the worker's own */
 	struct session *session;
 	struct control *control;
@@ -99,17 +100,22 @@ static json_t *answer(void *context, const json_t *request)
 	return json_pack("{s:s}", "error", "unknown verb");
 }
 
-/* SIGTERM (a shutdown): the mount leaves sight, and ends with its last user. */
+/*
+ * SIGTERM (a shutdown): the mount leaves sight, and ends with its last user. Unmounting
+ * is nothing that a worker may do, so the supervisor hears of it.
+ */
 static void *wait_for_signal(void *argument)
 {
-	const struct server *s = argument;
+	pid_t supervisor = *(const pid_t *)argument;
 	sigset_t set;
 	int signal_number;
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
-	while (sigwait(&set, &signal_number) == 0)
-		(void)device_unmount(s->plan.path, true, NULL);
+	while (sigwait(&set, &signal_number) == 0) {
+		if (getppid() == supervisor)
+			(void)kill(supervisor, SIGTERM);
+	}
 	return NULL;
 }
 
@@ -125,7 +131,7 @@ static int take_signals(struct server *s)
 	(void)sigaddset(&set, SIGPIPE);
 	int r = pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (r == 0)
-		r = pthread_create(&thread, NULL, wait_for_signal, s);
+		r = pthread_create(&thread, NULL, wait_for_signal, &s->supervisor);
 	if (r == 0)
 		r = pthread_detach(thread);
 	return -r;
@@ -246,7 +252,7 @@ static int prepare(struct server *s, const char *state_path, struct error *reter
 	return r == 0 ? prepare_upper(s, reterr) : r;
 }
 
-/* For measuring only. */
+/* For measuring only, as is VENVFS_SERVING_FAR. */
 static unsigned serving_threads(void)
 {
 	const char *text = getenv("VENVFS_SERVING_THREADS");
@@ -261,6 +267,7 @@ static int start(struct server *s, int fuse_fd, struct error *reterr)
 					   .shared = s->shared,
 					   .log = &s->log,
 					   .threads = serving_threads(),
+					   .near = !getenv("VENVFS_SERVING_FAR"),
 					   .on_ready = on_ready,
 					   .context = s };
 	int r = features_unmasked(getenv("VENVFS_MASK"), &options.features, reterr);
@@ -279,7 +286,7 @@ int server_run(const char *state_path, const struct server_fds *fds)
 {
 	struct error err = ERROR_INIT;
 	CLEANUP(server_release)
-	struct server s = { .log = { .fd = STDERR_FILENO } };
+	struct server s = { .supervisor = getppid(), .log = { .fd = STDERR_FILENO } };
 	int fuse_fd = fds->fuse; /* the session's, and closed with it */
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");
@@ -288,7 +295,9 @@ int server_run(const char *state_path, const struct server_fds *fds)
 		(void)fcntl(fds->ready, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->lock, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->shared, F_SETFD, FD_CLOEXEC);
-	int r = map_shared(&s, fds->shared, &err);
+	int r = confine_server(&err);
+	if (r == 0)
+		r = map_shared(&s, fds->shared, &err);
 	if (r == 0)
 		r = prepare(&s, state_path, &err);
 	if (r == 0)

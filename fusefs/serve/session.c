@@ -2,6 +2,7 @@
 
 #include "cache/base/bytes.h"
 #include "fusefs/serve/log.h"
+#include "fusefs/serve/near.h"
 #include "fusefs/serve/ops.h"
 #include "fusefs/serve/request.h"
 
@@ -42,6 +43,7 @@ struct session {
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
 	unsigned helpers; /* guarded by lock: detached threads */
+	struct near near;
 };
 
 struct scratch *scratch_take(struct ops *ops)
@@ -190,6 +192,7 @@ int session_new(const struct session_options *options, struct session **ret,
 			       .shared = options->shared,
 			       .log = options->log,
 			       .features = options->features };
+	near_init(&s->near, options->near);
 	atomic_flag_clear(&s->ready);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->ended, NULL);
@@ -286,6 +289,14 @@ static void set_done(struct session *s, unsigned number)
 	atomic_store_explicit(&s->shared->slots[number].unique, 0, memory_order_release);
 }
 
+static enum near_kind kind_of(uint32_t opcode)
+{
+	if (opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET ||
+	    opcode == FUSE_INTERRUPT)
+		return NEAR_ASIDE;
+	return opcode == FUSE_READ ? NEAR_PAGES : NEAR_COUNTS;
+}
+
 /* One request; false when there will be no more. */
 static bool serve_one(struct session *s, unsigned number)
 {
@@ -302,6 +313,7 @@ static bool serve_one(struct session *s, unsigned number)
 		return false;
 	bool is_init = header->opcode == FUSE_INIT;
 	note_request(s, &s->shared->slots[number], header);
+	near_request(&s->near, header->pid, kind_of(header->opcode));
 	process(s, header, (size_t)n, false);
 	if (is_init)
 		save_init(s, header, (size_t)n);
@@ -397,6 +409,7 @@ void session_blocking(struct session *s, bool begins)
 		return;
 	}
 	(void)atomic_fetch_add(&s->blocked, 1);
+	near_leave(&s->near);
 	(void)pthread_mutex_lock(&s->lock);
 	if (atomic_load(&s->serving) < SHARED_THREADS &&
 	    pthread_create(&thread, NULL, help, s) == 0) {
@@ -437,5 +450,6 @@ void session_free(struct session *s)
 	for (unsigned i = 0; i < s->ops.scratch_count; i++)
 		free(s->ops.scratches[i].bytes);
 	free(s->ops.scratches);
+	near_finish(&s->near);
 	free(s);
 }

@@ -26,6 +26,7 @@ struct supervisor {
 	struct shared *shared;
 	struct deaths deaths;
 	pid_t worker;
+	pid_t leaver; /* takes the mount out of sight; 0: none runs */
 	int listener, signals;
 	int result; /* exit status, once `done` */
 	int done;
@@ -137,12 +138,14 @@ static void take_signal(struct supervisor *s)
 	pid_t pid;
 	if (read(s->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
-	if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
-		(void)kill(s->worker, SIGTERM); /* it unmounts, and ends */
+	if ((info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) && s->leaver <= 0)
+		s->leaver = leaver_start(s->venvfs, s->state_path);
 	/* One signal may stand for several children. */
 	while (!s->done && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == s->worker)
 			worker_ended(s, status);
+		else if (pid == s->leaver)
+			s->leaver = 0;
 	}
 }
 

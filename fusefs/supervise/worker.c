@@ -8,25 +8,31 @@
 
 enum { WITHIN_MILLISECONDS = 10000, CRASHES = 3, IDLE_MOST = 20 };
 
-pid_t worker_start(const char *venvfs, const char *state_path, bool first)
+/* With the first descriptors up to `end` and no other. */
+static pid_t run(const char *venvfs, const char *const argv[], unsigned end)
 {
-	char *const argv[] = { (char *)(uintptr_t) "venvfs",
-			       (char *)(uintptr_t) "serve-mount",
-			       (char *)(uintptr_t)state_path,
-			       (char *)(uintptr_t) "3",
-			       (char *)(uintptr_t)(first ? "4" : "-"),
-			       (char *)(uintptr_t) "5",
-			       (char *)(uintptr_t) "6",
-			       NULL };
 	sigset_t none;
 	pid_t pid = fork();
 	if (pid != 0)
 		return pid < 0 ? -errno : pid;
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)close_range(FDS_END, ~0u, 0);
-	(void)execv(venvfs, argv);
+	(void)close_range(end, ~0u, 0);
+	(void)execv(venvfs, (char **)(uintptr_t)argv); /* exec does not write to them */
 	_exit(127);
+}
+
+pid_t worker_start(const char *venvfs, const char *state_path, bool first)
+{
+	const char *const argv[] = { "venvfs",          "serve-mount", state_path, "3",
+				     first ? "4" : "-", "5",           "6",        NULL };
+	return run(venvfs, argv, FDS_END);
+}
+
+pid_t leaver_start(const char *venvfs, const char *state_path)
+{
+	const char *const argv[] = { "venvfs", "leave-mount", state_path, NULL };
+	return run(venvfs, argv, STDERR_FILENO + 1);
 }
 
 static bool is_crash(int wait_status)

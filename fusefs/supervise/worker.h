@@ -12,6 +12,8 @@ enum { FUSE_FD = 3, READY_FD = 4, LOCK_FD = 5, SHARED_FD = 6, FDS_END = 7 };
 
 /* The program `venvfs` as the worker of a mount; a pid, or a negative errno. */
 pid_t worker_start(const char *venvfs, const char *state_path, bool first);
+/* The program `venvfs` as what unmounts it lazily. */
+pid_t leaver_start(const char *venvfs, const char *state_path);
 
 struct deaths {
 	int64_t when[3]; /* of the last by a signal that is not SIGKILL: ms, monotonic */

@@ -27,6 +27,8 @@ DOORS = {
     r"archive(_entry)?\.h": r"cache/wheel/archive\.c",
     r"fuse.*\.h": r"fusefs/serve/(ops\.h|ops_\w+\.c|request\.c|session\.c)",
     r"cmocka\.h": r"tests/unit/testing\.h",
+    r"cap-ng\.h": r"fusefs/serve/account\.c",
+    r"seccomp\.h": r"fusefs/serve/confine\.c",
     r"sqlite3\.h": r"fusefs/upper/sql\.h",
     r"curl/.*|libxml/.*|toml.*": r"none yet",
 }
