@@ -516,7 +516,7 @@ def test_wrong_usage_is_status_2(venvfs, args):
     assert done.returncode == 2 and done.stderr and not done.stdout
 
 
-@pytest.mark.parametrize("verb", [[], ["mount"], ["unmount"], ["list"], ["export"], ["cache"], ["cache", "add"],
+@pytest.mark.parametrize("verb", [[], ["mount"], ["unmount"], ["list"], ["export"], ["exec"], ["cache"], ["cache", "add"],
                                   ["cache", "list"], ["cache", "verify"], ["cache", "dir"]])
 def test_help_for_every_verb(venvfs, verb):
     done = venvfs.run(*verb, "--help")
