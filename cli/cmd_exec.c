@@ -22,7 +22,7 @@ enum { EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 struct exec_options {
 	const char *python, *user;
 	struct text_list layers;
-	bool read_only, strict, lenient, verbose;
+	bool seed, read_only, strict, lenient, verbose;
 };
 
 #define OFFSET(field) offsetof(struct exec_options, field)
@@ -30,6 +30,8 @@ struct exec_options {
 static const struct option_spec exec_options[] = {
 	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
 	  "a version (3.12), a command or a path; else what the project says, or any" },
+	{ "seed", 0, OPTION_FLAG, OFFSET(seed), NULL,
+	  "pip too, as the Python brings it" },
 	{ "layer", 0, OPTION_LIST, OFFSET(layers), "FOLDER",
 	  "a plain folder to show below the wheels; may be repeated" },
 	{ "read-only", 'r', OPTION_FLAG, OFFSET(read_only), NULL,
@@ -156,6 +158,7 @@ static int execute(struct executing *e, char **wheels, size_t count, char **comm
 						.count = count,
 						.layers = &o->layers,
 						.lenient = o->lenient,
+						.seed = o->seed,
 						.verbose = o->verbose };
 	int status = gather(&request, &e->g);
 	if (status != 0)
@@ -181,7 +184,7 @@ static int run_exec(const struct command *command, int argc, char **argv)
 	int first;
 	int ours = find_command(argc, argv);
 	int status = options_parse(command, ours, argv, &o, &first);
-	if (status < 0 && first == ours)
+	if (status < 0 && first == ours && !o.seed)
 		status = options_wrong_usage(command, "which wheels shall be in it?");
 	else if (status < 0 && ours + 1 >= argc)
 		status = options_wrong_usage(command, "which command? (-- COMMAND)");

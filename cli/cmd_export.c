@@ -24,7 +24,7 @@
 
 struct export_options {
 	const char *python, *link_mode, *from, *user;
-	bool clear, strict, lenient, verbose;
+	bool seed, clear, strict, lenient, verbose;
 };
 
 #define OFFSET(field) offsetof(struct export_options, field)
@@ -32,6 +32,8 @@ struct export_options {
 static const struct option_spec export_options[] = {
 	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
 	  "a version (3.12), a command or a path; else what the project says, or any" },
+	{ "seed", 0, OPTION_FLAG, OFFSET(seed), NULL,
+	  "pip too, as the Python brings it" },
 	{ "from", 0, OPTION_TEXT, OFFSET(from), "MOUNT",
 	  "what is mounted there, with what was changed in it, in place of wheels" },
 	{ "link-mode", 0, OPTION_TEXT, OFFSET(link_mode), "MODE",
@@ -198,6 +200,7 @@ static int gather_wheels(struct exporting *e, char **wheels, size_t count)
 						.wheels = wheels,
 						.count = count,
 						.lenient = o->lenient,
+						.seed = o->seed,
 						.verbose = o->verbose };
 	return gather(&request, &e->g);
 }
@@ -218,13 +221,14 @@ static int check_operands(const struct command *command, const struct export_opt
 			  size_t wheels)
 {
 	if (!o->from)
-		return wheels > 0
+		return wheels > 0 || o->seed
 			   ? 0
 			   : options_wrong_usage(command, "which wheels shall be in it?");
-	if (wheels > 0 || o->python || o->link_mode || o->strict || o->lenient)
-		return options_wrong_usage(command, "--from takes no wheels and none of "
-						    "--python, --link-mode, --strict and "
-						    "--lenient-record");
+	if (wheels > 0 || o->seed || o->python || o->link_mode || o->strict || o->lenient)
+		return options_wrong_usage(command,
+					   "--from takes no wheels and none of "
+					   "--python, --seed, --link-mode, --strict and "
+					   "--lenient-record");
 	return 0;
 }
 

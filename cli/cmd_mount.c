@@ -24,7 +24,7 @@ enum { LOCK_MILLISECONDS = 10000 };
 struct mount_options {
 	const char *python, *user, *upper;
 	struct text_list options, layers;
-	bool foreground, over, strict, lenient, keep_owner, verbose;
+	bool seed, foreground, over, strict, lenient, keep_owner, verbose;
 	bool read_only, ephemeral, fresh;
 };
 
@@ -33,6 +33,8 @@ struct mount_options {
 static const struct option_spec mount_options[] = {
 	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
 	  "a version (3.12), a command or a path; else what the project says, or any" },
+	{ "seed", 0, OPTION_FLAG, OFFSET(seed), NULL,
+	  "pip too, as the Python brings it" },
 	{ "foreground", 'f', OPTION_FLAG, OFFSET(foreground), NULL,
 	  "return when it was unmounted; Ctrl-C unmounts" },
 	{ "over", 0, OPTION_FLAG, OFFSET(over), NULL,
@@ -114,6 +116,7 @@ static int gather_for(struct mounting *m, char **wheels, size_t count)
 						.count = count,
 						.layers = &m->options->layers,
 						.lenient = m->options->lenient,
+						.seed = m->options->seed,
 						.verbose = m->options->verbose };
 	return gather(&request, &m->g);
 }
@@ -264,12 +267,12 @@ static void say_done(const struct mounting *m, const char *dir)
 static int check_operands(const struct command *command, const struct mount_options *o,
 			  const char *dir, size_t wheels)
 {
-	if (wheels == 0 && o->layers.count == 0)
+	if (wheels == 0 && o->layers.count == 0 && !o->seed)
 		return options_wrong_usage(command, "which wheels shall be in '%s'?",
 					   dir ? dir : ".venv");
-	if (wheels == 0 && !dir)
+	if (wheels == 0 && !dir && !o->seed)
 		return options_wrong_usage(command, "where shall the folders appear?");
-	if (wheels == 0 && o->python)
+	if (wheels == 0 && o->python && !o->seed)
 		return options_wrong_usage(command, "--python is for wheels");
 	if (o->ephemeral && (o->read_only || o->upper || o->fresh))
 		return options_wrong_usage(command, "--ephemeral goes with none of "

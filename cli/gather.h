@@ -20,6 +20,7 @@ struct gather_request {
 	size_t count;
 	const struct text_list *layers; /* folders; or NULL */
 	bool lenient;                   /* --lenient-record */
+	bool seed;                      /* --seed: pip, too */
 	bool verbose;
 };
 
@@ -27,7 +28,8 @@ struct gathered {
 	struct cache *cache;
 	struct lease *lease;
 	struct interpreter *interpreter; /* NULL: there are no wheels */
-	struct wheel_args wheels;
+	struct wheel_args wheels; /* the interpreter's pip first, if it was asked for */
+	char *pip;                /* its path */
 	struct folder_args folders;
 	struct environment_wheel *env_wheels; /* as many as wheels; opened when needed */
 };

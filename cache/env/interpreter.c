@@ -119,6 +119,7 @@ static int parse_facts(const char *path, const struct buffer *answer,
 	p->libc = copy_text(facts, "libc");
 	p->libc_version = copy_text(facts, "libc_version");
 	p->site_packages = copy_text(facts, "site_packages");
+	p->pip_wheels = copy_text(facts, "pip_wheels");
 	p->facts = strndup((const char *)answer->data, answer->size);
 	p->major = (int)json_get_int(facts, "major", 0);
 	p->minor = (int)json_get_int(facts, "minor", 0);
@@ -127,7 +128,7 @@ static int parse_facts(const char *path, const struct buffer *answer,
 	p->debug = json_get_bool(facts, "debug", false);
 	if (!p->executable || !p->version || !p->implementation || !p->name ||
 	    !p->cache_tag || !p->soabi || !p->machine || !p->libc || !p->libc_version ||
-	    !p->site_packages || !p->facts)
+	    !p->site_packages || !p->pip_wheels || !p->facts)
 		return -ENOMEM;
 	if (p->executable[0] != '/' || strchr(p->executable, '\n') || p->major != 3 ||
 	    p->minor < 6 || !p->version[0])
@@ -183,6 +184,7 @@ void interpreter_free(struct interpreter *p)
 	free(p->libc);
 	free(p->libc_version);
 	free(p->site_packages);
+	free(p->pip_wheels);
 	free(p->include);
 	free(p->facts);
 	free(p);

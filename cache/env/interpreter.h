@@ -23,6 +23,7 @@ struct interpreter {
 	char *machine;             /* x86_64 */
 	char *libc, *libc_version; /* glibc 2.36, musl 1.2.4, or empty */
 	char *site_packages;       /* below a venv: lib/python3.11/site-packages */
+	char *pip_wheels;          /* folder of ensurepip's wheels, or empty */
 	char *include;             /* below a venv: include/site/python3.11 */
 	char *facts;               /* all of it as JSON text, markers included */
 	int major, minor;
