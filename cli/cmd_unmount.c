@@ -1,6 +1,7 @@
 #include "cache/base/file.h"
 #include "cli/behalf.h"
 #include "cli/commands.h"
+#include "cli/environment_dir.h"
 #include "cli/leftovers.h"
 #include "cli/output.h"
 #include "fusefs/serve/broker.h"
@@ -172,6 +173,13 @@ static int unmount_named(const char *dir, const struct broker *broker)
 	return unmount_path(path, state, broker);
 }
 
+static int unmount_usual(const struct broker *broker)
+{
+	cleanup_free char *dir = NULL;
+	int r = environment_dir(&dir);
+	return r < 0 ? say_failed("%s", strerror(-r)) : unmount_named(dir, broker);
+}
+
 struct unmounting {
 	const struct broker *broker;
 	int status;
@@ -214,25 +222,27 @@ static int run_unmount(const struct command *command, int argc, char **argv)
 	int status = options_parse(command, argc, argv, &o, &first);
 	if (status >= 0)
 		return status;
-	if (o.all != (first == argc))
-		return options_wrong_usage(command, o.all ? "--all takes no directory"
-							  : "which directory?");
+	if (o.all && first < argc)
+		return options_wrong_usage(command, "--all takes no directory");
 	int r = behalf_find(o.user, &account, &err);
 	if (r == 0 && account)
 		r = broker_split(account, &nothing, &broker, &status, &err);
 	if (r != 0)
 		return r < 0 ? say_error(&err, r) : status;
 	const struct broker *used = account ? &broker : NULL;
+	if (!o.all && first == argc)
+		return unmount_usual(used);
 	return o.all ? unmount_all(used)
 		     : unmount_each(used, argv + first, (size_t)(argc - first));
 }
 
 const struct command command_unmount = {
 	"unmount",
-	"DIR...|--all",
+	"[DIR...|--all]",
 	"end mounts",
 	"Unmounts, and returns when a new mount would succeed. When something in it is in\n"
-	"use, nothing is changed and the processes are named.",
+	"use, nothing is changed and the processes are named. Without DIR:\n"
+	"$UV_PROJECT_ENVIRONMENT, else .venv, of the project.",
 	unmount_options,
 	run_unmount,
 	NULL

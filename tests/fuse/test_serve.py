@@ -509,7 +509,7 @@ def test_under_sudo_user_root_is_root(venvfs, tmp_path, python):
 
 
 @pytest.mark.parametrize("args", [
-    ["mount"], ["mount", "--nonsense"], ["unmount"], ["unmount", "--all", "x"], ["list", "x"], ["nonsense"], [],
+    ["mount"], ["mount", "--nonsense"], ["unmount", "--all", "x"], ["list", "x"], ["nonsense"], [],
     ["cache"], ["cache", "nonsense"], ["cache", "add"],
 ])
 def test_wrong_usage_is_status_2(venvfs, args):
@@ -517,7 +517,7 @@ def test_wrong_usage_is_status_2(venvfs, args):
     assert done.returncode == 2 and done.stderr and not done.stdout
 
 
-@pytest.mark.parametrize("verb", [[], ["mount"], ["unmount"], ["list"], ["cache"], ["cache", "add"],
+@pytest.mark.parametrize("verb", [[], ["mount"], ["unmount"], ["list"], ["export"], ["exec"], ["cache"], ["cache", "add"],
                                   ["cache", "list"], ["cache", "verify"], ["cache", "dir"]])
 def test_help_for_every_verb(venvfs, verb):
     done = venvfs.run(*verb, "--help")
