@@ -60,6 +60,10 @@ static void server_release(struct server *s)
 	view_free(s->view);
 	lease_free(s->lease);
 	cache_free(s->cache);
+	if (s->plan.throwaway) {
+		(void)rmdir(s->plan.path);
+		(void)state_remove(s->state);
+	}
 	plan_release(&s->plan);
 	state_free(s->state);
 	free(s->socket);

@@ -30,7 +30,7 @@ def status(venvfs, path, ok=True):
     return json.loads(done.stdout)
 
 
-def wait_until(is_so, seconds=10):
+def wait_until(is_so, seconds=40):
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end
