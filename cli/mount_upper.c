@@ -1,6 +1,7 @@
 #include "cli/mount_upper.h"
 
 #include "cache/base/file.h"
+#include "fusefs/serve/state_local.h"
 #include "fusefs/upper/upper.h"
 
 #include <errno.h>
@@ -16,17 +17,41 @@ enum { LARGEST_BASE = 64 << 20 };
 /* Rows name nodes by layer, so they fit only to the layers that they were made over. */
 static const char base_name[] = "base";
 
+static bool has_changes(const char *upper)
+{
+	cleanup_free char *index = path_join(upper, "index.db");
+	struct stat st;
+	return index && lstat(index, &st) == 0;
+}
+
+/* What was changed before stays where it is. */
+static int path_in_state(const struct state *state, const char *name, char **ret_path,
+			 struct error *reterr)
+{
+	cleanup_free char *local = NULL;
+	cleanup_free char *path = path_join(state_path(state), name);
+	if (!path)
+		return -ENOMEM;
+	if (!has_changes(path) && state_is_remote(state)) {
+		int r = state_local_directory(state, &local, reterr);
+		if (r < 0)
+			return r;
+		free(path);
+		path = path_join(local, name);
+	}
+	*ret_path = steal_ptr(path);
+	return *ret_path ? 0 : -ENOMEM;
+}
+
 int mount_upper_path(const struct state *state, const struct upper_request *request,
 		     char **ret_path, struct error *reterr)
 {
-	*ret_path = NULL;
-	if (request->read_only)
-		*ret_path = strdup("");
-	else if (request->path)
+	if (!request->read_only && request->path)
 		return path_canonical(request->path, ret_path, reterr);
-	else
-		*ret_path = path_join(state_path(state),
-				      request->ephemeral ? "ephemeral" : "upper");
+	if (!request->read_only)
+		return path_in_state(state, request->ephemeral ? "ephemeral" : "upper",
+				     ret_path, reterr);
+	*ret_path = strdup("");
 	return *ret_path ? 0 : -ENOMEM;
 }
 
@@ -70,13 +95,6 @@ static int write_base(const struct plan *plan, struct error *reterr)
 		    plan->path);
 	r = file_replace_at(fd, base_name, wanted.data, wanted.size, false);
 	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", plan->upper) : 0;
-}
-
-static bool has_changes(const char *upper)
-{
-	cleanup_free char *index = path_join(upper, "index.db");
-	struct stat st;
-	return index && lstat(index, &st) == 0;
 }
 
 /* Nobody is asked in a script: who says --fresh there means it. */

@@ -10,7 +10,8 @@
 #include "fusefs/serve/state.h"
 
 struct upper_request {
-	const char *path; /* --upper, or NULL: in the state directory */
+	const char
+	    *path; /* --upper, or NULL: in the state directory, or by state_local.h */
 	bool read_only, ephemeral;
 	bool fresh; /* what was changed is dropped */
 };

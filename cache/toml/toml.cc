@@ -159,7 +159,7 @@ int parse(std::string_view text, json_t **ret_object, struct error *reterr)
 	return 0;
 }
 
-} // namespace
+} /* namespace */
 
 int toml_parse(const void *bytes, size_t size, json_t **ret_object, struct error *reterr)
 {

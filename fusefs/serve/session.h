@@ -23,6 +23,7 @@ struct session_options {
 	struct log *log;         /* borrowed */
 	unsigned features;       /* that may be used: enum feature */
 	unsigned threads;        /* at least 1 */
+	bool near;               /* serve on the CPU of who asks alone (near.h) */
 	/* Called once, from a serving thread, when the kernel's INIT was answered. */
 	void (*on_ready)(void *context);
 	void *context;

@@ -10,11 +10,15 @@ import sys
 
 NAMES = {
     "add": "40 wheels into an empty cache, against uv pip install",
+    "export": "a plain environment of 40 cached wheels, against uv venv and uv pip install",
     "mount": "mounting 160 cached wheels: first, again, as an ordinary user",
     "memory": "private memory of a server after find, and after reading all",
     "pagecache": "page cache of 1 and of 10 mounts after reading everything",
     "warm": "importing from a mount and from a venv on disk; stat and open",
     "threads": "1 to 4 serving threads: cold import, cold read, find",
+    "files": "5,000 new files: tar, find, read, rm, against ext4 and fuse-overlayfs",
+    "pip": "pip installs 40 wheels, against ext4 and fuse-overlayfs",
+    "lower": "changes of lower files: rename, chmod, copy-up; requests a new file costs",
     "failover": "from a worker's death to the first answer, over an upper of 30,000 rows",
     "threshold": "files of which size are objects: time, inodes, sharing, cold import",
 }

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -159,6 +160,34 @@ def test_read_only_changes_nothing_and_shows_no_changes(venvfs, layered):
     with pytest.raises(OSError) as caught:
         (path / "other").touch()
     assert caught.value.errno == errno.EROFS
+
+
+def test_changes_go_to_a_local_disk_when_the_state_lies_on_a_network(venvfs, layered, tmp_path):
+    path = layered(VENVFS_TEST_REMOTE_STATE="1")
+    state = state_of(venvfs, path)
+    local = pathlib.Path(f"/var/tmp/venvfs-{os.geteuid()}", state.name)
+    try:
+        (path / "new").write_text("new")
+        assert (local / "upper/index.db").exists() and not (state / "upper").exists()
+        assert local.parent.stat().st_mode & 0o777 == 0o700
+        venvfs.run("unmount", path)
+        layered(VENVFS_TEST_REMOTE_STATE="1")
+        assert (path / "new").read_text() == "new"
+        venvfs.run("unmount", path)
+    finally:
+        shutil.rmtree(local, ignore_errors=True)
+
+
+def test_a_folder_of_another_in_var_tmp_is_refused(venvfs, lower, tmp_path):
+    own = pathlib.Path(f"/var/tmp/venvfs-{os.geteuid()}")
+    own.mkdir(mode=0o700, exist_ok=True)
+    own.chmod(0o770)
+    try:
+        said = venvfs.refused("mount", tmp_path / "m", "--layer", lower, VENVFS_TEST_REMOTE_STATE="1")
+        assert str(own) in said and "--upper" in said
+        venvfs.run("mount", tmp_path / "m", "--layer", lower, "--upper", tmp_path / "up", VENVFS_TEST_REMOTE_STATE="1")
+    finally:
+        own.chmod(0o700)
 
 
 def test_two_mounts_never_share_an_upper(venvfs, layered, lower, tmp_path):

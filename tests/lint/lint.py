@@ -29,11 +29,15 @@ DOORS = {
     r"openssl/.*": r"cache/base/digest\.c",
     r"jansson\.h": r"cache/base/json\.h",
     r"archive(_entry)?\.h": r"cache/wheel/archive\.c",
-    r"fuse.*\.h": r"fusefs/serve/(ops\.h|ops_\w+\.c|request\.c|session\.c)",
+    r"fuse.*\.h": r"fusefs/(serve/(ops\.h|ops_\w+\.c|pending\.c|request\.c|session\.c)|supervise/notifier\.c)",
     r"cmocka\.h": r"tests/unit/testing\.h",
+    r"cap-ng\.h": r"fusefs/serve/account\.c",
+    r"seccomp\.h": r"fusefs/(serve/confine|supervise/notifier)\.c",
     r"sqlite3\.h": r"fusefs/upper/sql\.h",
     r"toml.*": r"cache/toml/toml\.cc",
-    r"curl/.*|libxml/.*": r"none yet",
+    r"curl/.*": r"cache/source/curl\.h",
+    r"libxml/.*": r"cache/source/xml\.h",
+    r"mpack\.h": r"cache/source/msgpack\.c",
 }
 # linux/fuse.h is the kernel's, where the opcodes stand; it counts as fuse.
 LONGEST_FILE = 500

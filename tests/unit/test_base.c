@@ -4,11 +4,13 @@
 #include "cache/base/digest.h"
 #include "cache/base/error.h"
 #include "cache/base/file.h"
+#include "cache/base/remote.h"
 #include "cache/base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 static void sha256_survives_its_base64_form(void **state)
@@ -143,9 +145,34 @@ static void utf8_is_valid_only_in_its_shortest_form(void **state)
 	assert_true(utf8_is_valid("a\0b", 3));
 }
 
+static void the_type_of_a_disk_is_found_by_its_number(void **state)
+{
+	(void)state;
+	static const char text[] =
+	    "22 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
+	    "40 22 0:36 / /home\\040dir rw shared:5 master:3 - nfs4 srv.example:/home rw\n"
+	    "nonsense\n"
+	    "41 22 0:37 / /x rw - fuse.sshfs me@host.example: rw";
+	char type[FS_TYPE_SIZE];
+	assert_true(mountinfo_type(text, makedev(0, 36), type));
+	assert_string_equal(type, "nfs4");
+	assert_true(fs_type_is_remote(type));
+	assert_true(mountinfo_type(text, makedev(0, 37), type));
+	assert_true(fs_type_is_remote(type));
+	assert_true(mountinfo_type(text, makedev(254, 0), type));
+	assert_false(fs_type_is_remote(type));
+	assert_false(mountinfo_type(text, makedev(1, 1), type));
+	assert_false(mountinfo_type("", makedev(1, 1), type));
+	int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_false(file_is_remote(fd, type));
+	assert_string_equal(type, "proc");
+	(void)close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_type_of_a_disk_is_found_by_its_number),
 		cmocka_unit_test(sha256_survives_its_base64_form),
 		cmocka_unit_test(sha256_of_nothing_is_the_known_one),
 		cmocka_unit_test(a_digest_in_pieces_is_the_digest_of_the_whole),
