@@ -72,31 +72,6 @@ static int open_images(struct plan_request *request, struct error *reterr)
 	return 0;
 }
 
-static int build_pack(const struct state *state, const struct plan_request *request,
-		      struct environment *ret, struct digest *ret_digest,
-		      struct error *reterr)
-{
-	static const char aside[] = "skeleton/pack.new";
-	const struct environment_request e = { .mount_path = request->mount_path,
-					       .interpreter = request->interpreter,
-					       .wheels = request->wheels,
-					       .count = request->count };
-	int r = file_make_dir_at(state_fd(state), "skeleton", 0700);
-	cleanup_fd int fd = r < 0 ? r
-				  : file_open_beneath(state_fd(state), aside,
-						      O_RDWR | O_CREAT | O_TRUNC, 0600);
-	if (fd < 0)
-		return error_errno(reterr, fd, "cannot write to '%s'", state_path(state));
-	r = environment_build(&e, fd, ret, reterr);
-	if (r < 0)
-		return r;
-	r = digest_file(fd, ret_digest);
-	if (r == 0 && renameat(state_fd(state), aside, state_fd(state), pack_name) < 0)
-		r = -errno;
-	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", state_path(state))
-		     : 0;
-}
-
 /* A wheel's and its skeleton's, by priority. */
 static void take_layers(const struct plan_request *request, struct environment *e,
 			struct plan *plan)
@@ -197,13 +172,17 @@ int mount_plan_write(const struct state *state, const struct plan_request *reque
 		     : 0;
 }
 
-static int build(const struct state *state, struct plan_request *request,
-		 struct plan *plan, struct error *reterr)
+int mount_plan_layers(struct plan_request *request, int pack_fd, struct plan *plan,
+		      struct error *reterr)
 {
 	CLEANUP(environment_release) struct environment e = { .count = 0 };
+	const struct environment_request wanted = { .mount_path = request->mount_path,
+						    .interpreter = request->interpreter,
+						    .wheels = request->wheels,
+						    .count = request->count };
 	int r = request->interpreter ? open_images(request, reterr) : 0;
 	if (r == 0 && request->interpreter)
-		r = build_pack(state, request, &e, &plan->pack, reterr);
+		r = environment_build(&wanted, pack_fd, &e, reterr);
 	if (r < 0)
 		return r;
 	plan->keep_owner = request->keep_owner;
@@ -214,9 +193,40 @@ static int build(const struct state *state, struct plan_request *request,
 	r = add_folders(request, plan);
 	if (r == 0)
 		r = copy_texts(request, plan);
-	if (r == 0)
-		r = number_layers(state, request, plan);
 	plan->changed = time(NULL);
+	return r;
+}
+
+static int publish_pack(const struct state *state, int fd, const char *aside,
+			struct plan *plan)
+{
+	int r = digest_file(fd, &plan->pack);
+	if (r == 0 && renameat(state_fd(state), aside, state_fd(state), pack_name) < 0)
+		r = -errno;
+	return r;
+}
+
+static int build(const struct state *state, struct plan_request *request,
+		 struct plan *plan, struct error *reterr)
+{
+	static const char aside[] = "skeleton/pack.new";
+	cleanup_fd int fd = -1;
+	int r = 0;
+	if (request->interpreter)
+		r = file_make_dir_at(state_fd(state), "skeleton", 0700);
+	if (r == 0 && request->interpreter)
+		r = fd = file_open_beneath(state_fd(state), aside,
+					   O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (r < 0)
+		return error_errno(reterr, r, "cannot write to '%s'", state_path(state));
+	r = mount_plan_layers(request, fd, plan, reterr);
+	if (r < 0)
+		return r;
+	if (request->interpreter)
+		r = publish_pack(state, fd, aside, plan);
+	if (r < 0)
+		return error_errno(reterr, r, "cannot write to '%s'", state_path(state));
+	r = number_layers(state, request, plan);
 	return r < 0 ? error_errno(reterr, r, "cannot number the layers in '%s'",
 				   state_path(state))
 		     : 0;

@@ -285,10 +285,9 @@ static int run_fusermount(const char *const argv[], int keep_fd, const char *pat
 				 .variable = keep_fd > 0 ? variable : NULL };
 	int status = run_program(&run, &said);
 	if (status == -ENOENT)
-		return error_set(
-		    reterr, status,
-		    "fusermount3 is not in PATH: install the package fuse3, or "
-		    "use: sudo venvfs mount");
+		return error_set(reterr, status,
+				 "fusermount3 is not in PATH: install the package fuse3, "
+				 "or use: sudo venvfs mount" REFUSAL_WITHOUT_FUSE);
 	if (status < 0)
 		return error_errno(reterr, status, "cannot run fusermount3");
 	if (status == 0)

@@ -7,7 +7,7 @@
 #define BY_ROOT "use: sudo venvfs mount"
 #define DEVICE_MISSING                                                                  \
 	"load the kernel's module (modprobe fuse), in a container pass the device in: " \
-	"--device /dev/fuse"
+	"--device /dev/fuse" REFUSAL_WITHOUT_FUSE
 
 /* Kernel file systems that people have projects on, and that fusermount3 does not know.
  */
@@ -34,7 +34,8 @@ static const struct {
 	{ "fuse device not found", DEVICE_MISSING },
 	{ "failed to open /dev/fuse: No such", DEVICE_MISSING },
 	{ "failed to open /dev/fuse",
-	  "root can let all users open it (chmod 666 /dev/fuse), or " BY_ROOT },
+	  "root can let all users open it (chmod 666 /dev/fuse), or " BY_ROOT
+	      REFUSAL_WITHOUT_FUSE },
 	{ "user_allow_other", "root must write that line there, or " BY_ROOT },
 	{ "mount_max", "root can raise it there, or end mounts that nobody needs: venvfs "
 		       "list" },
@@ -42,9 +43,10 @@ static const struct {
 	{ "no write access", "choose a directory that you may write to" },
 	{ "mount failed: Operation not permitted",
 	  "fusermount3 must be set-uid root (chmod u+s), in a container with --cap-add "
-	  "SYS_ADMIN" },
+	  "SYS_ADMIN" REFUSAL_WITHOUT_FUSE },
 	{ "mount failed: Permission denied",
-	  "in a container: --security-opt apparmor=unconfined, else " BY_ROOT },
+	  "in a container: --security-opt apparmor=unconfined, else " BY_ROOT
+	      REFUSAL_WITHOUT_FUSE },
 };
 
 static const char apparmor_remedy[] =
@@ -79,8 +81,10 @@ const char *refusal_of_device(int error)
 	if (error == ENOENT || error == ENODEV || error == ENXIO)
 		return DEVICE_MISSING;
 	if (error == EACCES)
-		return "root can let all users open it: chmod 666 /dev/fuse";
-	return error == EPERM ? "in a container it must be passed in: --device /dev/fuse"
+		return "root can let all users open it: chmod 666 "
+		       "/dev/fuse" REFUSAL_WITHOUT_FUSE;
+	return error == EPERM ? "in a container it must be passed in: --device "
+				"/dev/fuse" REFUSAL_WITHOUT_FUSE
 			      : "";
 }
 
@@ -89,8 +93,9 @@ const char *refusal_of_mount(int error)
 	if (error == EPERM)
 		return "mounting needs CAP_SYS_ADMIN; in a container: --cap-add "
 		       "SYS_ADMIN; in a user namespace: a mount namespace too (unshare "
-		       "-Urm)";
+		       "-Urm)" REFUSAL_WITHOUT_FUSE;
 	if (error == EACCES)
-		return "in a container: --security-opt apparmor=unconfined";
+		return "in a container: --security-opt "
+		       "apparmor=unconfined" REFUSAL_WITHOUT_FUSE;
 	return error == ENODEV ? DEVICE_MISSING : "";
 }

@@ -3,6 +3,9 @@
 
 #include <stdbool.h>
 
+/* The end of what helps, where there is no FUSE to be had. */
+#define REFUSAL_WITHOUT_FUSE "; or write a plain environment: venvfs export"
+
 struct refusal {
 	const char *line;    /* the last that fusermount3 said, without its name */
 	long fs_type;        /* of statfs(2), of the mount point */

@@ -146,6 +146,16 @@ bool state_is_locked(const struct state *state)
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
 }
 
+int state_remove(const struct state *state)
+{
+	cleanup_free char *folder =
+	    strndup(state->path, (size_t)(state->id - state->path));
+	if (!folder)
+		return -ENOMEM;
+	cleanup_fd int mounts = file_open(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY, 0);
+	return mounts < 0 ? mounts : file_remove_tree_at(mounts, state->id);
+}
+
 int state_each(state_visit *visit, void *context)
 {
 	cleanup_free char *home = NULL;

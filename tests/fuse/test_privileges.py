@@ -441,7 +441,8 @@ def test_without_a_device_its_module_and_the_container_s_option_are_named(person
         refused person {mount}
         refused env SUDO_UID={person.uid} {mount}
     """, person=person)
-    helps = "; load the kernel's module (modprobe fuse), in a container pass the device in: --device /dev/fuse\n"
+    helps = "; load the kernel's module (modprobe fuse), in a container pass the device in: --device /dev/fuse; " \
+            "or write a plain environment: venvfs export\n"
     assert out.count(helps) == 2 == len(out.splitlines()), out
 
 
