@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/folders.h"
 #include "cli/output.h"
+#include "cli/sources.h"
 #include "cli/wheels.h"
 
 #include <errno.h>
@@ -16,9 +17,12 @@
 struct cache_options {
 	const char *user;
 	bool json, verbose, lenient;
+	const char *python;
+	struct source_options source;
 };
 
 #define OFFSET(field) offsetof(struct cache_options, field)
+#define SOURCE_OFFSET(field) offsetof(struct cache_options, source.field)
 
 /* Opens the caches of whom it is for, and says which of VENVFS_CACHE_PATH were passed
  * over. */
@@ -38,6 +42,9 @@ static int open_cache(const char *user, struct cache **ret)
 static const struct option_spec add_options[] = {
 	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
 	  "take old wheels whose RECORD lists more or less than there is" },
+	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
+	  "the interpreter that name==version is to fit" },
+	SOURCE_OPTION_SPECS(SOURCE_OFFSET),
 	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL,
 	  "a line for each wheel and folder" },
 	BEHALF_OPTION(struct cache_options),
@@ -73,13 +80,20 @@ static int add_operands(struct cache *cache, const struct cache_options *o, char
 			size_t count)
 {
 	cleanup_free char **wheels = calloc(count + 1, sizeof(*wheels));
+	cleanup_free char **fetched = calloc(count + 1, sizeof(*fetched));
 	cleanup_free const char **folders = calloc(count + 1, sizeof(*folders));
+	struct source_add add = { .operands = fetched,
+				  .python = o->python,
+				  .lenient = o->lenient,
+				  .verbose = o->verbose };
 	size_t wheel_count = 0;
 	size_t folder_count = 0;
-	if (!wheels || !folders)
+	if (!wheels || !folders || !fetched)
 		return say_failed("%s", strerror(ENOMEM));
 	for (size_t i = 0; i < count; i++) {
-		if (is_folder(paths[i]))
+		if (is_source_operand(paths[i]))
+			fetched[add.count++] = paths[i];
+		else if (is_folder(paths[i]))
 			folders[folder_count++] = paths[i];
 		else
 			wheels[wheel_count++] = paths[i];
@@ -88,12 +102,18 @@ static int add_operands(struct cache *cache, const struct cache_options *o, char
 	int status =
 	    wheels_add(cache, wheels, wheel_count, o->lenient, o->verbose, &args);
 	int other = add_folders(cache, folders, folder_count, o->verbose);
-	return status ? status : other;
+	int last = sources_add(cache, &add, &o->source);
+	return status ? status : other ? other : last;
+}
+
+static void release_options(struct cache_options *o)
+{
+	source_options_release(&o->source);
 }
 
 static int run_add(const struct command *command, int argc, char **argv)
 {
-	struct cache_options o = { .json = false };
+	CLEANUP(release_options) struct cache_options o = { .json = false };
 	int first;
 	int status = options_parse(command, argc, argv, &o, &first);
 	if (status >= 0)
@@ -302,7 +322,8 @@ static int run_dir(const struct command *command, int argc, char **argv)
 }
 
 static const struct command verbs[] = {
-	{ "cache add", "WHEEL|FOLDER...", "take wheel files and folders into the cache",
+	{ "cache add", "WHEEL|URL|NAME==VERSION|FOLDER...",
+	  "take wheels and folders into the cache",
 	  "Unpacks wheel files into the cache, several at once; what is there already is not\n"
 	  "unpacked again. Each file is checked against RECORD. A folder is read as it stands:\n"
 	  "modes, owners, times, symlinks, hard links and user attributes; its image is printed.",

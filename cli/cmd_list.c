@@ -1,8 +1,7 @@
 #include "cli/behalf.h"
 #include "cli/commands.h"
+#include "cli/meet.h"
 #include "cli/output.h"
-#include "fusefs/serve/control.h"
-#include "fusefs/serve/device.h"
 #include "fusefs/serve/mounts.h"
 #include "fusefs/serve/plan.h"
 #include "fusefs/serve/state.h"
@@ -13,8 +12,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { ANSWER_MILLISECONDS = 2000 };
 
 struct list_options {
 	const char *user;
@@ -36,50 +33,28 @@ struct listed {
 	bool all;
 };
 
-static json_t *ask_status(const struct plan *plan)
-{
-	json_t *answer = NULL;
-	cleanup_json json_t *request = json_pack("{s:s}", "verb", "status");
-	if (!request ||
-	    control_ask(plan->socket, request, ANSWER_MILLISECONDS, &answer) < 0)
-		return NULL;
-	return answer;
-}
-
-/* What is to be said of a mount; NULL: it is not mounted. */
-static const char *find_state(const struct state *state, const struct plan *plan,
-			      const json_t *answer)
-{
-	char type[64];
-	bool served = state_is_locked(state);
-	if (device_look(plan->path, type) != MOUNTED_VENVFS)
-		return served && answer ? "serving elsewhere" : NULL;
-	if (!served)
-		return "dead";
-	return answer ? "serving" : "not answering";
-}
-
 static int list_state(void *context, struct state *state)
 {
 	struct listed *l = context;
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	if (plan_read(state_fd(state), &plan) < 0 || !plan_is_of_this_boot(&plan))
 		return 0;
-	cleanup_json json_t *answer = state_is_locked(state) ? ask_status(&plan) : NULL;
-	const char *text = find_state(state, &plan, answer);
-	if (!text)
+	CLEANUP(met_release) struct met met;
+	meet(state, &plan, &met);
+	if (met.state == MET_NOTHING)
 		return 0;
-	json_t *row = json_pack(
-	    "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "path", plan.path, "state", text,
-	    "python", plan.python, "python_version", plan.python_version, "wheels",
-	    (json_int_t)plan_wheels(&plan), "folders", (json_int_t)plan_folders(&plan),
-	    "since", (json_int_t)plan.since, "state_directory", state_path(state));
-	if (row && answer) {
+	json_t *row =
+	    json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "path", plan.path,
+		      "state", met_text(&met), "python", plan.python, "python_version",
+		      plan.python_version, "wheels", (json_int_t)plan_wheels(&plan),
+		      "folders", (json_int_t)plan_folders(&plan), "since",
+		      (json_int_t)plan.since, "state_directory", state_path(state));
+	if (row && met.answer) {
 		static const char *const told[] = { "pid", "supervisor", "restarts",
 						    "requests" };
 		for (size_t i = 0; i < sizeof(told) / sizeof(*told); i++)
 			(void)json_object_set(row, told[i],
-					      json_object_get(answer, told[i]));
+					      json_object_get(met.answer, told[i]));
 	}
 	return json_array_append_new(l->rows, row) < 0 ? -ENOMEM : 0;
 }

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/environment_dir.h"
 #include "cli/gather.h"
+#include "cli/meet.h"
 #include "cli/mount_plan.h"
 #include "cli/mount_point.h"
 #include "cli/mount_serve.h"
@@ -121,6 +122,19 @@ static int gather_for(struct mounting *m, char **wheels, size_t count)
 	return gather(&request, &m->g);
 }
 
+/* Who holds the lock does so for a mount, and is not just about to die with it. */
+static bool is_served(const struct state *state)
+{
+	CLEANUP(plan_release) struct plan plan = { .path = NULL };
+	struct met met;
+	if (plan_read(state_fd(state), &plan) < 0)
+		return false;
+	meet(state, &plan, &met);
+	bool dead = met.state == MET_DEAD;
+	met_release(&met);
+	return !dead;
+}
+
 /* From here on no other venvfs of this user works on this mount point. */
 static int take_lock(struct mounting *m, struct error *err)
 {
@@ -129,7 +143,8 @@ static int take_lock(struct mounting *m, struct error *err)
 	if (r < 0)
 		return r;
 	m->lock = state_lock(m->state, 0);
-	if (m->lock == -EAGAIN && device_look(m->path, type) == MOUNTED_VENVFS)
+	if (m->lock == -EAGAIN && device_look(m->path, type) == MOUNTED_VENVFS &&
+	    is_served(m->state))
 		return error_set(err, -EBUSY,
 				 "'%s' is mounted already (venvfs unmount '%s')", m->path,
 				 m->path);
@@ -141,7 +156,7 @@ static int take_lock(struct mounting *m, struct error *err)
 	if (m->lock < 0)
 		return error_errno(err, m->lock, "cannot lock '%s'",
 				   state_path(m->state));
-	return mount_point_clear(m->path, m->device_broker, err);
+	return mount_point_clear(m->state, m->path, m->device_broker, err);
 }
 
 /* What the server needs must not lie under the mount. */

@@ -2,8 +2,10 @@
 #include "cli/behalf.h"
 #include "cli/commands.h"
 #include "cli/environment_dir.h"
+#include "cli/leftovers.h"
 #include "cli/output.h"
 #include "fusefs/serve/broker.h"
+#include "fusefs/serve/dead.h"
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/holders.h"
 #include "fusefs/serve/mounts.h"
@@ -14,9 +16,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { WAIT_MILLISECONDS = 10000, DYING_MILLISECONDS = 300, HOLDERS_MOST = 8 };
+enum {
+	WAIT_MILLISECONDS = 10000,
+	DYING_MILLISECONDS = 300,
+	PASSING_MILLISECONDS = 500,
+	HOLDERS_MOST = 8
+};
 
 struct unmount_options {
 	const char *user;
@@ -64,11 +72,38 @@ static int say_busy(const char *path)
 	return status;
 }
 
-/* A server that was killed lets go of the lock once it is gone, which takes a moment. */
-static bool is_dead(const struct state *state)
+static bool has_holders(const char *path)
+{
+	struct holders h = { .text = BUFFER_INIT };
+	(void)holders_find(path, add_holder, &h);
+	buffer_release(&h.text);
+	return h.count > 0;
+}
+
+/*
+ * Who looks through /proc, as we do for holders, follows links into the mount and has it
+ * for a moment: nobody that could be named, or ended.
+ */
+static int unmount_when_idle(const char *path, const struct broker *broker,
+			     struct error *reterr)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 }; /* 10 ms */
+	int r = device_unmount(path, false, broker, reterr);
+	for (int ms = 0; r == -EBUSY && ms < PASSING_MILLISECONDS && !has_holders(path);
+	     ms += 10) {
+		(void)nanosleep(&pause, NULL);
+		r = device_unmount(path, false, broker, reterr);
+	}
+	return r;
+}
+
+/* A server that was killed lets go of the lock once it is gone, which takes a moment.
+ * -EBUSY: the mount is served. */
+static int end_dead(const char *path, const struct state *state,
+		    const struct broker *broker, struct error *reterr)
 {
 	cleanup_fd int lock = state_lock(state, DYING_MILLISECONDS);
-	return lock >= 0;
+	return lock < 0 ? -EBUSY : dead_remove(state, path, broker, reterr);
 }
 
 /* Whoever may mount (not by a broker, which serves one user) may end all mounts. */
@@ -105,10 +140,10 @@ static int unmount_path(const char *path, const struct state *state,
 				  type);
 	if (!may_end(path, broker))
 		return say_not_theirs(path);
-	int r = device_unmount(path, false, broker, &err);
+	int r = unmount_when_idle(path, broker, &err);
 	/* Who still has a dead mount open can do nothing with it. */
-	if (r == -EBUSY && state && is_dead(state))
-		r = device_unmount(path, true, broker, &err);
+	if (r == -EBUSY && state)
+		r = end_dead(path, state, broker, &err);
 	if (r == -EBUSY)
 		return say_busy(path);
 	if (r < 0)
@@ -121,6 +156,8 @@ static int unmount_path(const char *path, const struct state *state,
 		    "mount namespace (a container, unshare)? Its server ends "
 		    "with the last of them",
 		    path);
+	if (lock >= 0)
+		leftovers_remove(state);
 	return 0;
 }
 

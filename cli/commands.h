@@ -6,6 +6,9 @@
 extern const struct command command_mount;
 extern const struct command command_unmount;
 extern const struct command command_list;
+extern const struct command command_status;
+extern const struct command command_refresh;
+extern const struct command command_upgrade;
 extern const struct command command_exec;
 extern const struct command command_export;
 extern const struct command command_cache;

@@ -2,6 +2,7 @@
 
 #include "cache/base/file.h"
 #include "cli/behalf.h"
+#include "fusefs/serve/dead.h"
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/mounts.h"
 
@@ -9,7 +10,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 static int say_whose(const char *path, struct error *reterr)
@@ -25,12 +25,12 @@ static int say_whose(const char *path, struct error *reterr)
 	return error_set(reterr, -EBUSY, "'%s' is mounted already, by %s", path, name);
 }
 
-int mount_point_clear(const char *path, const struct broker *broker, struct error *reterr)
+int mount_point_clear(const struct state *state, const char *path,
+		      const struct broker *broker, struct error *reterr)
 {
 	enum { STACKED_MOST = 16 };
 	for (int i = 0; i < STACKED_MOST; i++) {
 		char type[64];
-		struct statfs fs;
 		enum mounted mounted = device_look(path, type);
 		if (mounted == MOUNTED_NO)
 			return 0;
@@ -38,13 +38,10 @@ int mount_point_clear(const char *path, const struct broker *broker, struct erro
 			return error_set(reterr, -EBUSY,
 					 "'%s' is a mount point already (%s)", path,
 					 type);
-		/*
-		 * No server of this state holds the lock; another one answers. Not
-		 * stat(), which the kernel answers from what it remembers.
-		 */
-		if (statfs(path, &fs) == 0 || errno != ENOTCONN)
+		/* No server of this state holds the lock. */
+		int r = dead_remove(state, path, broker, reterr);
+		if (r == -EBUSY)
 			return say_whose(path, reterr);
-		int r = device_unmount(path, true, broker, reterr);
 		if (r < 0)
 			return r;
 	}

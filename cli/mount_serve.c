@@ -2,7 +2,10 @@
 
 #include "cache/base/file.h"
 #include "fusefs/serve/broker.h"
+#include "fusefs/serve/dead.h"
 #include "fusefs/serve/launch.h"
+#include "fusefs/supervise/logfile.h"
+#include "fusefs/supervise/shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,20 +13,6 @@
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-enum { LARGEST_LOG = 1 << 20 };
-
-/* The log of earlier mounts is kept until it is large. */
-static int open_log(const struct state *state)
-{
-	struct stat st;
-	cleanup_fd int fd = file_open_beneath(state_fd(state), "log",
-					      O_WRONLY | O_CREAT | O_APPEND, 0600);
-	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > LARGEST_LOG &&
-	    ftruncate(fd, 0) < 0)
-		return -errno;
-	return steal_fd(&fd);
-}
 
 static void raise_read_ahead(const struct serve_request *q, dev_t device)
 {
@@ -56,7 +45,8 @@ static int launch(const struct serve_request *q, int fuse, int log, pid_t *ret_p
 static int start(const struct serve_request *q, pid_t *ret_pid, struct error *reterr)
 {
 	struct stat st;
-	cleanup_fd int log = open_log(q->state);
+	(void)unlinkat(state_fd(q->state), ENDED_FILE, 0);
+	cleanup_fd int log = logfile_open(state_path(q->state));
 	if (log < 0)
 		return error_errno(reterr, log, "cannot write to '%s/log'",
 				   state_path(q->state));
@@ -73,6 +63,7 @@ static int start(const struct serve_request *q, pid_t *ret_pid, struct error *re
 		(void)device_unmount(q->path, true, q->device.broker, &ignored);
 		return r;
 	}
+	dead_note(q->state, st.st_dev);
 	raise_read_ahead(q, st.st_dev);
 	return 0;
 }

@@ -118,8 +118,7 @@ static int allow_with_arguments(scmp_filter_ctx filter)
 	return r;
 }
 
-/* Limits: its own, and only to know them. Signals: to itself, as abort() does, and the
- * one that tells its supervisor to end the mount. */
+/* Limits: its own, and only to know them. Signals: to itself, as abort() does. */
 static int allow_on_itself(scmp_filter_ctx filter)
 {
 	const struct scmp_arg_cmp own = { .arg = 0,
@@ -128,15 +127,9 @@ static int allow_on_itself(scmp_filter_ctx filter)
 	const struct scmp_arg_cmp zero = { .arg = 0, .op = SCMP_CMP_EQ };
 	const struct scmp_arg_cmp no_change = { .arg = 2, .op = SCMP_CMP_EQ };
 	const struct scmp_arg_cmp asking[] = { zero, no_change };
-	const struct scmp_arg_cmp to_end[] = {
-		{ .arg = 0, .op = SCMP_CMP_EQ, .datum_a = (uint64_t)getppid() },
-		{ .arg = 1, .op = SCMP_CMP_EQ, .datum_a = SIGTERM },
-	};
 	int r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, CALL(tgkill), 1, &own);
 	if (r == 0)
 		r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, CALL(kill), 1, &own);
-	if (r == 0)
-		r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, CALL(kill), 2, to_end);
 	if (r == 0)
 		r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, CALL(prlimit64), 2,
 					   asking);

@@ -42,7 +42,7 @@ struct server {
 	struct overlay *overlay;
 	struct log log;
 	struct shared *shared;
-	pid_t supervisor;
+	struct server_fds fds;
 	char *socket; /* the worker's own */
 	struct session *session;
 	struct control *control;
@@ -95,10 +95,23 @@ static void on_ready(void *context)
 	tell(context, "ready\n");
 }
 
-static json_t *answer(void *context, const json_t *request)
+/* To a supervisor that follows one that has died (supervise/takeover.h). */
+static json_t *hand_over(const struct server *s, int fds[DESCRIPTORS_MOST])
+{
+	if (atomic_load(&s->shared->init_size) == 0)
+		return json_pack("{s:s}", "error", "it is being mounted");
+	fds[0] = s->fds.fuse;
+	fds[1] = s->fds.lock;
+	fds[2] = s->fds.shared;
+	return json_pack("{s:b}", "descriptors", true);
+}
+
+static json_t *answer(void *context, const json_t *request, int fds[DESCRIPTORS_MOST])
 {
 	struct server *s = context;
 	const char *verb = json_get_text(request, "verb");
+	if (verb && strcmp(verb, "descriptors") == 0)
+		return hand_over(s, fds);
 	if (verb && strcmp(verb, "changes") == 0)
 		return answer_changes(s->overlay, json_get_int(request, "from", 0));
 	return json_pack("{s:s}", "error", "unknown verb");
@@ -110,15 +123,19 @@ static json_t *answer(void *context, const json_t *request)
  */
 static void *wait_for_signal(void *argument)
 {
-	pid_t supervisor = *(const pid_t *)argument;
+	enum { SUPERVISOR_MILLISECONDS = 5000 };
+	const struct server *s = argument;
 	sigset_t set;
 	int signal_number;
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
 	while (sigwait(&set, &signal_number) == 0) {
-		if (getppid() == supervisor)
-			(void)kill(supervisor, SIGTERM);
+		json_t *answer = NULL;
+		cleanup_json json_t *request = json_pack("{s:s}", "verb", "leave");
+		if (request && control_ask(s->plan.socket, request,
+					   SUPERVISOR_MILLISECONDS, &answer) == 0)
+			json_decref(answer);
 	}
 	return NULL;
 }
@@ -135,7 +152,7 @@ static int take_signals(struct server *s)
 	(void)sigaddset(&set, SIGPIPE);
 	int r = pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (r == 0)
-		r = pthread_create(&thread, NULL, wait_for_signal, &s->supervisor);
+		r = pthread_create(&thread, NULL, wait_for_signal, s);
 	if (r == 0)
 		r = pthread_detach(thread);
 	return -r;
@@ -184,7 +201,9 @@ static int map_shared(struct server *s, int fd, struct error *reterr)
 	s->shared = map;
 	return s->shared->magic == SHARED_MAGIC && s->shared->version == SHARED_VERSION
 		   ? 0
-		   : error_set(reterr, -EPROTO, "the supervisor is of another version");
+		   : error_set(reterr, -EPROTO,
+			       "the mount's shared memory is of another version; unmount "
+			       "and mount again");
 }
 
 /* What the server before has committed and perhaps not answered. */
@@ -251,9 +270,22 @@ static int prepare(struct server *s, const char *state_path, struct error *reter
 		r = lease_take(cache_own(s->cache), s->plan.path, &s->lease);
 	if (r == 0)
 		r = view_open(state_fd(s->state), &s->plan, s->cache, &s->view, reterr);
-	if (r == 0)
-		r = narrow_lease(s);
-	return r == 0 ? prepare_upper(s, reterr) : r;
+	return r == 0 ? narrow_lease(s) : r;
+}
+
+/* The upper is another server's until that one has ended. */
+static int wait_for_go(struct server *s, struct error *reterr)
+{
+	static const char word[] = "prepared\n";
+	char byte;
+	if (s->fds.go < 0)
+		return 0;
+	int ready = atomic_load(&s->ready_fd);
+	int r = ready < 0 ? -EINVAL : file_write_all(ready, word, strlen(word));
+	cleanup_fd int go = steal_fd(&s->fds.go);
+	if (r == 0 && read(go, &byte, 1) != 1)
+		r = -ECANCELED;
+	return r < 0 ? error_errno(reterr, r, "cannot follow another version") : 0;
 }
 
 /* For measuring only, as is VENVFS_SERVING_FAR. */
@@ -290,13 +322,16 @@ int server_run(const char *state_path, const struct server_fds *fds)
 {
 	struct error err = ERROR_INIT;
 	CLEANUP(server_release)
-	struct server s = { .supervisor = getppid(), .log = { .fd = STDERR_FILENO } };
+	struct server s = { .log = { .fd = STDERR_FILENO, .state_path = state_path },
+			    .fds = *fds };
 	int fuse_fd = fds->fuse; /* the session's, and closed with it */
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");
 	(void)fcntl(fuse_fd, F_SETFD, FD_CLOEXEC);
 	if (fds->ready >= 0)
 		(void)fcntl(fds->ready, F_SETFD, FD_CLOEXEC);
+	if (fds->go >= 0)
+		(void)fcntl(fds->go, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->lock, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->shared, F_SETFD, FD_CLOEXEC);
 	int r = confine_server(&err);
@@ -304,6 +339,10 @@ int server_run(const char *state_path, const struct server_fds *fds)
 		r = map_shared(&s, fds->shared, &err);
 	if (r == 0)
 		r = prepare(&s, state_path, &err);
+	if (r == 0)
+		r = wait_for_go(&s, &err);
+	if (r == 0)
+		r = prepare_upper(&s, &err);
 	if (r == 0)
 		r = start(&s, fuse_fd, &err);
 	if (r == 0) {

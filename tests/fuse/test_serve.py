@@ -6,6 +6,7 @@ import os
 import pathlib
 import pwd
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -568,3 +569,18 @@ def test_an_ordinary_user_mounts_by_fusermount3(tmp_path, python):
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("1.0\n") and "serving" in done.stdout, done.stdout
+
+
+def test_who_has_it_for_a_moment_does_not_keep_it(venvfs, venv):
+    """A descriptor that is in flight is in no process, so nobody can be named."""
+    path = venv(Wheel().write(venvfs.root))
+    ours, theirs = socket.socketpair()
+    fd = os.open(path, os.O_RDONLY)
+    socket.send_fds(ours, [b"x"], [fd])
+    os.close(fd)
+    assert "not ours to see" in venvfs.refused("unmount", path)
+    timer = threading.Timer(0.15, theirs.close)
+    timer.start()
+    venvfs.run("unmount", path)
+    timer.join()
+    ours.close()
