@@ -73,7 +73,7 @@ static int make_plan(struct executing *e, struct error *reterr)
 	struct plan_request request = { .mount_path = e->place.path,
 					.interpreter = e->g.interpreter,
 					.wheels = e->g.env_wheels,
-					.count = e->g.wheels.count,
+					.count = e->g.count,
 					.folders = e->g.folders.added,
 					.folder_count = e->g.folders.count,
 					.upper = e->upper,

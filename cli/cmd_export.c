@@ -103,7 +103,7 @@ static int open_view(struct exporting *e, struct error *reterr)
 	struct plan_request request = { .mount_path = e->path,
 					.interpreter = e->g.interpreter,
 					.wheels = e->g.env_wheels,
-					.count = e->g.wheels.count,
+					.count = e->g.count,
 					.cache = e->g.cache };
 	cleanup_fd int pack = memfd_create("venvfs-skeleton", MFD_CLOEXEC);
 	if (pack < 0)

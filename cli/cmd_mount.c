@@ -25,13 +25,17 @@ enum { LOCK_MILLISECONDS = 10000 };
 struct mount_options {
 	const char *python, *user, *upper;
 	struct text_list options, layers;
+	struct lock_args locks;
 	bool seed, foreground, over, strict, lenient, keep_owner, verbose;
 	bool read_only, ephemeral, fresh;
 };
 
 #define OFFSET(field) offsetof(struct mount_options, field)
+#define LOCK(field) offsetof(struct mount_options, locks.field)
+#define SOURCE(field) offsetof(struct mount_options, locks.source.field)
 
 static const struct option_spec mount_options[] = {
+	LOCK_OPTION_SPECS(LOCK),
 	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
 	  "a version (3.12), a command or a path; else what the project says, or any" },
 	{ "seed", 0, OPTION_FLAG, OFFSET(seed), NULL,
@@ -46,7 +50,7 @@ static const struct option_spec mount_options[] = {
 	  "files of folders belong to whom they did; only for root" },
 	{ "upper", 0, OPTION_TEXT, OFFSET(upper), "DIR2",
 	  "keep what is changed in DIR2, not in the state directory" },
-	{ "read-only", 'r', OPTION_FLAG, OFFSET(read_only), NULL,
+	{ "read-only", 0, OPTION_FLAG, OFFSET(read_only), NULL,
 	  "nothing can be changed" },
 	{ "ephemeral", 0, OPTION_FLAG, OFFSET(ephemeral), NULL,
 	  "what is changed is dropped at unmount" },
@@ -58,6 +62,7 @@ static const struct option_spec mount_options[] = {
 	  "refuse wheels that have different files at one path" },
 	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
 	  "take old wheels whose RECORD lists more or less than there is" },
+	SOURCE_OPTION_SPECS(SOURCE),
 	BEHALF_OPTION(struct mount_options),
 	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "say what is done" },
 	{ .name = NULL },
@@ -182,7 +187,7 @@ static int make_plan(struct mounting *m, const struct upper_request *upper,
 	struct plan_request request = { .mount_path = m->path,
 					.interpreter = m->g.interpreter,
 					.wheels = m->g.env_wheels,
-					.count = m->g.wheels.count,
+					.count = m->g.count,
 					.folders = m->g.folders.added,
 					.folder_count = m->g.folders.count,
 					.keep_owner = m->options->keep_owner,
@@ -263,13 +268,13 @@ static void say_done(const struct mounting *m, const char *dir)
 	if (!m->options->verbose && isatty(STDERR_FILENO) != 1)
 		return;
 	const char *plural = m->g.folders.count == 1 ? "" : "s";
-	if (m->g.wheels.count == 0) {
+	if (m->g.count == 0) {
 		(void)fprintf(stderr, "Mounted %zu folder%s at %s\n", m->g.folders.count,
 			      plural, dir);
 		return;
 	}
-	(void)fprintf(stderr, "Mounted %zu wheel%s", m->g.wheels.count,
-		      m->g.wheels.count == 1 ? "" : "s");
+	(void)fprintf(stderr, "Mounted %zu wheel%s", m->g.count,
+		      m->g.count == 1 ? "" : "s");
 	if (m->g.folders.count > 0)
 		(void)fprintf(stderr, " over %zu folder%s", m->g.folders.count, plural);
 	(void)fprintf(stderr,
