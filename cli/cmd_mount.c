@@ -116,14 +116,18 @@ static int join_options(struct mounting *m, struct error *err)
 
 static int gather_for(struct mounting *m, char **wheels, size_t count)
 {
-	const struct gather_request request = { .who = "mount",
-						.python = m->options->python,
-						.wheels = wheels,
-						.count = count,
-						.layers = &m->options->layers,
-						.lenient = m->options->lenient,
-						.seed = m->options->seed,
-						.verbose = m->options->verbose };
+	const struct mount_options *o = m->options;
+	const struct gather_request request = {
+		.who = "mount",
+		.python = o->python,
+		.wheels = wheels,
+		.count = count,
+		.locks = lock_args_apply(&o->locks, count + o->layers.count, o->seed),
+		.layers = &o->layers,
+		.lenient = o->lenient,
+		.seed = o->seed,
+		.verbose = o->verbose
+	};
 	return gather(&request, &m->g);
 }
 
@@ -268,7 +272,7 @@ static void say_done(const struct mounting *m, const char *dir)
 	if (!m->options->verbose && isatty(STDERR_FILENO) != 1)
 		return;
 	const char *plural = m->g.folders.count == 1 ? "" : "s";
-	if (m->g.count == 0) {
+	if (!m->g.interpreter) {
 		(void)fprintf(stderr, "Mounted %zu folder%s at %s\n", m->g.folders.count,
 			      plural, dir);
 		return;
@@ -287,12 +291,11 @@ static void say_done(const struct mounting *m, const char *dir)
 static int check_operands(const struct command *command, const struct mount_options *o,
 			  const char *dir, size_t wheels)
 {
-	if (wheels == 0 && o->layers.count == 0 && !o->seed)
-		return options_wrong_usage(command, "which wheels shall be in '%s'?",
-					   dir ? dir : ".venv");
-	if (wheels == 0 && !dir && !o->seed)
+	bool only_folders = wheels == 0 && o->layers.count > 0 && !o->seed &&
+			    !lock_args_apply(&o->locks, o->layers.count, false);
+	if (only_folders && !dir)
 		return options_wrong_usage(command, "where shall the folders appear?");
-	if (wheels == 0 && o->python && !o->seed)
+	if (only_folders && o->python)
 		return options_wrong_usage(command, "--python is for wheels");
 	if (o->ephemeral && (o->read_only || o->upper || o->fresh))
 		return options_wrong_usage(command, "--ephemeral goes with none of "
@@ -382,6 +385,7 @@ static int run_mount(const struct command *command, int argc, char **argv)
 	}
 	text_list_release(&o.options);
 	text_list_release(&o.layers);
+	lock_args_release(&o.locks);
 	return status;
 }
 

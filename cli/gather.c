@@ -98,8 +98,8 @@ static int fill_wheels(const struct gather_request *q, struct gathered *g)
 		*to = (struct environment_wheel){ .image_id = job->note.image,
 						  .name = job->path };
 		size_t own = g->pip ? 1 : 0;
-		int r = i < own ? 0
-				: spell_origin(q->wheels[i - own], &to->direct_url, &err);
+		int r =
+		    i < own ? 0 : spell_origin(q->wheels[i - own], &to->direct_url, &err);
 		if (r < 0)
 			return say_error(&err, r);
 	}
@@ -123,7 +123,11 @@ static int add_wheels(const struct gather_request *q, struct gathered *g)
 static int gather_wheels(const struct gather_request *q, struct gathered *g)
 {
 	struct error err = ERROR_INIT;
-	int r = python_find(g->cache, q->python, q->locks != NULL, &g->interpreter, &err);
+	cleanup_free char *requires = NULL;
+	int r = q->locks ? python_requirement(&requires, &err) : 0;
+	if (r == 0)
+		r = python_find(cache_own(g->cache), q->python, requires, &g->interpreter,
+				&err);
 	if (r == 0 && q->seed && !names_pip(q))
 		r = seed_find_pip(g->interpreter, &g->pip, &err);
 	if (r < 0)

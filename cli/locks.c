@@ -51,13 +51,26 @@ void locked_release(struct locked *locked)
 	*locked = (struct locked){ .wheels = NULL };
 }
 
-bool lock_args_any(const struct lock_args *a)
+static bool says_anything(const struct lock_args *a)
 {
 	return a->lock || a->requirements.count > 0 || a->extras.count > 0 ||
 	       a->no_extras.count > 0 || a->groups.count > 0 || a->no_groups.count > 0 ||
 	       a->only_groups.count > 0 || a->all_extras || a->all_groups ||
 	       a->no_default_groups || a->no_dev || a->only_dev || a->all_packages ||
 	       a->no_project || a->no_build;
+}
+
+static bool is_found(void)
+{
+	CLEANUP(lock_file_release) struct lock_file file = { .path = NULL };
+	return lock_find(".", &file, NULL) == 0;
+}
+
+const struct lock_args *lock_args_apply(const struct lock_args *args, size_t named,
+					bool seed)
+{
+	bool apply = says_anything(args) || (named == 0 && (!seed || is_found()));
+	return apply ? args : NULL;
 }
 
 /* --lock, else each -r, else what is found. */
@@ -115,9 +128,8 @@ static int spell_list(struct buffer *out, const struct text_list *list)
 static int spell_options(const struct lock_args *a, struct buffer *out)
 {
 	const struct text_list *const lists[] = {
-		&a->extras,      &a->no_extras,
-		&a->groups,      &a->no_groups,
-		&a->only_groups, &a->source.extra_indexes,
+		&a->extras,           &a->no_extras,   &a->groups,
+		&a->no_groups,        &a->only_groups, &a->source.extra_indexes,
 		&a->source.find_links
 	};
 	int r = 0;
@@ -241,9 +253,8 @@ static void save_plan(struct reading *r, const struct locked *locked)
 	const char *notes = buffer_cstr(&r->notes.warnings);
 	bool fixed = plan.wheels && notes;
 	for (size_t i = 0; fixed && i < locked->count; i++) {
-		plan.wheels[i] =
-		    (struct lock_plan_wheel){ locked->wheels[i].note.sha256,
-					      locked->wheels[i].direct_url };
+		plan.wheels[i] = (struct lock_plan_wheel){ locked->wheels[i].note.sha256,
+							   locked->wheels[i].direct_url };
 		fixed = is_fixed(&r->wanted.dists[i]);
 	}
 	plan.notes = notes && *notes ? strdup(notes) : NULL;

@@ -69,8 +69,13 @@ struct locked {
 };
 void locked_release(struct locked *locked);
 
-/* Was a lock named, or anything said of one? */
-bool lock_args_any(const struct lock_args *args);
+/*
+ * Are locks to be read, beside so many wheels and folders that were named? When one was
+ * named, or anything said of one; or when nothing was named at all. `seed`: pip is
+ * enough, where there is no lock. NULL: no.
+ */
+const struct lock_args *lock_args_apply(const struct lock_args *args, size_t named,
+					bool seed);
 
 /*
  * Reads the locks that were named, or the project's, and brings what they want into the

@@ -1,12 +1,19 @@
-/* The Python that a command is to work with. One thread. */
+/* Which Python a command means. One thread. */
 #pragma once
 
+#include "cache/base/error.h"
 #include "cache/env/interpreter.h"
-#include "cache/store/cache.h"
+
+struct store;
 
 /*
- * `wanted`: --python, or NULL: what the project that we are in asks for, in
- * .python-version, or any. `for_project`: one that its requires-python allows.
+ * `wanted` is --python, or NULL: what the environment and the project here ask for
+ * (cache/env/discover.h). `requires_python`: the project's specifiers, or NULL.
  */
-int python_find(struct cache *cache, const char *wanted, bool for_project,
+int python_find(struct store *store, const char *wanted, const char *requires_python,
 		struct interpreter **ret, struct error *reterr);
+/*
+ * requires-python of the project here, for python_find(). NULL: it says nothing, or there
+ * is none. The caller frees it.
+ */
+int python_requirement(char **ret, struct error *reterr);

@@ -37,8 +37,8 @@ int source_settings_make(const struct source_options *options,
 				       .find_count = find_count + file->find_count,
 				       .no_index = file->no_index };
 	/* Borrowed: nobody changes or frees them. */
-	said.index_url = options->index_url ? unconst(options->index_url)
-					    : file->index_url;
+	said.index_url =
+	    options->index_url ? unconst(options->index_url) : file->index_url;
 	cleanup_free char **extra = calloc(said.extra_count + 1, sizeof(*extra));
 	cleanup_free char **find = calloc(said.find_count + 1, sizeof(*find));
 	if (!extra || !find)
@@ -181,7 +181,8 @@ static int take_judge(struct cache *cache, const struct source_add *add,
 	bool pinned = false;
 	for (size_t i = 0; i < count; i++)
 		pinned = pinned || dists[i].pinned;
-	int r = pinned ? python_find(cache, add->python, false, python, &err) : 0;
+	int r =
+	    pinned ? python_find(cache_own(cache), add->python, NULL, python, &err) : 0;
 	if (r == 0 && pinned)
 		r = target_init(*python, target, &err);
 	return r < 0 ? say_error(&err, r) : 0;
