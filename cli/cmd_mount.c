@@ -25,13 +25,17 @@ enum { LOCK_MILLISECONDS = 10000 };
 struct mount_options {
 	const char *python, *user, *upper;
 	struct text_list options, layers;
+	struct lock_args locks;
 	bool seed, foreground, over, strict, lenient, keep_owner, verbose;
 	bool read_only, ephemeral, fresh;
 };
 
 #define OFFSET(field) offsetof(struct mount_options, field)
+#define LOCK(field) offsetof(struct mount_options, locks.field)
+#define SOURCE(field) offsetof(struct mount_options, locks.source.field)
 
 static const struct option_spec mount_options[] = {
+	LOCK_OPTION_SPECS(LOCK),
 	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
 	  "a version (3.12), a command or a path; else what the project says, or any" },
 	{ "seed", 0, OPTION_FLAG, OFFSET(seed), NULL,
@@ -46,7 +50,7 @@ static const struct option_spec mount_options[] = {
 	  "files of folders belong to whom they did; only for root" },
 	{ "upper", 0, OPTION_TEXT, OFFSET(upper), "DIR2",
 	  "keep what is changed in DIR2, not in the state directory" },
-	{ "read-only", 'r', OPTION_FLAG, OFFSET(read_only), NULL,
+	{ "read-only", 0, OPTION_FLAG, OFFSET(read_only), NULL,
 	  "nothing can be changed" },
 	{ "ephemeral", 0, OPTION_FLAG, OFFSET(ephemeral), NULL,
 	  "what is changed is dropped at unmount" },
@@ -58,6 +62,7 @@ static const struct option_spec mount_options[] = {
 	  "refuse wheels that have different files at one path" },
 	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
 	  "take old wheels whose RECORD lists more or less than there is" },
+	SOURCE_OPTION_SPECS(SOURCE),
 	BEHALF_OPTION(struct mount_options),
 	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "say what is done" },
 	{ .name = NULL },
@@ -111,14 +116,18 @@ static int join_options(struct mounting *m, struct error *err)
 
 static int gather_for(struct mounting *m, char **wheels, size_t count)
 {
-	const struct gather_request request = { .who = "mount",
-						.python = m->options->python,
-						.wheels = wheels,
-						.count = count,
-						.layers = &m->options->layers,
-						.lenient = m->options->lenient,
-						.seed = m->options->seed,
-						.verbose = m->options->verbose };
+	const struct mount_options *o = m->options;
+	const struct gather_request request = {
+		.who = "mount",
+		.python = o->python,
+		.wheels = wheels,
+		.count = count,
+		.locks = lock_args_apply(&o->locks, count + o->layers.count, o->seed),
+		.layers = &o->layers,
+		.lenient = o->lenient,
+		.seed = o->seed,
+		.verbose = o->verbose
+	};
 	return gather(&request, &m->g);
 }
 
@@ -182,7 +191,7 @@ static int make_plan(struct mounting *m, const struct upper_request *upper,
 	struct plan_request request = { .mount_path = m->path,
 					.interpreter = m->g.interpreter,
 					.wheels = m->g.env_wheels,
-					.count = m->g.wheels.count,
+					.count = m->g.count,
 					.folders = m->g.folders.added,
 					.folder_count = m->g.folders.count,
 					.keep_owner = m->options->keep_owner,
@@ -263,13 +272,13 @@ static void say_done(const struct mounting *m, const char *dir)
 	if (!m->options->verbose && isatty(STDERR_FILENO) != 1)
 		return;
 	const char *plural = m->g.folders.count == 1 ? "" : "s";
-	if (m->g.wheels.count == 0) {
+	if (!m->g.interpreter) {
 		(void)fprintf(stderr, "Mounted %zu folder%s at %s\n", m->g.folders.count,
 			      plural, dir);
 		return;
 	}
-	(void)fprintf(stderr, "Mounted %zu wheel%s", m->g.wheels.count,
-		      m->g.wheels.count == 1 ? "" : "s");
+	(void)fprintf(stderr, "Mounted %zu wheel%s", m->g.count,
+		      m->g.count == 1 ? "" : "s");
 	if (m->g.folders.count > 0)
 		(void)fprintf(stderr, " over %zu folder%s", m->g.folders.count, plural);
 	(void)fprintf(stderr,
@@ -282,12 +291,11 @@ static void say_done(const struct mounting *m, const char *dir)
 static int check_operands(const struct command *command, const struct mount_options *o,
 			  const char *dir, size_t wheels)
 {
-	if (wheels == 0 && o->layers.count == 0 && !o->seed)
-		return options_wrong_usage(command, "which wheels shall be in '%s'?",
-					   dir ? dir : ".venv");
-	if (wheels == 0 && !dir && !o->seed)
+	bool only_folders = wheels == 0 && o->layers.count > 0 && !o->seed &&
+			    !lock_args_apply(&o->locks, o->layers.count, false);
+	if (only_folders && !dir)
 		return options_wrong_usage(command, "where shall the folders appear?");
-	if (wheels == 0 && o->python && !o->seed)
+	if (only_folders && o->python)
 		return options_wrong_usage(command, "--python is for wheels");
 	if (o->ephemeral && (o->read_only || o->upper || o->fresh))
 		return options_wrong_usage(command, "--ephemeral goes with none of "
@@ -377,6 +385,7 @@ static int run_mount(const struct command *command, int argc, char **argv)
 	}
 	text_list_release(&o.options);
 	text_list_release(&o.layers);
+	lock_args_release(&o.locks);
 	return status;
 }
 

@@ -67,7 +67,7 @@ static int open_images(struct plan_request *request, struct error *reterr)
 		int r = cache_open_image(request->cache, &wheel->image_id, &wheel->image,
 					 reterr);
 		if (r < 0)
-			return error_prefix(reterr, r, "%s", wheel->path);
+			return error_prefix(reterr, r, "%s", wheel->name);
 	}
 	return 0;
 }

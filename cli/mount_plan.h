@@ -16,7 +16,7 @@
 struct plan_request {
 	const char *mount_path;                /* canonical */
 	const struct interpreter *interpreter; /* NULL: folders only, no skeleton */
-	struct environment_wheel *wheels; /* image_id and path; images may be opened here,
+	struct environment_wheel *wheels; /* all but the images; these may be opened here,
 					     and are the caller's to free */
 	size_t count;
 	const struct folder_added *folders; /* the later one wins; all below the wheels */
