@@ -51,6 +51,9 @@ static int judge_other(struct rebase *r, const struct rebase_case *c)
 {
 	bool equal = is_bytecode(c);
 	int code = c->has_ln && !equal ? rebase_equals(r, &c->f, &c->ln, &equal) : 0;
+	/* Put back to what it was: nobody wants to keep that. */
+	if (code == 0 && c->has_lo && !equal)
+		code = rebase_equals(r, &c->f, &c->lo, &equal);
 	return code < 0 || equal ? code : rebase_conflict(r);
 }
 

@@ -81,7 +81,9 @@ static int take_name(void *context, const struct upper_dentry *d,
 	struct rebase *r = context;
 	(void)n;
 	int code = rebase_add_name(&r->before, d);
-	if (code < 0 || d->node == 0 || d->pin || (d->node & NODE_UPPER))
+	/* Renamed away and back it is as if pinned. */
+	bool back = d->cookie == tree_cookie(d->node);
+	if (code < 0 || d->node == 0 || d->pin || back || (d->node & NODE_UPPER))
 		return code;
 	code =
 	    grow((void **)&r->moved, r->moved_count, &r->moved_room, sizeof(*r->moved));

@@ -11,7 +11,12 @@
 
 enum { PLAN_VERSION = 2, LARGEST_PLAN = 64 << 20 };
 
-static const char file_name[] = "mount.json";
+static const struct {
+	const char *name, *pack;
+} files[] = {
+	[PLAN_MOUNTED] = { "mount.json", "skeleton/pack" },
+	[PLAN_CHANGED] = { "changed.json", "skeleton/pack.changed" },
+};
 
 void plan_release(struct plan *plan)
 {
@@ -119,10 +124,15 @@ static int read_digest(const json_t *object, const char *key, struct digest *ret
 
 int plan_read(int state_fd, struct plan *ret)
 {
+	return plan_read_file(state_fd, PLAN_MOUNTED, ret);
+}
+
+int plan_read_file(int state_fd, enum plan_file file, struct plan *ret)
+{
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	cleanup_buffer struct buffer text = BUFFER_INIT;
 	cleanup_json json_t *object = NULL;
-	int r = file_read_at(state_fd, file_name, LARGEST_PLAN, &text);
+	int r = file_read_at(state_fd, files[file].name, LARGEST_PLAN, &text);
 	if (r == 0)
 		r = json_parse_object(text.data, text.size, &object);
 	if (r < 0)
@@ -136,6 +146,7 @@ int plan_read(int state_fd, struct plan *ret)
 		if (!*field)
 			return value ? -ENOMEM : -EBADMSG;
 	}
+	plan.pack_file = file == PLAN_MOUNTED ? NULL : files[file].pack;
 	plan.since = json_get_int(object, "since", 0);
 	plan.changed = json_get_int(object, "changed", 0);
 	plan.ephemeral = json_get_bool(object, "ephemeral", false);
@@ -169,7 +180,7 @@ static json_t *layer_row(const struct plan_layer *layer)
 	return row;
 }
 
-int plan_write(int state_fd, const struct plan *plan)
+static int write_file(int state_fd, enum plan_file file, const struct plan *plan)
 {
 	char key[DIGEST_HEX_SIZE];
 	char pack[DIGEST_HEX_SIZE];
@@ -198,7 +209,37 @@ int plan_write(int state_fd, const struct plan *plan)
 	cleanup_buffer struct buffer text = BUFFER_INIT;
 	int r = json_print(object, true, &text);
 	return r < 0 ? r
-		     : file_replace_at(state_fd, file_name, text.data, text.size, false);
+		     : file_replace_at(state_fd, files[file].name, text.data, text.size,
+				       false);
+}
+
+int plan_write(int state_fd, struct plan *plan)
+{
+	if (plan->pack_file &&
+	    renameat(state_fd, plan->pack_file, state_fd, files[PLAN_MOUNTED].pack) < 0)
+		return -errno;
+	plan->pack_file = NULL;
+	return write_file(state_fd, PLAN_MOUNTED, plan);
+}
+
+/* The pack has two names until the new one replaces it. */
+static int keep_pack(int state_fd)
+{
+	const char *to = files[PLAN_CHANGED].pack;
+	if (unlinkat(state_fd, to, 0) < 0 && errno != ENOENT)
+		return -errno;
+	return linkat(state_fd, files[PLAN_MOUNTED].pack, state_fd, to, 0) < 0 ? -errno
+									       : 0;
+}
+
+int plan_keep_changed(int state_fd, const struct plan *plan)
+{
+	CLEANUP(plan_release) struct plan before = { .path = NULL };
+	if (plan_read(state_fd, &before) < 0 || !*before.upper || before.ephemeral ||
+	    strcmp(before.upper, plan->upper) == 0)
+		return 0;
+	int r = plan_has_pack(&before) ? keep_pack(state_fd) : 0;
+	return r < 0 ? r : write_file(state_fd, PLAN_CHANGED, &before);
 }
 
 static int boot_id(char ret_id[64])

@@ -63,7 +63,10 @@ static int open_layers(struct view *view, int state_fd, struct cache *cache,
 	if (!view->images)
 		return -ENOMEM;
 	if (plan_has_pack(view->plan)) {
-		view->pack_fd = file_open_beneath(state_fd, "skeleton/pack", O_RDONLY, 0);
+		view->pack_fd = file_open_beneath(
+		    state_fd,
+		    view->plan->pack_file ? view->plan->pack_file : "skeleton/pack",
+		    O_RDONLY, 0);
 		if (view->pack_fd < 0)
 			return error_errno(reterr, view->pack_fd,
 					   "cannot open the skeleton");

@@ -301,6 +301,26 @@ static void a_rename_of_what_the_lower_changed_is_a_conflict(void **state)
 	assert_file(f, "moved/one", "1");
 }
 
+static void what_was_put_back_is_no_change(void **state)
+{
+	struct rebase_fixture *f = *state;
+	FROM(f, "d/one=1", "two=2", "three=3", "r/x=x");
+	write_file(f, "d/one", "edited");
+	write_file(f, "d/one", "1");
+	assert_int_equal(drop(&f->o, "two", false), 0);
+	(void)make_text(&f->o, "two", "2");
+	(void)make_text(&f->o, "new", "3");
+	assert_int_equal(move(&f->o, "new", "three", 0), 0);
+	assert_int_equal(move(&f->o, "r", "away", 0), 0);
+	assert_int_equal(move(&f->o, "away", "r", 0), 0);
+	CARRY(f, "d/one=11", "two=22", "r/x=xx", "r/y=y");
+	assert_file(f, "d/one", "11");
+	assert_file(f, "two", "22");
+	assert_absent(f, "three");
+	assert_names(&f->o, "r", "x y ");
+	assert_file(f, "r/x", "xx");
+}
+
 static void hard_links_stay_one_file(void **state)
 {
 	struct rebase_fixture *f = *state;
@@ -310,10 +330,11 @@ static void hard_links_stay_one_file(void **state)
 	assert_int_equal(node_of(&f->o, "d/one"), node_of(&f->o, "other"));
 	assert_int_equal(see(&f->o, "other").st_nlink, 2);
 	assert_file(f, "other", "1");
-	/* Now it was made here: another one below is a conflict, and the same is none. */
-	REFUSE(f, "d/one ", "d/one=2");
-	CARRY(f, "d/one=1", "other=1");
-	assert_int_equal(see(&f->o, "d/one").st_nlink, 1);
+	/* It says what the lower says, so that name follows it. */
+	CARRY(f, "d/one=2");
+	assert_file(f, "d/one", "2");
+	assert_file(f, "other", "1");
+	assert_int_equal(see(&f->o, "other").st_nlink, 1);
 }
 
 static void a_link_to_a_file_that_the_lower_changed_keeps_what_it_was(void **state)
@@ -439,6 +460,7 @@ int main(void)
 		REBASE_TEST(attributes_move_to_the_new_file),
 		REBASE_TEST(what_was_renamed_is_carried_whole),
 		REBASE_TEST(a_rename_of_what_the_lower_changed_is_a_conflict),
+		REBASE_TEST(what_was_put_back_is_no_change),
 		REBASE_TEST(hard_links_stay_one_file),
 		REBASE_TEST(a_link_to_a_file_that_the_lower_changed_keeps_what_it_was),
 		REBASE_TEST(the_same_once_more_changes_nothing),
