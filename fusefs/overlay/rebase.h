@@ -1,8 +1,8 @@
 /*
  * Changes that were made over one tree are carried over to another, while nobody serves
  * either: each row is judged, and all are kept, dropped or moved to the ids of the new
- * tree in one step, or nothing is. DESIGN of the rules: ARCHITECTURE.md, "A new plan".
- * One thread.
+ * tree in one step, or nothing is. ARCHITECTURE.md has the
+ * rules, FORMAT.md of fusefs/upper the steps. One thread.
  */
 #pragma once
 
