@@ -41,12 +41,36 @@ int rebase_teardown(void **state)
 	return r;
 }
 
+static void add_text(struct image_writer *w, const char *path, const char *text)
+{
+	const struct item item = { .path = path, .type = ENTRY_FILE, .mode = 0644 };
+	assert_int_equal(image_writer_add_file(w, &item, text, strlen(text), false), 0);
+}
+
+/* "h1" and "h2" with `text`, one file when `linked`. */
+static void add_linked(struct fixture *lower, uint32_t number, const char *text,
+		       bool linked)
+{
+	CLEANUP(image_writer_freep) struct image_writer *w = NULL;
+	assert_int_equal(image_writer_new(NULL, &w), 0);
+	add_text(w, "a", text);
+	add_text(w, "h1", text);
+	add_text(w, "h2", text);
+	if (linked)
+		assert_int_equal(image_writer_set_hard_link(w, "h1"), 0);
+	add_image(lower, number, w);
+}
+
 static struct fixture *make_lower(struct rebase_fixture *f, const char *const items[])
 {
 	void *lower;
 	assert_int_equal(setup(&lower), 0);
 	struct fixture *made = lower;
-	add_layer(made, ++f->layer, items);
+	f->layer++;
+	if (strcmp(items[0], "LINKED") == 0 || strcmp(items[0], "ALONE") == 0)
+		add_linked(made, f->layer, items[1], *items[0] == 'L');
+	else
+		add_layer(made, f->layer, items);
 	made->layers[0].folder = true;
 	assert_int_equal(unite_folders(made, false), 0);
 	return made;

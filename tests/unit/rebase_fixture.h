@@ -21,7 +21,10 @@ int rebase_teardown(void **state);
 #define REBASE_TEST(name) \
 	cmocka_unit_test_setup_teardown(name, rebase_setup, rebase_teardown)
 
-/* What lies below, items as in tree_fixture.h; changes may be made then. */
+/*
+ * What lies below, items as in tree_fixture.h, or "LINKED", "text": the files h1 and h2
+ * are one ("ALONE": are two), beside a third. Changes may be made then.
+ */
 void rebase_from(struct rebase_fixture *f, const char *const items[]);
 /* What overlay_rebase() says; after 0 the overlay is over the new folder. */
 int rebase_to(struct rebase_fixture *f, const char *const items[]);

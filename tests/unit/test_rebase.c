@@ -349,6 +349,52 @@ static void a_link_to_a_file_that_the_lower_changed_keeps_what_it_was(void **sta
 	assert_int_equal(see(&f->o, "d/one").st_nlink, 1);
 }
 
+static void names_that_the_lower_linked_are_changed_together(void **state)
+{
+	struct rebase_fixture *f = *state;
+	FROM(f, "LINKED", "old");
+	write_file(f, "h2", "edited");
+	REFUSE(f, "h1 h2 ", "LINKED", "new");
+	CARRY(f, "LINKED", "old");
+	assert_file(f, "h1", "edited");
+	assert_file(f, "h2", "edited");
+	assert_int_equal(see(&f->o, "h1").st_nlink, 2);
+	assert_int_equal(count_content(&f->o, "files"), 1);
+	/* Two files: each has it, and a change of one is no change of the other. */
+	CARRY(f, "ALONE", "old");
+	assert_int_equal(see(&f->o, "h1").st_nlink, 1);
+	write_file(f, "h1", "again");
+	assert_file(f, "h2", "edited");
+	/* One file again, which cannot be both. */
+	REFUSE(f, "h2 ", "LINKED", "old");
+}
+
+static void the_last_of_linked_names_keeps_its_change(void **state)
+{
+	struct rebase_fixture *f = *state;
+	FROM(f, "LINKED", "old");
+	assert_int_equal(drop(&f->o, "h1", false), 0);
+	write_file(f, "h2", "edited");
+	CARRY(f, "LINKED", "old");
+	assert_absent(f, "h1");
+	assert_file(f, "h2", "edited");
+	assert_int_equal(see(&f->o, "h2").st_nlink, 1);
+	REFUSE(f, "h1 h2 ", "LINKED", "new");
+}
+
+static void xattrs_come_along(void **state)
+{
+	struct rebase_fixture *f = *state;
+	FROM(f, "d/one=1", "two=2");
+	assert_int_equal(set_xattr(&f->o, "d/one", "user.k", "v"), 0);
+	assert_int_equal(move(&f->o, "d", "moved", 0), 0);
+	(void)make_text(&f->o, "mine", "mine");
+	assert_int_equal(set_xattr(&f->o, "mine", "user.m", "w"), 0);
+	CARRY(f, "d/one=1", "two=3");
+	assert_xattr(&f->o, "moved/one", "user.k", "v");
+	assert_xattr(&f->o, "mine", "user.m", "w");
+}
+
 static void the_same_once_more_changes_nothing(void **state)
 {
 	struct rebase_fixture *f = *state;
@@ -463,6 +509,9 @@ int main(void)
 		REBASE_TEST(what_was_put_back_is_no_change),
 		REBASE_TEST(hard_links_stay_one_file),
 		REBASE_TEST(a_link_to_a_file_that_the_lower_changed_keeps_what_it_was),
+		REBASE_TEST(names_that_the_lower_linked_are_changed_together),
+		REBASE_TEST(the_last_of_linked_names_keeps_its_change),
+		REBASE_TEST(xattrs_come_along),
 		REBASE_TEST(the_same_once_more_changes_nothing),
 		REBASE_TEST(a_crash_before_the_commit_leaves_what_was),
 		REBASE_TEST(a_crash_after_the_commit_leaves_the_new_rows_and_base),
