@@ -89,7 +89,8 @@ static bool is_base(const struct plan *before, const struct plan *plan,
 	       carry_describe(before, &text) == 0 && is_equal(&text, base);
 }
 
-static int find_before(const struct carry *c, struct plan *ret, struct error *reterr)
+static int find_before(const struct carry *c, struct plan *ret, enum plan_file *ret_file,
+		       struct error *reterr)
 {
 	static const enum plan_file files[] = { PLAN_MOUNTED, PLAN_CHANGED };
 	cleanup_buffer struct buffer base = BUFFER_INIT;
@@ -102,6 +103,7 @@ static int find_before(const struct carry *c, struct plan *ret, struct error *re
 		    !is_base(&plan, c->plan, &base))
 			continue;
 		*ret = plan;
+		*ret_file = files[i];
 		plan = (struct plan){ .path = NULL };
 		return 0;
 	}
@@ -194,10 +196,22 @@ static int carry(const struct carry *c, const struct plan *before, struct error 
 		   : r;
 }
 
+static int keep_next(const struct carry *c, struct error *reterr)
+{
+	int r = plan_write_changed(state_fd(c->state), c->plan);
+	return r < 0
+		   ? error_errno(reterr, r, "cannot write to '%s'", state_path(c->state))
+		   : 0;
+}
+
 int carry_over(const struct carry *c, struct plan *ret_before, struct error *reterr)
 {
 	CLEANUP(plan_release) struct plan before = { .path = NULL };
-	int r = find_before(c, &before, reterr);
+	enum plan_file file = PLAN_MOUNTED;
+	int r = find_before(c, &before, &file, reterr);
+	/* Killed before mount.json follows, the rows are over what this one says. */
+	if (r == 0 && file == PLAN_MOUNTED)
+		r = keep_next(c, reterr);
 	if (r == 0)
 		r = carry(c, &before, reterr);
 	if (r == 1) {

@@ -146,7 +146,6 @@ int plan_read_file(int state_fd, enum plan_file file, struct plan *ret)
 		if (!*field)
 			return value ? -ENOMEM : -EBADMSG;
 	}
-	plan.pack_file = file == PLAN_MOUNTED ? NULL : files[file].pack;
 	plan.since = json_get_int(object, "since", 0);
 	plan.changed = json_get_int(object, "changed", 0);
 	plan.ephemeral = json_get_bool(object, "ephemeral", false);
@@ -158,6 +157,8 @@ int plan_read_file(int state_fd, enum plan_file file, struct plan *ret)
 		r = read_layers(json_object_get(object, "layers"), &plan);
 	if (r < 0)
 		return r;
+	if (file != PLAN_MOUNTED && plan_has_pack(&plan))
+		plan.pack_file = files[file].pack;
 	*ret = plan;
 	plan = (struct plan){ .path = NULL };
 	return 0;
@@ -222,14 +223,16 @@ int plan_write(int state_fd, struct plan *plan)
 	return write_file(state_fd, PLAN_MOUNTED, plan);
 }
 
-/* The pack has two names until the new one replaces it. */
-static int keep_pack(int state_fd)
+/* Its pack has two names until another one replaces it. */
+int plan_write_changed(int state_fd, const struct plan *plan)
 {
+	const char *from = plan->pack_file ? plan->pack_file : files[PLAN_MOUNTED].pack;
 	const char *to = files[PLAN_CHANGED].pack;
-	if (unlinkat(state_fd, to, 0) < 0 && errno != ENOENT)
+	if (plan_has_pack(plan) && unlinkat(state_fd, to, 0) < 0 && errno != ENOENT)
 		return -errno;
-	return linkat(state_fd, files[PLAN_MOUNTED].pack, state_fd, to, 0) < 0 ? -errno
-									       : 0;
+	if (plan_has_pack(plan) && linkat(state_fd, from, state_fd, to, 0) < 0)
+		return -errno;
+	return write_file(state_fd, PLAN_CHANGED, plan);
 }
 
 int plan_keep_changed(int state_fd, const struct plan *plan)
@@ -238,8 +241,7 @@ int plan_keep_changed(int state_fd, const struct plan *plan)
 	if (plan_read(state_fd, &before) < 0 || !*before.upper || before.ephemeral ||
 	    strcmp(before.upper, plan->upper) == 0)
 		return 0;
-	int r = plan_has_pack(&before) ? keep_pack(state_fd) : 0;
-	return r < 0 ? r : write_file(state_fd, PLAN_CHANGED, &before);
+	return plan_write_changed(state_fd, &before);
 }
 
 static int boot_id(char ret_id[64])

@@ -44,8 +44,8 @@ struct plan {
 	struct digest pack; /* XXH3-128 of skeleton/pack; all zero: there is none */
 	struct plan_layer *layers; /* highest priority first */
 	size_t count;
-	/* Where the pack is while it is not of what is mounted; NULL: skeleton/pack. In
-	 * no file. */
+	/* Where the pack is while it is not of what is mounted; NULL: skeleton/pack. Not
+	 * written. */
 	const char *pack_file;
 };
 
@@ -63,6 +63,7 @@ int plan_write(int state_fd, struct plan *plan);
  * it are kept and `plan` leaves them aside.
  */
 int plan_keep_changed(int state_fd, const struct plan *plan);
+int plan_write_changed(int state_fd, const struct plan *plan);
 void plan_release(struct plan *plan);
 size_t plan_wheels(const struct plan *plan); /* layers that are wheels */
 size_t plan_folders(const struct plan *plan);

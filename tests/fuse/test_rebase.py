@@ -8,8 +8,10 @@ import pathlib
 import random
 import shutil
 import subprocess
+import time
 
 import pytest
+from support import BINARY
 from wheelmaker import Wheel
 
 SIZE = 20  # conflicts that are named one by one
@@ -273,6 +275,51 @@ def test_other_mounts_in_between_do_not_matter(ground):
     ground.mount("new")
     assert (ground.site / "p9/mine.txt").read_text() == "mine"
     assert (ground.site / "p3/a.py").read_text() == 'value = "two"\n'
+    ground.unmount()
+
+
+def test_killed_at_any_moment_nothing_is_lost(ground):
+    """Whatever was mounted next, the old packages or the new ones: the changes are there."""
+    old, new = ground.shown("old"), ground.shown("new")
+    rng = random.Random(1)
+    ground.mount("old")
+    for i in range(9, 16):
+        (ground.site / f"p{i}/a.py").write_text(f"edited {i}")
+        os.rename(ground.site / f"p{i}/sub", ground.site / f"moved{i}")
+    (ground.site / "p3/mine.txt").write_text("mine")
+    user = snapshot(ground.site)
+    ground.unmount()
+    side = "old"
+    for _ in range(30):
+        other = "new" if side == "old" else "old"
+        command = [BINARY, "mount", "--python", ground.python, ground.at, *ground.wheels[other]]
+        process = subprocess.Popen(command, env=ground.venvfs.env, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.002, 0.03))
+        process.kill()
+        process.wait()
+        if any(row["path"] == str(ground.at) for row in ground.venvfs.list()):
+            ground.unmount()
+        side = rng.choice(["old", "new"])
+        ground.mount(side)
+        merged, conflicts = merge(old, {"old": old, "new": new}[side], user)
+        assert not conflicts and snapshot(ground.site) == merged
+        ground.unmount()
+
+
+def test_killed_before_the_plan_is_written_the_rows_are_over_the_new_one(ground):
+    ground.mount("old")
+    (ground.site / "p9/mine.txt").write_text("mine")
+    ground.unmount()
+    state = pathlib.Path(next((ground.venvfs.root / "state/venvfs/mounts").iterdir()))
+    before = {p: p.read_bytes() for p in (state / "mount.json", state / "skeleton/pack")}
+    ground.mount("new")
+    ground.unmount()
+    for path, data in before.items():
+        path.unlink()  # the pack has a second name
+        path.write_bytes(data)
+    ground.mount("old")
+    assert (ground.site / "p9/mine.txt").read_text() == "mine"
+    assert (ground.site / "p3/a.py").read_text() == 'value = "1"\n'
     ground.unmount()
 
 
