@@ -1,7 +1,7 @@
 #include "cli/clashes.h"
 
 #include "cli/output.h"
-#include "fusefs/serve/view.h"
+#include "fusefs/tree/tree.h"
 
 #include <errno.h>
 
@@ -29,18 +29,25 @@ static int report_clash(void *context, const struct tree_clash *clash)
 	return 0;
 }
 
-int clashes_report(const struct state *state, const struct plan *plan,
-		   struct cache *cache, bool strict, struct error *reterr)
+int clashes_in(struct view *view, const struct plan *plan, bool strict,
+	       struct error *reterr)
 {
-	CLEANUP(view_freep) struct view *view = NULL;
 	struct report report = { .plan = plan, .err = reterr, .strict = strict };
-	int r = view_open(state_fd(state), plan, cache, &view, reterr);
-	if (r == 0)
-		r = tree_clashes(view_tree(view), report_clash, &report);
+	int r = tree_clashes(view_tree(view), report_clash, &report);
 	if (r < 0 && r != -EEXIST && !*reterr->text)
 		return error_errno(reterr, r, "cannot unite the wheels");
 	if (report.count > LINES_MOST)
 		say_note("and so are %zu more files; --strict refuses such wheels",
 			 report.count - LINES_MOST);
 	return r;
+}
+
+int clashes_report(const struct state *state, const struct plan *plan,
+		   struct cache *cache, bool strict, struct error *reterr)
+{
+	CLEANUP(view_freep) struct view *view = NULL;
+	int r = view_open(state_fd(state), plan, cache, &view, reterr);
+	return r < 0 ? (*reterr->text ? r
+				      : error_errno(reterr, r, "cannot unite the wheels"))
+		     : clashes_in(view, plan, strict, reterr);
 }

@@ -1,9 +1,11 @@
 #include "cache/store/cache.h"
 #include "cache/store/lease.h"
 #include "cache/store/verify.h"
+#include "cli/behalf.h"
 #include "cli/commands.h"
 #include "cli/folders.h"
 #include "cli/output.h"
+#include "cli/sources.h"
 #include "cli/wheels.h"
 
 #include <errno.h>
@@ -13,15 +15,23 @@
 #include <sys/stat.h>
 
 struct cache_options {
+	const char *user;
 	bool json, verbose, lenient;
+	const char *python;
+	struct source_options source;
 };
 
 #define OFFSET(field) offsetof(struct cache_options, field)
+#define SOURCE_OFFSET(field) offsetof(struct cache_options, source.field)
 
-/* Opens the caches and says which of VENVFS_CACHE_PATH were passed over. */
-static int open_cache(struct cache **ret)
+/* Opens the caches of whom it is for, and says which of VENVFS_CACHE_PATH were passed
+ * over. */
+static int open_cache(const char *user, struct cache **ret)
 {
 	struct error err = ERROR_INIT;
+	int status = behalf_become(user);
+	if (status != 0)
+		return status;
 	int r = cache_open(ret, &err);
 	if (r < 0)
 		return say_error(&err, r);
@@ -32,8 +42,12 @@ static int open_cache(struct cache **ret)
 static const struct option_spec add_options[] = {
 	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
 	  "take old wheels whose RECORD lists more or less than there is" },
+	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
+	  "the interpreter that name==version is to fit" },
+	SOURCE_OPTION_SPECS(SOURCE_OFFSET),
 	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL,
 	  "a line for each wheel and folder" },
+	BEHALF_OPTION(struct cache_options),
 	{ .name = NULL },
 };
 
@@ -66,13 +80,20 @@ static int add_operands(struct cache *cache, const struct cache_options *o, char
 			size_t count)
 {
 	cleanup_free char **wheels = calloc(count + 1, sizeof(*wheels));
+	cleanup_free char **fetched = calloc(count + 1, sizeof(*fetched));
 	cleanup_free const char **folders = calloc(count + 1, sizeof(*folders));
+	struct source_add add = { .operands = fetched,
+				  .python = o->python,
+				  .lenient = o->lenient,
+				  .verbose = o->verbose };
 	size_t wheel_count = 0;
 	size_t folder_count = 0;
-	if (!wheels || !folders)
+	if (!wheels || !folders || !fetched)
 		return say_failed("%s", strerror(ENOMEM));
 	for (size_t i = 0; i < count; i++) {
-		if (is_folder(paths[i]))
+		if (is_source_operand(paths[i]))
+			fetched[add.count++] = paths[i];
+		else if (is_folder(paths[i]))
 			folders[folder_count++] = paths[i];
 		else
 			wheels[wheel_count++] = paths[i];
@@ -81,12 +102,18 @@ static int add_operands(struct cache *cache, const struct cache_options *o, char
 	int status =
 	    wheels_add(cache, wheels, wheel_count, o->lenient, o->verbose, &args);
 	int other = add_folders(cache, folders, folder_count, o->verbose);
-	return status ? status : other;
+	int last = sources_add(cache, &add, &o->source);
+	return status ? status : other ? other : last;
+}
+
+static void release_options(struct cache_options *o)
+{
+	source_options_release(&o->source);
 }
 
 static int run_add(const struct command *command, int argc, char **argv)
 {
-	struct cache_options o = { .json = false };
+	CLEANUP(release_options) struct cache_options o = { .json = false };
 	int first;
 	int status = options_parse(command, argc, argv, &o, &first);
 	if (status >= 0)
@@ -94,7 +121,7 @@ static int run_add(const struct command *command, int argc, char **argv)
 	if (first == argc)
 		return options_wrong_usage(command, "which wheels or folders?");
 	CLEANUP(cache_freep) struct cache *cache = NULL;
-	status = open_cache(&cache);
+	status = open_cache(o.user, &cache);
 	if (status != 0)
 		return status;
 	CLEANUP(lease_freep) struct lease *lease = NULL;
@@ -156,6 +183,7 @@ static int list_folder(void *context, const struct folder_note *note)
 
 static const struct option_spec list_options[] = {
 	{ "json", 0, OPTION_FLAG, OFFSET(json), NULL, "print JSON" },
+	BEHALF_OPTION(struct cache_options),
 	{ .name = NULL },
 };
 
@@ -169,7 +197,7 @@ static int run_list(const struct command *command, int argc, char **argv)
 	if (first != argc)
 		return options_wrong_usage(command, "it takes no arguments");
 	CLEANUP(cache_freep) struct cache *cache = NULL;
-	status = open_cache(&cache);
+	status = open_cache(o.user, &cache);
 	if (status != 0)
 		return status;
 	CLEANUP(table_freep) struct table *table = o.json ? NULL : table_new(3);
@@ -224,6 +252,10 @@ static int verify_store(struct store *store)
 	return 0;
 }
 
+static const struct option_spec user_options[] = {
+	BEHALF_OPTION(struct cache_options),
+	{ .name = NULL },
+};
 static const struct option_spec no_options[] = { { .name = NULL } };
 
 static int run_verify(const struct command *command, int argc, char **argv)
@@ -236,7 +268,7 @@ static int run_verify(const struct command *command, int argc, char **argv)
 	if (first != argc)
 		return options_wrong_usage(command, "it takes no arguments");
 	CLEANUP(cache_freep) struct cache *cache = NULL;
-	status = open_cache(&cache);
+	status = open_cache(o.user, &cache);
 	for (size_t i = 0; status == 0 && i < cache_count(cache); i++)
 		status = verify_store(cache_store(cache, i));
 	return status;
@@ -253,6 +285,9 @@ static int run_dir(const struct command *command, int argc, char **argv)
 	if (first != argc)
 		return options_wrong_usage(command, "it takes no arguments");
 	cleanup_free char *path = NULL;
+	status = behalf_become(o.user);
+	if (status != 0)
+		return status;
 	int r = cache_own_path(&path, &err);
 	if (r < 0)
 		return say_error(&err, r);
@@ -261,7 +296,8 @@ static int run_dir(const struct command *command, int argc, char **argv)
 }
 
 static const struct command verbs[] = {
-	{ "cache add", "WHEEL|FOLDER...", "take wheel files and folders into the cache",
+	{ "cache add", "WHEEL|URL|NAME==VERSION|FOLDER...",
+	  "take wheels and folders into the cache",
 	  "Unpacks wheel files into the cache, several at once; what is there already is not\n"
 	  "unpacked again. Each file is checked against RECORD. A folder is read as it stands:\n"
 	  "modes, owners, times, symlinks, hard links and user attributes; its image is printed.",
@@ -272,9 +308,9 @@ static const struct command verbs[] = {
 	  list_options, run_list, NULL },
 	{ "cache verify", "", "read and check everything in the cache",
 	  "Reads all images and objects and checks each byte; exit status 1 when one is damaged.",
-	  no_options, run_verify, NULL },
+	  user_options, run_verify, NULL },
 	{ "cache dir", "", "where the cache is", "Prints the directory of the cache.",
-	  no_options, run_dir, NULL },
+	  user_options, run_dir, NULL },
 	{ .name = NULL },
 };
 

@@ -1,7 +1,8 @@
+#include "cli/behalf.h"
 #include "cli/commands.h"
+#include "cli/meet.h"
 #include "cli/output.h"
-#include "fusefs/serve/control.h"
-#include "fusefs/serve/device.h"
+#include "fusefs/serve/mounts.h"
 #include "fusefs/serve/plan.h"
 #include "fusefs/serve/state.h"
 
@@ -10,45 +11,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-enum { ANSWER_MILLISECONDS = 2000 };
+#include <unistd.h>
 
 struct list_options {
-	bool json;
+	const char *user;
+	bool json, all;
 };
 
 static const struct option_spec list_options[] = {
 	{ "json", 0, OPTION_FLAG, offsetof(struct list_options, json), NULL,
 	  "print JSON, with the requests that each server has answered" },
+	{ "all", 'a', OPTION_FLAG, offsetof(struct list_options, all), NULL,
+	  "also mounts of other users, and those whose state lies elsewhere" },
+	BEHALF_OPTION(struct list_options),
 	{ .name = NULL },
 };
 
 struct listed {
 	json_t *rows;
+	size_t others; /* mounts that are not of this user and this state */
+	bool all;
 };
-
-static json_t *ask_status(const struct plan *plan)
-{
-	json_t *answer = NULL;
-	cleanup_json json_t *request = json_pack("{s:s}", "verb", "status");
-	if (!request ||
-	    control_ask(plan->socket, request, ANSWER_MILLISECONDS, &answer) < 0)
-		return NULL;
-	return answer;
-}
-
-/* What is to be said of a mount; NULL: it is not mounted. */
-static const char *find_state(const struct state *state, const struct plan *plan,
-			      const json_t *answer)
-{
-	char type[64];
-	bool served = state_is_locked(state);
-	if (device_look(plan->path, type) != MOUNTED_VENVFS)
-		return served && answer ? "serving elsewhere" : NULL;
-	if (!served)
-		return "dead";
-	return answer ? "serving" : "not answering";
-}
 
 static int list_state(void *context, struct state *state)
 {
@@ -56,23 +39,57 @@ static int list_state(void *context, struct state *state)
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	if (plan_read(state_fd(state), &plan) < 0 || !plan_is_of_this_boot(&plan))
 		return 0;
-	cleanup_json json_t *answer = state_is_locked(state) ? ask_status(&plan) : NULL;
-	const char *text = find_state(state, &plan, answer);
-	if (!text)
+	CLEANUP(met_release) struct met met;
+	meet(state, &plan, &met);
+	if (met.state == MET_NOTHING)
 		return 0;
-	json_t *row = json_pack(
-	    "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "path", plan.path, "state", text,
-	    "python", plan.python, "python_version", plan.python_version, "wheels",
-	    (json_int_t)plan_wheels(&plan), "folders", (json_int_t)plan_folders(&plan),
-	    "since", (json_int_t)plan.since, "state_directory", state_path(state));
-	if (row && answer) {
+	json_t *row =
+	    json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "path", plan.path,
+		      "state", met_text(&met), "python", plan.python, "python_version",
+		      plan.python_version, "wheels", (json_int_t)plan_wheels(&plan),
+		      "folders", (json_int_t)plan_folders(&plan), "since",
+		      (json_int_t)plan.since, "state_directory", state_path(state));
+	if (row && met.answer) {
 		static const char *const told[] = { "pid", "supervisor", "restarts",
 						    "requests" };
 		for (size_t i = 0; i < sizeof(told) / sizeof(*told); i++)
 			(void)json_object_set(row, told[i],
-					      json_object_get(answer, told[i]));
+					      json_object_get(met.answer, told[i]));
 	}
 	return json_array_append_new(l->rows, row) < 0 ? -ENOMEM : 0;
+}
+
+static bool is_listed(const json_t *rows, const char *path)
+{
+	size_t i;
+	json_t *row;
+	json_array_foreach(rows, i, row)
+	{
+		if (strcmp(json_get_text(row, "path"), path) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Of a mount that is not ours to look into: where it is, and whose. */
+static int list_other(void *context, const struct mount_row *mount)
+{
+	struct listed *l = context;
+	char name[64];
+	uid_t uid;
+	if (!mounts_is_ours(mount, &uid) || is_listed(l->rows, mount->point))
+		return 0;
+	l->others++;
+	if (!l->all)
+		return 0;
+	behalf_name(uid, name);
+	const char *state = uid == geteuid() ? "state elsewhere" : "another user's";
+	json_t *row = json_pack("{s:s, s:s, s:s}", "path", mount->point, "user", name,
+				"state", state);
+	/* What is not UTF-8 cannot be ours; it is counted only. */
+	if (row)
+		(void)json_array_append_new(l->rows, row);
+	return 0;
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -100,38 +117,51 @@ static json_t *sort_rows(json_t *rows)
 	return result;
 }
 
-static int print_table(const json_t *rows)
+static void add_count(struct table *table, const json_t *row, const char *key)
 {
-	CLEANUP(table_freep) struct table *table = table_new(6);
+	char text[24] = "-";
+	if (json_object_get(row, key))
+		(void)snprintf(text, sizeof(text), "%lld",
+			       (long long)json_get_int(row, key, 0));
+	table_add(table, text);
+}
+
+static void add_row(struct table *table, const json_t *row)
+{
+	char age[32] = "-";
+	char state[128];
+	const char *version = json_get_text(row, "python_version");
+	const char *user = json_get_text(row, "user");
+	if (json_object_get(row, "since"))
+		format_age(time(NULL) - json_get_int(row, "since", 0), age);
+	(void)snprintf(state, sizeof(state), user ? "%s (%s)" : "%s",
+		       json_get_text(row, "state"), user);
+	table_add(table, json_get_text(row, "path"));
+	table_add(table, version && *version ? version : "-");
+	add_count(table, row, "wheels");
+	add_count(table, row, "folders");
+	table_add(table, state);
+	table_add(table, age);
+}
+
+static int print_table(const struct listed *l, const json_t *rows)
+{
+	static const char *const heading[] = { "MOUNT",   "PYTHON", "WHEELS",
+					       "FOLDERS", "STATE",  "MOUNTED" };
+	enum { COLUMNS = sizeof(heading) / sizeof(*heading) };
+	CLEANUP(table_freep) struct table *table = table_new(COLUMNS);
 	size_t i;
 	json_t *row;
 	if (!table)
 		return say_failed("%s", strerror(ENOMEM));
-	table_add(table, "MOUNT");
-	table_add(table, "PYTHON");
-	table_add(table, "WHEELS");
-	table_add(table, "FOLDERS");
-	table_add(table, "STATE");
-	table_add(table, "MOUNTED");
-	json_array_foreach(rows, i, row)
-	{
-		char wheels[24];
-		char folders[24];
-		char age[32];
-		(void)snprintf(wheels, sizeof(wheels), "%lld",
-			       (long long)json_get_int(row, "wheels", 0));
-		(void)snprintf(folders, sizeof(folders), "%lld",
-			       (long long)json_get_int(row, "folders", 0));
-		const char *version = json_get_text(row, "python_version");
-		format_age(time(NULL) - json_get_int(row, "since", 0), age);
-		table_add(table, json_get_text(row, "path"));
-		table_add(table, *version ? version : "-");
-		table_add(table, wheels);
-		table_add(table, folders);
-		table_add(table, json_get_text(row, "state"));
-		table_add(table, age);
-	}
+	for (i = 0; i < COLUMNS; i++)
+		table_add(table, heading[i]);
+	json_array_foreach(rows, i, row) add_row(table, row);
 	table_print(table);
+	if (l->others > 0 && !l->all && isatty(STDERR_FILENO) == 1)
+		say_note("%zu more %s other users, or with their state elsewhere; --all "
+			 "names them",
+			 l->others, l->others == 1 ? "is of" : "are of");
 	return 0;
 }
 
@@ -144,15 +174,20 @@ static int run_list(const struct command *command, int argc, char **argv)
 		return status;
 	if (first != argc)
 		return options_wrong_usage(command, "it takes no arguments");
+	status = behalf_become(o.user);
+	if (status != 0)
+		return status;
 	cleanup_json json_t *rows = json_array();
-	struct listed l = { .rows = rows };
+	struct listed l = { .rows = rows, .all = o.all };
 	int r = rows ? state_each(list_state, &l) : -ENOMEM;
+	if (r == 0)
+		r = mounts_each(list_other, &l);
 	if (r < 0)
 		return say_failed("cannot list the mounts: %s", strerror(-r));
 	cleanup_json json_t *sorted = sort_rows(rows);
 	if (!sorted)
 		return say_failed("%s", strerror(ENOMEM));
-	return o.json ? print_json(sorted) : print_table(sorted);
+	return o.json ? print_json(sorted) : print_table(&l, sorted);
 }
 
 const struct command command_list = {

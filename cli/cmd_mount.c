@@ -1,16 +1,17 @@
 #include "cache/base/file.h"
 #include "cache/base/utf8.h"
-#include "cache/store/cache.h"
-#include "cache/store/lease.h"
+#include "cli/behalf.h"
 #include "cli/clashes.h"
 #include "cli/commands.h"
-#include "cli/folders.h"
+#include "cli/environment_dir.h"
+#include "cli/gather.h"
+#include "cli/meet.h"
 #include "cli/mount_plan.h"
 #include "cli/mount_point.h"
 #include "cli/mount_serve.h"
 #include "cli/mount_upper.h"
 #include "cli/output.h"
-#include "cli/wheels.h"
+#include "fusefs/serve/broker.h"
 #include "fusefs/serve/device.h"
 
 #include <errno.h>
@@ -24,7 +25,7 @@ enum { LOCK_MILLISECONDS = 10000 };
 struct mount_options {
 	const char *python, *user, *upper;
 	struct text_list options, layers;
-	bool foreground, over, strict, lenient, keep_owner, verbose;
+	bool seed, foreground, over, strict, lenient, keep_owner, verbose;
 	bool read_only, ephemeral, fresh;
 };
 
@@ -32,7 +33,9 @@ struct mount_options {
 
 static const struct option_spec mount_options[] = {
 	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
-	  "a path, a version (3.12) or a command; else python3 in PATH" },
+	  "a version (3.12), a command or a path; else what the project says, or any" },
+	{ "seed", 0, OPTION_FLAG, OFFSET(seed), NULL,
+	  "pip too, as the Python brings it" },
 	{ "foreground", 'f', OPTION_FLAG, OFFSET(foreground), NULL,
 	  "return when it was unmounted; Ctrl-C unmounts" },
 	{ "over", 0, OPTION_FLAG, OFFSET(over), NULL,
@@ -55,8 +58,7 @@ static const struct option_spec mount_options[] = {
 	  "refuse wheels that have different files at one path" },
 	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
 	  "take old wheels whose RECORD lists more or less than there is" },
-	{ "user", 0, OPTION_TEXT, OFFSET(user), "root",
-	  "under sudo: whose cache and mount it is; only root so far" },
+	BEHALF_OPTION(struct mount_options),
 	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "say what is done" },
 	{ .name = NULL },
 };
@@ -67,28 +69,22 @@ struct mounting {
 	struct device_words words;
 	char *path;  /* canonical */
 	char *upper; /* "": read-only */
-	struct cache *cache;
-	struct lease *lease;
-	struct wheel_args wheels;
-	struct folder_args folders;
-	struct environment_wheel *env_wheels;
-	struct interpreter *interpreter;
+	struct gathered g;
 	struct state *state;
 	int lock;
 	struct plan plan;
 	bool is_new;    /* other layers than were mounted there last */
 	bool is_before; /* the plan of before, as changes conflict with the new one */
 	struct mount_point point;
+	struct broker broker;
+	const struct broker *device_broker; /* to it, or NULL */
 };
 
 static void mounting_close_images(struct mounting *m)
 {
 	for (size_t i = 0; i < m->plan.count; i++)
 		m->plan.layers[i].open = NULL; /* they were borrowed */
-	for (size_t i = 0; m->env_wheels && i < m->wheels.count; i++) {
-		image_free(m->env_wheels[i].image);
-		m->env_wheels[i].image = NULL;
-	}
+	gathered_close_images(&m->g);
 }
 
 static void mounting_release(struct mounting *m)
@@ -97,29 +93,10 @@ static void mounting_release(struct mounting *m)
 	plan_release(&m->plan);
 	cleanup_close_fn(&m->lock);
 	state_free(m->state);
-	interpreter_free(m->interpreter);
-	mounting_close_images(m);
-	for (size_t i = 0; m->env_wheels && i < m->wheels.count; i++)
-		free((void *)(uintptr_t)m->env_wheels[i].path);
-	free(m->env_wheels);
-	folder_args_release(&m->folders);
-	wheel_args_release(&m->wheels);
-	lease_free(m->lease);
-	cache_free(m->cache);
+	gathered_release(&m->g);
 	free(m->upper);
 	free(m->path);
 	device_words_release(&m->words);
-}
-
-static int refuse_sudo(const struct command *command, const char *user)
-{
-	const char *uid = getenv("SUDO_UID");
-	if (user && strcmp(user, "root") != 0)
-		return options_wrong_usage(command, "--user can only be root so far");
-	if (user || geteuid() != 0 || !uid || strcmp(uid, "0") == 0)
-		return 0;
-	return say_failed("under sudo the mount and its cache would be root's; run it "
-			  "without sudo, or say that with --user root");
 }
 
 static int join_options(struct mounting *m, struct error *err)
@@ -133,54 +110,30 @@ static int join_options(struct mounting *m, struct error *err)
 	return text ? device_check_options(text, &m->words, err) : -ENOMEM;
 }
 
-static int take_lease(struct mounting *m, struct error *err)
+static int gather_for(struct mounting *m, char **wheels, size_t count)
 {
-	struct store *own = cache_own(m->cache);
-	int r = lease_take(own, "mount", &m->lease);
-	return r < 0 ? error_errno(err, r, "cannot write to the cache '%s'",
-				   store_path(own))
-		     : 0;
+	const struct gather_request request = { .who = "mount",
+						.python = m->options->python,
+						.wheels = wheels,
+						.count = count,
+						.layers = &m->options->layers,
+						.lenient = m->options->lenient,
+						.seed = m->options->seed,
+						.verbose = m->options->verbose };
+	return gather(&request, &m->g);
 }
 
-/* The interpreter and what is known of the wheels. */
-static int gather_wheels(struct mounting *m, char **wheels, size_t count)
+/* Who holds the lock does so for a mount, and is not just about to die with it. */
+static bool is_served(const struct state *state)
 {
-	struct error err = ERROR_INIT;
-	int r = interpreter_probe(cache_own(m->cache), m->options->python,
-				  &m->interpreter, &err);
-	if (r < 0)
-		return say_error(&err, r);
-	int status = wheels_add(m->cache, wheels, count, m->options->lenient,
-				m->options->verbose, &m->wheels);
-	if (status != 0)
-		return status;
-	m->env_wheels = calloc(count + 1, sizeof(*m->env_wheels));
-	for (size_t i = 0; m->env_wheels && i < count; i++) {
-		char *path = NULL;
-		r = path_canonical(wheels[i], &path, &err);
-		if (r < 0)
-			return say_error(&err, r);
-		m->env_wheels[i].path = path;
-		m->env_wheels[i].image_id = m->wheels.jobs[i].note.image;
-	}
-	return m->env_wheels ? 0 : say_failed("%s", strerror(ENOMEM));
-}
-
-static int gather(struct mounting *m, char **wheels, size_t count)
-{
-	struct error err = ERROR_INIT;
-	int r = cache_open(&m->cache, &err);
-	if (r == 0)
-		r = take_lease(m, &err);
-	if (r < 0)
-		return say_error(&err, r);
-	if (m->options->verbose)
-		say_lines("VENVFS_CACHE_PATH", cache_skipped(m->cache));
-	int status = count > 0 ? gather_wheels(m, wheels, count) : 0;
-	if (status != 0)
-		return status;
-	return folders_add(m->cache, m->options->layers.items, m->options->layers.count,
-			   m->options->verbose, &m->folders);
+	CLEANUP(plan_release) struct plan plan = { .path = NULL };
+	struct met met;
+	if (plan_read(state_fd(state), &plan) < 0)
+		return false;
+	meet(state, &plan, &met);
+	bool dead = met.state == MET_DEAD;
+	met_release(&met);
+	return !dead;
 }
 
 /* From here on no other venvfs of this user works on this mount point. */
@@ -191,7 +144,8 @@ static int take_lock(struct mounting *m, struct error *err)
 	if (r < 0)
 		return r;
 	m->lock = state_lock(m->state, 0);
-	if (m->lock == -EAGAIN && device_look(m->path, type) == MOUNTED_VENVFS)
+	if (m->lock == -EAGAIN && device_look(m->path, type) == MOUNTED_VENVFS &&
+	    is_served(m->state))
 		return error_set(err, -EBUSY,
 				 "'%s' is mounted already (venvfs unmount '%s')", m->path,
 				 m->path);
@@ -203,7 +157,7 @@ static int take_lock(struct mounting *m, struct error *err)
 	if (m->lock < 0)
 		return error_errno(err, m->lock, "cannot lock '%s'",
 				   state_path(m->state));
-	return mount_point_clear(m->path, err);
+	return mount_point_clear(m->state, m->path, m->device_broker, err);
 }
 
 /* What the server needs must not lie under the mount. */
@@ -211,7 +165,7 @@ static int check_outside(const struct mounting *m, struct error *err)
 {
 	const struct {
 		const char *what, *path;
-	} needed[] = { { "the cache", store_path(cache_own(m->cache)) },
+	} needed[] = { { "the cache", store_path(cache_own(m->g.cache)) },
 		       { "the state directory", state_path(m->state) },
 		       { "--upper", m->upper } };
 	int r = 0;
@@ -230,7 +184,7 @@ static int prepare_upper(struct mounting *m, const struct upper_request *upper,
 	struct plan before;
 	cleanup_fd int layers = mount_plan_open_layers(m->state, request);
 	const struct carry carry = { .state = m->state,
-				     .cache = m->cache,
+				     .cache = m->g.cache,
 				     .plan = &m->plan,
 				     .layers_fd = layers,
 				     .verbose = m->options->verbose };
@@ -250,19 +204,19 @@ static int make_plan(struct mounting *m, const struct upper_request *upper,
 		     struct error *err)
 {
 	struct plan_request request = { .mount_path = m->path,
-					.interpreter = m->interpreter,
-					.wheels = m->env_wheels,
-					.count = m->wheels.count,
-					.folders = m->folders.added,
-					.folder_count = m->folders.count,
+					.interpreter = m->g.interpreter,
+					.wheels = m->g.env_wheels,
+					.count = m->g.wheels.count,
+					.folders = m->g.folders.added,
+					.folder_count = m->g.folders.count,
 					.keep_owner = m->options->keep_owner,
 					.upper = m->upper,
 					.own_upper = *m->upper && upper->path,
 					.ephemeral = upper->ephemeral,
-					.cache = m->cache };
+					.cache = m->g.cache };
 	int r = mount_plan_make(m->state, &request, &m->plan, &m->is_new, err);
 	if (r == 0 && m->options->strict)
-		r = clashes_report(m->state, &m->plan, m->cache, true, err);
+		r = clashes_report(m->state, &m->plan, m->g.cache, true, err);
 	if (r == 0)
 		r = prepare_upper(m, upper, &request, err);
 	return r < 0 ? r : mount_plan_write(m->state, &request, &m->plan, err);
@@ -291,7 +245,7 @@ static int report_and_tidy(void *context, struct error *err)
 	struct mounting *m = context;
 	int r = 0;
 	if (m->is_new && !m->options->strict)
-		r = clashes_report(m->state, &m->plan, m->cache, false, err);
+		r = clashes_report(m->state, &m->plan, m->g.cache, false, err);
 	mounting_close_images(m);
 	return r;
 }
@@ -299,7 +253,7 @@ static int report_and_tidy(void *context, struct error *err)
 static int mount_all(struct mounting *m, char **wheels, size_t count)
 {
 	struct error err = ERROR_INIT;
-	int status = gather(m, wheels, count);
+	int status = gather_for(m, wheels, count);
 	if (status != 0)
 		return status;
 	int r = prepare(m, &err);
@@ -312,7 +266,8 @@ static int mount_all(struct mounting *m, char **wheels, size_t count)
 		.foreground = m->options->foreground,
 		.device = { .source = m->words.source ? m->words.source : "venvfs",
 			    .options = m->words.options,
-			    .read_only = !m->upper || !*m->upper },
+			    .read_only = !m->upper || !*m->upper,
+			    .broker = m->device_broker },
 		.meanwhile = report_and_tidy,
 		.context = m,
 	};
@@ -329,16 +284,16 @@ static void say_done(const struct mounting *m, const char *dir)
 {
 	if (!m->options->verbose && isatty(STDERR_FILENO) != 1)
 		return;
-	const char *plural = m->folders.count == 1 ? "" : "s";
-	if (m->wheels.count == 0) {
-		(void)fprintf(stderr, "Mounted %zu folder%s at %s\n", m->folders.count,
+	const char *plural = m->g.folders.count == 1 ? "" : "s";
+	if (m->g.wheels.count == 0) {
+		(void)fprintf(stderr, "Mounted %zu folder%s at %s\n", m->g.folders.count,
 			      plural, dir);
 		return;
 	}
-	(void)fprintf(stderr, "Mounted %zu wheel%s", m->wheels.count,
-		      m->wheels.count == 1 ? "" : "s");
-	if (m->folders.count > 0)
-		(void)fprintf(stderr, " over %zu folder%s", m->folders.count, plural);
+	(void)fprintf(stderr, "Mounted %zu wheel%s", m->g.wheels.count,
+		      m->g.wheels.count == 1 ? "" : "s");
+	if (m->g.folders.count > 0)
+		(void)fprintf(stderr, " over %zu folder%s", m->g.folders.count, plural);
 	(void)fprintf(stderr,
 		      " at %s (Python %s)\n"
 		      "Activate with: source %s/bin/activate\n",
@@ -349,12 +304,12 @@ static void say_done(const struct mounting *m, const char *dir)
 static int check_operands(const struct command *command, const struct mount_options *o,
 			  const char *dir, size_t wheels)
 {
-	if (wheels == 0 && o->layers.count == 0)
+	if (wheels == 0 && o->layers.count == 0 && !o->seed)
 		return options_wrong_usage(command, "which wheels shall be in '%s'?",
 					   dir ? dir : ".venv");
-	if (wheels == 0 && !dir)
+	if (wheels == 0 && !dir && !o->seed)
 		return options_wrong_usage(command, "where shall the folders appear?");
-	if (wheels == 0 && o->python)
+	if (wheels == 0 && o->python && !o->seed)
 		return options_wrong_usage(command, "--python is for wheels");
 	if (o->ephemeral && (o->read_only || o->upper || o->fresh))
 		return options_wrong_usage(command, "--ephemeral goes with none of "
@@ -376,6 +331,7 @@ static int mount_operands(const struct command *command, struct mounting *m,
 {
 	struct error err = ERROR_INIT;
 	const char *dir = NULL;
+	cleanup_free char *usual = NULL;
 	if (count > 0 && !is_wheel_name(operands[0])) {
 		dir = *operands++;
 		count--;
@@ -383,9 +339,11 @@ static int mount_operands(const struct command *command, struct mounting *m,
 	int status = check_operands(command, m->options, dir, count);
 	if (status != 0)
 		return status;
+	int r = dir ? 0 : environment_dir(&usual);
 	if (!dir)
-		dir = ".venv";
-	int r = join_options(m, &err);
+		dir = usual;
+	if (r == 0)
+		r = join_options(m, &err);
 	if (r == 0)
 		r = path_canonical(dir, &m->path, &err);
 	if (r == 0 && !utf8_is_valid(m->path, strlen(m->path)))
@@ -403,6 +361,31 @@ static int mount_operands(const struct command *command, struct mounting *m,
 	return status;
 }
 
+/* -1: go on, as whom the mount is for; else an exit status. */
+static int become_user(struct mounting *m)
+{
+	struct error err = ERROR_INIT;
+	CLEANUP(account_freep) struct account *account = NULL;
+	int status = 0;
+	int r = behalf_find(m->options->user, &account, &err);
+	if (r == 0 && account)
+		r = join_options(m, &err);
+	if (r < 0)
+		return say_error(&err, r);
+	if (!account)
+		return -1;
+	const struct device_options terms = { .source = m->words.source ? m->words.source
+									: "venvfs",
+					      .options = m->words.options };
+	r = broker_split(account, &terms, &m->broker, &status, &err);
+	if (r < 0)
+		return say_error(&err, r);
+	/* They are checked again, now that they are somebody's who is not root. */
+	device_words_release(&m->words);
+	m->device_broker = &m->broker;
+	return r > 0 ? status : -1;
+}
+
 static int run_mount(const struct command *command, int argc, char **argv)
 {
 	struct mount_options o = { .python = NULL };
@@ -411,8 +394,8 @@ static int run_mount(const struct command *command, int argc, char **argv)
 	int first;
 	int status = options_parse(command, argc, argv, &o, &first);
 	if (status < 0) {
-		status = refuse_sudo(command, o.user);
-		if (status == 0)
+		status = become_user(&m);
+		if (status < 0)
 			status = mount_operands(command, &m, argv + first,
 						(size_t)(argc - first));
 	}
@@ -425,9 +408,10 @@ const struct command command_mount = {
 	"mount",
 	"[DIR] [WHEEL...] [--layer FOLDER]...",
 	"make a virtual environment of wheel files appear at DIR",
-	"Makes a virtual environment of wheel files appear at DIR (.venv), served from the\n"
+	"Makes a virtual environment of wheel files appear at DIR, served from the\n"
 	"cache; wheels that are not there yet are added. Of two wheels with the same file\n"
-	"the one named later wins. DIR is made when it is missing.\n"
+	"the one named later wins. DIR is made when it is missing; without one it is\n"
+	"$UV_PROJECT_ENVIRONMENT, else .venv, of the project.\n"
 	"Plain folders (--layer) are read into the cache too and appear below the wheels;\n"
 	"without a wheel there is nothing but what they hold.",
 	mount_options,

@@ -12,9 +12,12 @@ static const struct {
 	const struct command *command;
 	bool hidden;
 } verbs[] = {
-	{ "mount", &command_mount, false },   { "unmount", &command_unmount, false },
-	{ "umount", &command_unmount, true }, { "list", &command_list, false },
-	{ "cache", &command_cache, false },   { "serve-mount", &command_serve, true },
+	{ "mount", &command_mount, false },      { "unmount", &command_unmount, false },
+	{ "umount", &command_unmount, true },    { "list", &command_list, false },
+	{ "status", &command_status, false },    { "refresh", &command_refresh, false },
+	{ "export", &command_export, false },    { "exec", &command_exec, false },
+	{ "upgrade", &command_upgrade, false },  { "cache", &command_cache, false },
+	{ "serve-mount", &command_serve, true }, { "leave-mount", &command_leave, true },
 };
 
 static void print_help(FILE *out)

@@ -32,13 +32,25 @@ static int digest_file(int fd, struct digest *ret)
 	return n < 0 ? -errno : 0;
 }
 
+/* What the key stands for is in the plan too, where it may have been changed since. */
+static bool is_of(const struct plan *plan, const struct plan_request *request)
+{
+	const struct interpreter *i = request->interpreter;
+	return strcmp(plan->path, request->mount_path) == 0 &&
+	       strcmp(plan->python, i ? i->executable : "") == 0 &&
+	       strcmp(plan->python_version, i ? i->version : "") == 0 &&
+	       strcmp(plan->site_packages, i ? i->site_packages : "") == 0 &&
+	       strcmp(plan->include, i ? i->include : "") == 0;
+}
+
 /* The last mount's plan, when it is of the same key and its skeleton is whole. */
-static bool take_over(const struct state *state, const struct digest *key,
-		      struct plan *ret)
+static bool take_over(const struct state *state, const struct plan_request *request,
+		      const struct digest *key, struct plan *ret)
 {
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	struct digest found;
-	if (plan_read(state_fd(state), &plan) < 0 || !digest_equal(&plan.key, key))
+	if (plan_read(state_fd(state), &plan) < 0 || !digest_equal(&plan.key, key) ||
+	    !is_of(&plan, request))
 		return false;
 	cleanup_fd int fd = file_open_beneath(state_fd(state), pack_name, O_RDONLY, 0);
 	if (plan_has_pack(&plan) &&
@@ -59,28 +71,6 @@ static int open_images(struct plan_request *request, struct error *reterr)
 			return error_prefix(reterr, r, "%s", wheel->path);
 	}
 	return 0;
-}
-
-static int build_pack(const struct state *state, const struct plan_request *request,
-		      struct environment *ret, struct digest *ret_digest,
-		      struct error *reterr)
-{
-	const struct environment_request e = { .mount_path = request->mount_path,
-					       .interpreter = request->interpreter,
-					       .wheels = request->wheels,
-					       .count = request->count };
-	int r = file_make_dir_at(state_fd(state), "skeleton", 0700);
-	cleanup_fd int fd = r < 0 ? r
-				  : file_open_beneath(state_fd(state), new_pack_name,
-						      O_RDWR | O_CREAT | O_TRUNC, 0600);
-	if (fd < 0)
-		return error_errno(reterr, fd, "cannot write to '%s'", state_path(state));
-	r = environment_build(&e, fd, ret, reterr);
-	if (r < 0)
-		return r;
-	r = digest_file(fd, ret_digest);
-	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", state_path(state))
-		     : 0;
 }
 
 /* A wheel's and its skeleton's, by priority. */
@@ -185,16 +175,19 @@ int mount_plan_write(const struct state *state, const struct plan_request *reque
 		     : 0;
 }
 
-static int build(const struct state *state, struct plan_request *request,
-		 struct plan *plan, struct error *reterr)
+int mount_plan_layers(struct plan_request *request, int pack_fd, struct plan *plan,
+		      struct error *reterr)
 {
 	CLEANUP(environment_release) struct environment e = { .count = 0 };
+	const struct environment_request wanted = { .mount_path = request->mount_path,
+						    .interpreter = request->interpreter,
+						    .wheels = request->wheels,
+						    .count = request->count };
 	int r = request->interpreter ? open_images(request, reterr) : 0;
 	if (r == 0 && request->interpreter)
-		r = build_pack(state, request, &e, &plan->pack, reterr);
+		r = environment_build(&wanted, pack_fd, &e, reterr);
 	if (r < 0)
 		return r;
-	plan->pack_file = request->interpreter ? new_pack_name : NULL;
 	plan->keep_owner = request->keep_owner;
 	plan->layers = calloc(e.count + request->folder_count + 1, sizeof(*plan->layers));
 	if (!plan->layers)
@@ -203,9 +196,32 @@ static int build(const struct state *state, struct plan_request *request,
 	r = add_folders(request, plan);
 	if (r == 0)
 		r = copy_texts(request, plan);
-	if (r == 0)
-		r = number_layers(state, request, plan);
 	plan->changed = time(NULL);
+	return r;
+}
+
+static int build(const struct state *state, struct plan_request *request,
+		 struct plan *plan, struct error *reterr)
+{
+	cleanup_fd int fd = -1;
+	int r = 0;
+	if (request->interpreter)
+		r = file_make_dir_at(state_fd(state), "skeleton", 0700);
+	if (r == 0 && request->interpreter)
+		r = fd = file_open_beneath(state_fd(state), new_pack_name,
+					   O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (r < 0)
+		return error_errno(reterr, r, "cannot write to '%s'", state_path(state));
+	r = mount_plan_layers(request, fd, plan, reterr);
+	if (r < 0)
+		return r;
+	if (request->interpreter) {
+		plan->pack_file = new_pack_name;
+		r = digest_file(fd, &plan->pack);
+	}
+	if (r < 0)
+		return error_errno(reterr, r, "cannot write to '%s'", state_path(state));
+	r = number_layers(state, request, plan);
 	return r < 0 ? error_errno(reterr, r, "cannot number the layers in '%s'",
 				   state_path(state))
 		     : 0;
@@ -272,7 +288,7 @@ int mount_plan_make(const struct state *state, struct plan_request *request,
 {
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	struct digest key = plan_key(request);
-	bool is_new = !take_over(state, &key, &plan);
+	bool is_new = !take_over(state, request, &key, &plan);
 	int r = is_new ? build(state, request, &plan, reterr) : 0;
 	plan.key = key;
 	if (r == 0)

@@ -42,3 +42,9 @@ int mount_plan_again(const struct state *state, const struct plan_request *reque
 /* From now on it is what is mounted there: layers and mount.json. */
 int mount_plan_write(const struct state *state, const struct plan_request *request,
 		     struct plan *plan, struct error *reterr);
+/*
+ * Only the layers, without numbers and without a state directory: the skeleton goes to
+ * pack_fd, an empty file.
+ */
+int mount_plan_layers(struct plan_request *request, int pack_fd, struct plan *plan,
+		      struct error *reterr);

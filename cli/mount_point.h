@@ -4,6 +4,8 @@
 #include "cache/base/error.h"
 #include "fusefs/serve/state.h"
 
+struct broker;
+
 struct mount_point {
 	char *path; /* canonical */
 	int fd;     /* O_PATH descriptor of the directory */
@@ -14,7 +16,8 @@ struct mount_point {
 
 /* Takes what a dead server left mounted at `path` away. The state's lock is held. -EBUSY:
  * something else is mounted there. */
-int mount_point_clear(const char *path, struct error *reterr);
+int mount_point_clear(const struct state *state, const char *path,
+		      const struct broker *broker, struct error *reterr);
 
 /* Makes the directory when it is missing, and opens it. -ENOTEMPTY unless `over`. */
 int mount_point_open(const char *path, bool over, struct mount_point *ret,

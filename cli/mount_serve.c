@@ -1,44 +1,25 @@
 #include "cli/mount_serve.h"
 
 #include "cache/base/file.h"
+#include "fusefs/serve/broker.h"
+#include "fusefs/serve/dead.h"
 #include "fusefs/serve/launch.h"
+#include "fusefs/supervise/logfile.h"
+#include "fusefs/supervise/shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LARGEST_LOG = 1 << 20, READ_AHEAD_KIB = 1024 };
-
-/* The log of earlier mounts is kept until it is large. */
-static int open_log(const struct state *state)
+static void raise_read_ahead(const struct serve_request *q, dev_t device)
 {
-	struct stat st;
-	cleanup_fd int fd = file_open_beneath(state_fd(state), "log",
-					      O_WRONLY | O_CREAT | O_APPEND, 0600);
-	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > LARGEST_LOG &&
-	    ftruncate(fd, 0) < 0)
-		return -errno;
-	return steal_fd(&fd);
-}
-
-/*
- * The kernel reads ahead 128 KiB at a time on FUSE whatever INIT agreed on; root may ask
- * for more. Without the right to do so reads are smaller, and that is all.
- */
-static void raise_read_ahead(const struct stat *st)
-{
-	char path[64];
-	(void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb",
-		       major(st->st_dev), minor(st->st_dev));
-	cleanup_fd int fd = file_open(AT_FDCWD, path, O_WRONLY, 0);
-	char text[16];
-	int size = snprintf(text, sizeof(text), "%d", READ_AHEAD_KIB);
-	if (fd >= 0)
-		(void)file_write_all(fd, text, (size_t)size);
+	if (q->device.broker)
+		broker_read_ahead(q->device.broker, device);
+	else
+		device_read_ahead(device);
 }
 
 static int launch(const struct serve_request *q, int fuse, int log, pid_t *ret_pid,
@@ -64,7 +45,8 @@ static int launch(const struct serve_request *q, int fuse, int log, pid_t *ret_p
 static int start(const struct serve_request *q, pid_t *ret_pid, struct error *reterr)
 {
 	struct stat st;
-	cleanup_fd int log = open_log(q->state);
+	(void)unlinkat(state_fd(q->state), ENDED_FILE, 0);
+	cleanup_fd int log = logfile_open(state_path(q->state));
 	if (log < 0)
 		return error_errno(reterr, log, "cannot write to '%s/log'",
 				   state_path(q->state));
@@ -78,15 +60,17 @@ static int start(const struct serve_request *q, pid_t *ret_pid, struct error *re
 				q->path);
 	if (r < 0) {
 		struct error ignored = ERROR_INIT;
-		(void)device_unmount(q->path, true, &ignored);
+		(void)device_unmount(q->path, true, q->device.broker, &ignored);
 		return r;
 	}
-	raise_read_ahead(&st);
+	dead_note(q->state, st.st_dev);
+	raise_read_ahead(q, st.st_dev);
 	return 0;
 }
 
-/* The server takes SIGINT and SIGTERM for the order to unmount; ours are its. */
-static int wait_for_end(pid_t server, const sigset_t *signals, struct error *reterr)
+/* A signal is the order to unmount; the server ends when that was done. */
+static int wait_for_end(const struct serve_request *q, pid_t server,
+			const sigset_t *signals, struct error *reterr)
 {
 	int status;
 	sigset_t with_child = *signals;
@@ -94,7 +78,9 @@ static int wait_for_end(pid_t server, const sigset_t *signals, struct error *ret
 	(void)sigprocmask(SIG_BLOCK, &with_child, NULL);
 	while (waitpid(server, &status, WNOHANG) == 0) {
 		int number = sigwaitinfo(&with_child, NULL);
-		if (number == SIGINT || number == SIGTERM || number == SIGHUP)
+		if (number == SIGCHLD || number < 0)
+			continue;
+		if (device_unmount(q->path, true, q->device.broker, NULL) < 0)
 			(void)kill(server, SIGTERM);
 	}
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -118,7 +104,7 @@ int mount_serve(const struct serve_request *request, struct error *reterr)
 	(void)sigprocmask(SIG_BLOCK, &signals, &before);
 	int r = start(request, &server, reterr);
 	if (r == 0 && request->foreground)
-		r = wait_for_end(server, &signals, reterr);
+		r = wait_for_end(request, server, &signals, reterr);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	return r;
 }

@@ -6,6 +6,8 @@ option(VENVFS_FUZZ "build the fuzz targets for libFuzzer (clang)" OFF)
 set(CMAKE_C_STANDARD 17)
 set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS ON)
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
@@ -15,13 +17,14 @@ target_compile_definitions(venvfs_flags INTERFACE
     _GNU_SOURCE _FILE_OFFSET_BITS=64 VENVFS_VERSION="${PROJECT_VERSION}")
 target_compile_options(venvfs_flags INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wundef -Wvla -Wwrite-strings
-    -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wredundant-decls
-    -Wpointer-arith -Wcast-qual -Wcast-align -Wformat=2 -Wnull-dereference
+    -Wredundant-decls -Wpointer-arith -Wcast-qual -Wcast-align -Wformat=2
     -Wimplicit-fallthrough -Wswitch-enum -Wdate-time -Wdouble-promotion
     -fno-common -fvisibility=hidden -fstack-protector-strong
-    $<$<C_COMPILER_ID:GNU>:-Wlogical-op -Wduplicated-cond -Wduplicated-branches
+    $<$<COMPILE_LANG_AND_ID:C,GNU,Clang>:-Wstrict-prototypes -Wmissing-prototypes
+        -Wold-style-definition -Wnull-dereference>
+    $<$<COMPILE_LANG_AND_ID:C,GNU>:-Wlogical-op -Wduplicated-cond -Wduplicated-branches
         -Wjump-misses-init -Walloc-zero>
-    $<$<C_COMPILER_ID:Clang>:-Wthread-safety -Wassign-enum -Wcomma>)
+    $<$<COMPILE_LANG_AND_ID:C,Clang>:-Wthread-safety -Wassign-enum -Wcomma>)
 if(VENVFS_WERROR)
     target_compile_options(venvfs_flags INTERFACE -Werror)
 endif()

@@ -134,6 +134,62 @@ struct sha256 sha256_of(const void *bytes, size_t size)
 	return sha256_stream_end(&s);
 }
 
+void sha224_hex_of(const void *bytes, size_t size, char ret_hex[SHA224_HEX_SIZE])
+{
+	SHA256_CTX context;
+	uint8_t digest[SHA224_DIGEST_LENGTH];
+	(void)SHA224_Init(&context);
+	(void)SHA224_Update(&context, bytes, size);
+	(void)SHA224_Final(digest, &context);
+	hex_encode(digest, sizeof(digest), ret_hex);
+}
+
+struct sha512_stream {
+	SHA512_CTX context;
+	bool is_384;
+};
+
+static void begin_512(struct sha512_stream *s)
+{
+	if (s->is_384)
+		(void)SHA384_Init(&s->context);
+	else
+		(void)SHA512_Init(&s->context);
+}
+
+struct sha512_stream *sha512_stream_new(const char *algorithm)
+{
+	bool is_384 = strcmp(algorithm, "sha384") == 0;
+	if (!is_384 && strcmp(algorithm, "sha512") != 0)
+		return NULL;
+	struct sha512_stream *s = malloc(sizeof(*s));
+	if (s) {
+		s->is_384 = is_384;
+		begin_512(s);
+	}
+	return s;
+}
+
+void sha512_stream_free(struct sha512_stream *s)
+{
+	free(s);
+}
+
+void sha512_stream_add(struct sha512_stream *s, const void *bytes, size_t size)
+{
+	/* Init sets the length of the result; all else is the same for both. */
+	(void)SHA512_Update(&s->context, bytes, size);
+}
+
+void sha512_stream_end(struct sha512_stream *s, char ret_hex[SHA512_HEX_SIZE])
+{
+	uint8_t bytes[SHA512_DIGEST_LENGTH];
+	(void)SHA512_Final(bytes, &s->context);
+	hex_encode(bytes, s->is_384 ? SHA384_DIGEST_LENGTH : SHA512_DIGEST_LENGTH,
+		   ret_hex);
+	begin_512(s);
+}
+
 void sha256_format(const struct sha256 *d, char ret_hex[SHA256_HEX_SIZE])
 {
 	hex_encode(d->bytes, sizeof(d->bytes), ret_hex);

@@ -55,6 +55,23 @@ void sha256_stream_add(struct sha256_stream *s, const void *bytes, size_t size);
 struct sha256 sha256_stream_end(struct sha256_stream *s);
 DEFINE_CLEANUP(struct sha256_stream *, sha256_stream_free);
 
+/* SHA-224 in hex, by which pip names what it caches. */
+enum { SHA224_HEX_SIZE = 57 };
+void sha224_hex_of(const void *bytes, size_t size, char ret_hex[SHA224_HEX_SIZE]);
+
+/*
+ * A running "sha384" or "sha512", which some lock files name beside or instead of
+ * SHA-256. NULL: another algorithm, or no memory.
+ */
+struct sha512_stream;
+struct sha512_stream *sha512_stream_new(const char *algorithm);
+void sha512_stream_free(struct sha512_stream *s);
+void sha512_stream_add(struct sha512_stream *s, const void *bytes, size_t size);
+/* Its hex; resets it, ready for the next. */
+enum { SHA512_HEX_SIZE = 129 };
+void sha512_stream_end(struct sha512_stream *s, char ret_hex[SHA512_HEX_SIZE]);
+DEFINE_CLEANUP(struct sha512_stream *, sha512_stream_free);
+
 struct sha256 sha256_of(const void *bytes, size_t size);
 void sha256_format(const struct sha256 *d, char ret_hex[SHA256_HEX_SIZE]);
 bool sha256_parse(const char *hex, struct sha256 *ret);

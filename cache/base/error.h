@@ -8,6 +8,10 @@
 
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct error {
 	char text[1024];
 };
@@ -33,3 +37,7 @@ __attribute__((format(printf, 3, 4))) int error_prefix(struct error *reterr, int
 /* The text, or what strerror() says of `code` when nobody wrote one. Borrowed from `err`.
  */
 const char *error_text(struct error *err, int code);
+
+#ifdef __cplusplus
+}
+#endif

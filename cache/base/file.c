@@ -24,6 +24,14 @@ int file_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
 	return fd < 0 ? -errno : (int)fd;
 }
 
+int file_open_canonical(const char *path, int flags)
+{
+	cleanup_fd int root = file_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+	while (*path == '/')
+		path++;
+	return root < 0 ? root : file_open_beneath(root, *path ? path : ".", flags, 0);
+}
+
 int file_open(int dirfd, const char *path, int flags, mode_t mode)
 {
 	int fd;

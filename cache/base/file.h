@@ -21,6 +21,10 @@
  */
 int file_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 
+/* The same with an absolute path that has been resolved: whoever has put a symlink into
+ * it since gets -ELOOP. */
+int file_open_canonical(const char *path, int flags);
+
 /* As open(2); returns a descriptor or a negative errno. */
 int file_open(int dirfd, const char *path, int flags, mode_t mode);
 

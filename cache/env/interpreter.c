@@ -6,76 +6,13 @@
 #include "cache/env/templates.h"
 #include "cache/store/store.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { PROBE_SECONDS = 30, LARGEST_ANSWER = 1 << 20 };
-
-static bool is_version(const char *text)
-{
-	size_t size = strspn(text, "0123456789.");
-	return isdigit((unsigned char)*text) &&
-	       (text[size] == '\0' || strcmp(text + size, "t") == 0);
-}
-
-static bool is_program(const char *path)
-{
-	struct stat st;
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
-}
-
-static int find_in_path(const char *name, char **ret_path)
-{
-	const char *path = getenv("PATH");
-	cleanup_free char *copy = strdup(path ? path : "/usr/local/bin:/usr/bin:/bin");
-	if (!copy)
-		return -ENOMEM;
-	char *rest = copy;
-	const char *dir;
-	while ((dir = strsep(&rest, ":")) != NULL) {
-		cleanup_free char *candidate = path_join(*dir ? dir : ".", name);
-		if (!candidate)
-			return -ENOMEM;
-		if (!is_program(candidate))
-			continue;
-		*ret_path = steal_ptr(candidate);
-		return 0;
-	}
-	return -ENOENT;
-}
-
-static int find_interpreter(const char *wanted, char **ret_path, struct error *reterr)
-{
-	char name[64];
-	if (wanted && strchr(wanted, '/')) {
-		struct stat st;
-		if (stat(wanted, &st) < 0)
-			return error_set(reterr, -errno, "python '%s': %s", wanted,
-					 strerror(errno));
-		if (S_ISDIR(st.st_mode))
-			return error_set(
-			    reterr, -EISDIR,
-			    "python '%s' is a directory; name the program, as in "
-			    "'%s/bin/python3'",
-			    wanted, wanted);
-		*ret_path = strdup(wanted);
-		return *ret_path ? 0 : -ENOMEM;
-	}
-	(void)snprintf(name, sizeof(name), "%s%s",
-		       wanted && is_version(wanted) ? "python" : "",
-		       wanted ? wanted : "python3");
-	int r = find_in_path(name, ret_path);
-	if (r == -ENOENT)
-		return error_set(
-		    reterr, r,
-		    "no '%s' is in PATH; install one, or name one with --python", name);
-	return r;
-}
 
 /* What tells an interpreter from itself after an upgrade, and from another probe's
  * answers. */
@@ -182,6 +119,7 @@ static int parse_facts(const char *path, const struct buffer *answer,
 	p->libc = copy_text(facts, "libc");
 	p->libc_version = copy_text(facts, "libc_version");
 	p->site_packages = copy_text(facts, "site_packages");
+	p->pip_wheels = copy_text(facts, "pip_wheels");
 	p->facts = strndup((const char *)answer->data, answer->size);
 	p->major = (int)json_get_int(facts, "major", 0);
 	p->minor = (int)json_get_int(facts, "minor", 0);
@@ -190,7 +128,7 @@ static int parse_facts(const char *path, const struct buffer *answer,
 	p->debug = json_get_bool(facts, "debug", false);
 	if (!p->executable || !p->version || !p->implementation || !p->name ||
 	    !p->cache_tag || !p->soabi || !p->machine || !p->libc || !p->libc_version ||
-	    !p->site_packages || !p->facts)
+	    !p->site_packages || !p->pip_wheels || !p->facts)
 		return -ENOMEM;
 	if (p->executable[0] != '/' || strchr(p->executable, '\n') || p->major != 3 ||
 	    p->minor < 6 || !p->version[0])
@@ -208,21 +146,21 @@ static int parse_facts(const char *path, const struct buffer *answer,
 	return 0;
 }
 
-int interpreter_probe(struct store *store, const char *wanted, struct interpreter **ret,
+int interpreter_probe(struct store *store, const char *path, struct interpreter **ret,
 		      struct error *reterr)
 {
-	cleanup_free char *path = NULL;
 	struct digest key;
+	struct stat st;
 	cleanup_buffer struct buffer answer = BUFFER_INIT;
-	int r = find_interpreter(wanted, &path, reterr);
-	if (r < 0)
-		return r;
+	if (stat(path, &st) < 0)
+		return error_set(reterr, -errno, "python '%s': %s", path,
+				 strerror(errno));
 	bool remembered = !is_script(path) && fact_key(path, &key) == 0;
 	if (remembered && store_get_fact(store, "interpreters", &key, &answer) == 0 &&
 	    parse_facts(path, &answer, ret, NULL) == 0)
 		return 0;
 	answer.size = 0;
-	r = run_probe(path, &answer, reterr);
+	int r = run_probe(path, &answer, reterr);
 	if (r == 0)
 		r = parse_facts(path, &answer, ret, reterr);
 	if (r == 0 && remembered)
@@ -246,6 +184,7 @@ void interpreter_free(struct interpreter *p)
 	free(p->libc);
 	free(p->libc_version);
 	free(p->site_packages);
+	free(p->pip_wheels);
 	free(p->include);
 	free(p->facts);
 	free(p);

@@ -1,5 +1,5 @@
 /*
- * A Python interpreter: found, run once to tell about itself, and remembered in the cache
+ * A Python interpreter: run once to tell about itself, and remembered in the cache
  * until its file changes. Immutable after interpreter_probe(): any thread.
  */
 #pragma once
@@ -23,6 +23,7 @@ struct interpreter {
 	char *machine;             /* x86_64 */
 	char *libc, *libc_version; /* glibc 2.36, musl 1.2.4, or empty */
 	char *site_packages;       /* below a venv: lib/python3.11/site-packages */
+	char *pip_wheels;          /* folder of ensurepip's wheels, or empty */
 	char *include;             /* below a venv: include/site/python3.11 */
 	char *facts;               /* all of it as JSON text, markers included */
 	int major, minor;
@@ -31,11 +32,11 @@ struct interpreter {
 };
 
 /*
- * `wanted`: a path, a version (3.12), a command in PATH (python3.12), or NULL for python3
- * in PATH. A virtual environment's interpreter stands for the one that it was made from.
- * `store` remembers. -ENOENT: there is none; -EINVAL: it does not behave like one.
+ * Of the program at `path`. A virtual environment's interpreter stands for the one that
+ * it was made from. `store` remembers. -ENOENT: there is none; -EINVAL: it does not
+ * behave like one.
  */
-int interpreter_probe(struct store *store, const char *wanted, struct interpreter **ret,
+int interpreter_probe(struct store *store, const char *path, struct interpreter **ret,
 		      struct error *reterr);
 void interpreter_free(struct interpreter *p);
 DEFINE_CLEANUP(struct interpreter *, interpreter_free);

@@ -95,17 +95,16 @@ static void prompt_name(const char *mount_path, char *ret_name, size_t room)
 
 /* A template with its marks replaced by literals of its language. */
 static int fill_template(struct buffer *out, const uint8_t *text, size_t size,
-			 enum quoting quoting, const struct environment_request *request)
+			 enum quoting quoting, const char *venv,
+			 const char *site_packages)
 {
 	char prompt[256];
 	char site[256];
-	prompt_name(request->mount_path, prompt, sizeof(prompt));
-	(void)snprintf(site, sizeof(site), "../%s", request->interpreter->site_packages);
+	prompt_name(venv, prompt, sizeof(prompt));
+	(void)snprintf(site, sizeof(site), "../%s", site_packages);
 	const struct {
 		const char *mark, *value;
-	} marks[] = { { "@VENV@", request->mount_path },
-		      { "@PROMPT@", prompt },
-		      { "@SITE@", site } };
+	} marks[] = { { "@VENV@", venv }, { "@PROMPT@", prompt }, { "@SITE@", site } };
 	const char *p = (const char *)text;
 	const char *end = p + size;
 	while (p < end) {
@@ -125,34 +124,80 @@ static int fill_template(struct buffer *out, const uint8_t *text, size_t size,
 	return 0;
 }
 
+enum { SCRIPTS = 6 };
+
+/* In an array of the caller's, as the sizes are no constants. */
+struct activation {
+	const char *name;
+	const uint8_t *text;
+	size_t size;
+	enum quoting quoting;
+};
+
+static void list_scripts(struct activation ret[SCRIPTS])
+{
+	const struct activation scripts[SCRIPTS] = {
+		{ "activate", template_activate, template_activate_size, QUOTE_SH },
+		{ "activate.csh", template_activate_csh, template_activate_csh_size,
+		  QUOTE_CSH },
+		{ "activate.fish", template_activate_fish, template_activate_fish_size,
+		  QUOTE_FISH },
+		{ "activate.nu", template_activate_nu, template_activate_nu_size,
+		  QUOTE_NU },
+		{ "activate.ps1", template_activate_ps1, template_activate_ps1_size,
+		  QUOTE_POWERSHELL },
+		{ "activate_this.py", template_activate_this_py,
+		  template_activate_this_py_size, QUOTE_PYTHON },
+	};
+	memcpy(ret, scripts, sizeof(scripts));
+}
+
+static bool find_script(const char *name, struct activation *ret)
+{
+	struct activation scripts[SCRIPTS];
+	list_scripts(scripts);
+	for (size_t i = 0; i < SCRIPTS; i++) {
+		if (strcmp(name, scripts[i].name) != 0)
+			continue;
+		*ret = scripts[i];
+		return true;
+	}
+	return false;
+}
+
+bool skeleton_is_activation(const char *name, enum quoting *ret_quoting)
+{
+	struct activation script;
+	if (!find_script(name, &script))
+		return false;
+	*ret_quoting = script.quoting;
+	return true;
+}
+
+int skeleton_activation(struct buffer *out, const char *name, const char *path,
+			const char *site_packages)
+{
+	struct activation script;
+	if (!find_script(name, &script))
+		return -ENOENT;
+	return fill_template(out, script.text, script.size, script.quoting, path,
+			     site_packages);
+}
+
 static int add_activation(struct image_writer *w,
 			  const struct environment_request *request)
 {
-	const struct {
-		const char *path;
-		const uint8_t *text;
-		size_t size;
-		enum quoting quoting;
-	} scripts[] = {
-		{ "root/bin/activate", template_activate, template_activate_size,
-		  QUOTE_SH },
-		{ "root/bin/activate.csh", template_activate_csh,
-		  template_activate_csh_size, QUOTE_CSH },
-		{ "root/bin/activate.fish", template_activate_fish,
-		  template_activate_fish_size, QUOTE_FISH },
-		{ "root/bin/activate.nu", template_activate_nu, template_activate_nu_size,
-		  QUOTE_NU },
-		{ "root/bin/activate.ps1", template_activate_ps1,
-		  template_activate_ps1_size, QUOTE_POWERSHELL },
-		{ "root/bin/activate_this.py", template_activate_this_py,
-		  template_activate_this_py_size, QUOTE_PYTHON },
-	};
-	for (size_t i = 0; i < sizeof(scripts) / sizeof(*scripts); i++) {
+	struct activation scripts[SCRIPTS];
+	list_scripts(scripts);
+	for (size_t i = 0; i < SCRIPTS; i++) {
+		char path[64];
 		cleanup_buffer struct buffer text = BUFFER_INIT;
+		(void)snprintf(path, sizeof(path), "root/bin/%s", scripts[i].name);
 		int r = fill_template(&text, scripts[i].text, scripts[i].size,
-				      scripts[i].quoting, request);
+				      scripts[i].quoting, request->mount_path,
+				      request->interpreter->site_packages);
 		if (r == 0)
-			r = add_file(w, scripts[i].path, text.data, text.size);
+			r = add_file(w, path, text.data, text.size);
 		if (r < 0)
 			return r;
 	}

@@ -54,7 +54,8 @@ static void clean_up(struct store *store)
 			continue;
 		cleanup_fd int fd = file_open(store->dirs[DIR_TMP], entry->d_name,
 					      O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		if (fd >= 0 && !partial_is_kept(fd, entry->d_name) &&
+		    flock(fd, LOCK_EX | LOCK_NB) == 0)
 			(void)file_remove_tree_at(store->dirs[DIR_TMP], entry->d_name);
 	}
 }

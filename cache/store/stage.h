@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cache/base/cleanup.h"
@@ -21,6 +22,9 @@ void stage_free(struct stage *stage);
 DEFINE_CLEANUP(struct stage *, stage_free);
 
 int stage_dirfd(const struct stage *stage);
+
+/* Is what lies in tmp/ under that name, opened as fd, a download that may go on? */
+bool partial_is_kept(int fd, const char *name);
 
 /*
  * Moves the staged file `name`, of content or metadata digest `id`, to <kind>/ab/<rest of

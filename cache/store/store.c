@@ -1,9 +1,9 @@
 #include "cache/store/store.h"
 
 #include "cache/base/file.h"
+#include "cache/base/trust.h"
 #include "cache/store/stage.h"
 #include "cache/store/store_private.h"
-#include "cache/store/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -145,18 +145,7 @@ static int make_parts(struct store *store, struct error *reterr)
 
 static int open_own(struct store *store, const char *path, struct error *reterr)
 {
-	int r = file_make_dirs(path, 0700);
-	if (r < 0)
-		return error_set(
-		    reterr, r,
-		    "cannot make the cache directory '%s' (%s); name another "
-		    "in VENVFS_CACHE_DIR",
-		    path, strerror(-r));
-	r = path_canonical(path, &store->path, reterr);
-	if (r < 0)
-		return r;
-	uid_t owner = geteuid();
-	r = trust_check_path(store->path, &owner, 1, reterr);
+	int r = trust_make_path(path, "VENVFS_CACHE_DIR", &store->path, reterr);
 	if (r < 0)
 		return r;
 	store->fd =
@@ -196,7 +185,8 @@ static int open_shared(struct store *store, const char *path, struct error *rete
 		return r;
 	uid_t owners[16];
 	size_t count = trusted_owners(owners);
-	r = trust_check_path(store->path, owners, count, reterr);
+	r = trust_check_path(store->path, owners, count, "VENVFS_TRUST_CACHE_UIDS",
+			     reterr);
 	if (r < 0)
 		return r;
 	store->fd =

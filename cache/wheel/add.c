@@ -68,6 +68,11 @@ static const char *file_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+static const char *name_of(const struct wheel_job *job)
+{
+	return job->file_name ? job->file_name : file_name(job->path);
+}
+
 static bool same_stamps(const struct stat *a, const struct stat *b)
 {
 	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
@@ -78,6 +83,10 @@ static bool same_stamps(const struct stat *a, const struct stat *b)
 
 static int open_file(struct task *t, struct error *reterr)
 {
+	if (t->job->is_unpacked) {
+		t->fd = file_open(AT_FDCWD, t->job->path, O_RDONLY | O_DIRECTORY, 0);
+		return t->fd < 0 ? error_set(reterr, t->fd, "%s", strerror(-t->fd)) : 0;
+	}
 	t->fd = file_open(AT_FDCWD, t->job->path, O_RDONLY | O_NONBLOCK, 0);
 	if (t->fd < 0)
 		return error_set(reterr, t->fd, "%s", strerror(-t->fd));
@@ -107,7 +116,7 @@ static int check_expected(const struct wheel_job *job, const struct sha256 *foun
  */
 static int check_other_name(const struct pool *p, struct task *t, struct error *reterr)
 {
-	const char *name = file_name(t->job->path);
+	const char *name = name_of(t->job);
 	if (strcmp(name, t->job->note.file_name) == 0)
 		return 0;
 	return wheel_open(t->fd, (uint64_t)t->st.st_size, name, p->options, &t->wheel,
@@ -119,6 +128,11 @@ static int look_up(struct pool *p, struct task *t, struct error *reterr)
 {
 	struct wheel_job *job = t->job;
 	struct sha256 sha256;
+	if (job->is_unpacked) {
+		job->note =
+		    (struct wheel_note){ .sha256 = *job->expected, .size = job->size };
+		return 0;
+	}
 	bool seen = cache_find_seen(p->cache, &t->st, &sha256) == 0;
 	if (!seen) {
 		int r = hash_file(t->fd, (uint64_t)t->st.st_size, &sha256);
@@ -146,8 +160,11 @@ static int begin_unpacking(struct pool *p, struct task *t, struct error *reterr)
 	if (!store_is_writable(store))
 		return error_set(reterr, -EROFS, "the cache '%s' cannot be written",
 				 store_path(store));
-	int r = wheel_open(t->fd, (uint64_t)t->st.st_size, file_name(t->job->path),
-			   p->options, &t->wheel, reterr);
+	int r = t->job->is_unpacked
+		    ? wheel_open_unpacked(t->fd, name_of(t->job), p->options, &t->wheel,
+					  reterr)
+		    : wheel_open(t->fd, (uint64_t)t->st.st_size, name_of(t->job),
+				 p->options, &t->wheel, reterr);
 	return r < 0 ? r : unpack_new(store, &t->wheel, &t->unpack);
 }
 
@@ -156,6 +173,11 @@ static void note_origin(struct wheel_job *job)
 {
 	cleanup_free char *path = NULL;
 	cleanup_buffer struct buffer url = BUFFER_INIT;
+	if (job->origin) {
+		if (strlen(job->origin) < sizeof(job->note.origin))
+			strcpy(job->note.origin, job->origin);
+		return;
+	}
 	if (path_canonical(job->path, &path, NULL) == 0 &&
 	    path_append_url(&url, path) == 0 && url.size < sizeof(job->note.origin))
 		memcpy(job->note.origin, url.data, url.size);
@@ -165,17 +187,17 @@ static int finish_unpacking(struct pool *p, struct task *t, struct error *reterr
 {
 	struct wheel_job *job = t->job;
 	struct stat now;
-	if (fstat(t->fd, &now) < 0 || !same_stamps(&t->st, &now))
+	if (!job->is_unpacked && (fstat(t->fd, &now) < 0 || !same_stamps(&t->st, &now)))
 		return error_set(reterr, -EBADMSG, "it was changed while it was read");
 	int r = unpack_finish(t->unpack, &job->note.image, reterr);
 	if (r < 0)
 		return r;
 	(void)snprintf(job->note.file_name, sizeof(job->note.file_name), "%s",
-		       file_name(job->path));
+		       name_of(job));
 	note_origin(job);
 	job->store = cache_own(p->cache);
 	r = store_note_wheel(job->store, &job->note, reterr);
-	if (r == 0)
+	if (r == 0 && !job->is_unpacked)
 		(void)store_note_seen(job->store, &t->st, &job->note.sha256);
 	return r;
 }
@@ -184,7 +206,8 @@ static void end_task(struct pool *p, struct task *t)
 {
 	struct wheel_job *job = t->job;
 	if (job->result < 0)
-		(void)error_prefix(&job->err, job->result, "%s", job->path);
+		(void)error_prefix(&job->err, job->result, "%s",
+				   job->origin ? job->origin : job->path);
 	unpack_free(t->unpack);
 	t->unpack = NULL;
 	wheel_release(&t->wheel);
@@ -318,13 +341,17 @@ static bool is_known(struct pool *p, struct wheel_job *job, uint64_t *ret_size)
 {
 	struct stat st;
 	struct sha256 sha256;
+	if (job->is_unpacked) {
+		*ret_size = job->size;
+		return false;
+	}
 	if (stat(job->path, &st) < 0)
 		return false;
 	*ret_size = (uint64_t)st.st_size;
 	if (!S_ISREG(st.st_mode) || cache_find_seen(p->cache, &st, &sha256) < 0 ||
 	    check_expected(job, &sha256, NULL) < 0 ||
 	    cache_find_wheel(p->cache, &sha256, &job->store, &job->note) < 0 ||
-	    strcmp(file_name(job->path), job->note.file_name) != 0)
+	    strcmp(name_of(job), job->note.file_name) != 0)
 		return false;
 	job->was_known = true;
 	return true;

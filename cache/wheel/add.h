@@ -13,7 +13,13 @@
 
 struct wheel_job {
 	const char *path;              /* of the file */
+	const char *origin;            /* where it came from, for people; NULL: `path` */
 	const struct sha256 *expected; /* checked before anything is parsed, or NULL */
+	const char *file_name; /* of the wheel; NULL: the last component of `path` */
+	/* `path` is the folder where somebody unpacked it. Its file had `size` bytes, and
+	 * `expected` is its sha256, which is believed. */
+	bool is_unpacked;
+	uint64_t size;
 	/* Results: */
 	int result; /* 0 or a negative errno; then `err` says why, naming the file */
 	struct error err;

@@ -1,8 +1,9 @@
 #include "cache/wheel/archive.h"
 
+#include "cache/base/library.h"
+
 #include <archive.h>
 #include <archive_entry.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <locale.h>
 #include <pthread.h>
@@ -25,49 +26,32 @@
 	X(archive_error_string)
 
 struct library {
-	void *handle;
-	const char *missing; /* what could not be found, or NULL */
-	locale_t utf8;       /* libarchive brings names into the locale; or 0 */
 #define DECLARE(name) __typeof__(name) *name;
 	FUNCTIONS(DECLARE)
 };
 
 /* Loaded once for the process and never changed afterwards. */
 static struct library library;
-
-static void *find_symbol(const char *name)
-{
-	void *symbol = dlsym(library.handle, name);
-	if (!symbol)
-		library.missing = name;
-	return symbol;
-}
+static const char *missing; /* what could not be found, or NULL */
+static locale_t utf8;       /* libarchive brings names into the locale; or 0 */
 
 static void load(void)
 {
-	library.handle = dlopen(VENVFS_LIBARCHIVE, RTLD_NOW | RTLD_LOCAL);
-	if (!library.handle) {
-		library.missing = VENVFS_LIBARCHIVE;
-		return;
-	}
-#define LOAD(name)                                              \
-	{                                                       \
-		void *symbol = find_symbol(#name);              \
-		memcpy(&library.name, &symbol, sizeof(symbol)); \
-	}
-	FUNCTIONS(LOAD)
-	library.utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+#define NAME(name) #name,
+	static const char *const names[] = { FUNCTIONS(NAME) NULL };
+	missing = library_load(VENVFS_LIBARCHIVE, names, &library);
+	utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 }
 
 static int need_library(struct error *reterr)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	(void)pthread_once(&once, load);
-	if (library.missing)
+	if (missing)
 		return error_set(
 		    reterr, -ENOSYS,
 		    "libarchive cannot be used (%s); install it (Debian: libarchive13)",
-		    library.missing);
+		    missing);
 	return 0;
 }
 
@@ -148,7 +132,7 @@ int archive_next(struct archive_reader *reader, const char **ret_name,
 		 struct error *reterr)
 {
 	struct archive_entry *entry;
-	locale_t before = library.utf8 ? uselocale(library.utf8) : (locale_t)0;
+	locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
 	int r = library.archive_read_next_header(reader->archive, &entry);
 	if (before)
 		(void)uselocale(before);

@@ -1,7 +1,7 @@
 #include "cache/wheel/unpack.h"
 
-#include "cache/wheel/archive.h"
 #include "cache/wheel/unpack_private.h"
+#include "cache/wheel/wheel_bytes.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -190,15 +190,15 @@ static int add_whole(struct unpack *u, struct file *f, const struct buffer *byte
 	return r < 0 ? place_error(f, r, reterr) : 0;
 }
 
-static int read_block(struct archive_reader *reader, const struct zip_member *m,
+static int read_block(struct wheel_bytes *content, const struct zip_member *m,
 		      const void **ret_block, size_t *ret_size, struct error *reterr)
 {
-	int r = archive_read(reader, ret_block, ret_size, reterr);
+	int r = wheel_bytes_read(content, ret_block, ret_size, reterr);
 	return r < 0 ? error_prefix(reterr, r, "member '%s'", m->name) : 0;
 }
 
 /* Reads to the member's end; `bytes` may be NULL for one that nobody keeps. */
-static int read_whole(struct archive_reader *reader, const struct zip_member *m,
+static int read_whole(struct wheel_bytes *content, const struct zip_member *m,
 		      struct sha256_stream *hash, struct buffer *bytes,
 		      struct error *reterr)
 {
@@ -206,7 +206,7 @@ static int read_whole(struct archive_reader *reader, const struct zip_member *m,
 	for (;;) {
 		const void *block;
 		size_t size;
-		int r = read_block(reader, m, &block, &size, reterr);
+		int r = read_block(content, m, &block, &size, reterr);
 		if (r < 0)
 			return r;
 		if (size == 0)
@@ -226,7 +226,7 @@ static int read_whole(struct archive_reader *reader, const struct zip_member *m,
 	return 0;
 }
 
-static int stream_blocks_locked(struct unpack *u, struct archive_reader *reader,
+static int stream_blocks_locked(struct unpack *u, struct wheel_bytes *content,
 				struct sha256_stream *hash, struct file *f,
 				struct error *reterr)
 {
@@ -235,7 +235,7 @@ static int stream_blocks_locked(struct unpack *u, struct archive_reader *reader,
 	while (r == 0) {
 		const void *block;
 		size_t size;
-		r = read_block(reader, f->member, &block, &size, reterr);
+		r = read_block(content, f->member, &block, &size, reterr);
 		if (r < 0)
 			return r;
 		if (size == 0)
@@ -252,12 +252,12 @@ static int stream_blocks_locked(struct unpack *u, struct archive_reader *reader,
 }
 
 /* One too large for memory goes through block by block, while others wait. */
-static int add_streaming(struct unpack *u, struct archive_reader *reader,
+static int add_streaming(struct unpack *u, struct wheel_bytes *content,
 			 struct sha256_stream *hash, struct file *f, struct error *reterr)
 {
 	set_image_path(u, f);
 	(void)pthread_mutex_lock(&u->lock);
-	int r = stream_blocks_locked(u, reader, hash, f, reterr);
+	int r = stream_blocks_locked(u, content, hash, f, reterr);
 	(void)pthread_mutex_unlock(&u->lock);
 	return r;
 }
@@ -276,7 +276,7 @@ static int add_directory(struct unpack *u, struct file *f, struct error *reterr)
 	return r < 0 ? place_error(f, r, reterr) : 0;
 }
 
-static int add_member(struct unpack *u, struct archive_reader *reader,
+static int add_member(struct unpack *u, struct wheel_bytes *content,
 		      struct sha256_stream *hash, const struct zip_member *m,
 		      struct error *reterr)
 {
@@ -287,11 +287,11 @@ static int add_member(struct unpack *u, struct archive_reader *reader,
 	if (m->is_directory)
 		return add_directory(u, &f, reterr);
 	if (m->size > IN_MEMORY && f.tree != TREE_NOWHERE)
-		return add_streaming(u, reader, hash, &f, reterr);
+		return add_streaming(u, content, hash, &f, reterr);
 	cleanup_buffer struct buffer bytes = BUFFER_INIT;
 	r = buffer_reserve(&bytes, f.tree == TREE_NOWHERE ? 0 : (size_t)m->size);
 	if (r == 0)
-		r = read_whole(reader, m, hash, f.tree == TREE_NOWHERE ? NULL : &bytes,
+		r = read_whole(content, m, hash, f.tree == TREE_NOWHERE ? NULL : &bytes,
 			       reterr);
 	struct sha256 sha256 = sha256_stream_end(hash);
 	if (r == 0)
@@ -303,25 +303,18 @@ static int add_member(struct unpack *u, struct archive_reader *reader,
 
 int unpack_range(struct unpack *u, uint32_t range, struct error *reterr)
 {
-	const struct zip_member *members = u->wheel->zip.members;
 	uint32_t first = u->starts[range];
 	uint32_t end = u->starts[range + 1];
-	CLEANUP(archive_reader_freep) struct archive_reader *reader = NULL;
+	CLEANUP(wheel_bytes_freep) struct wheel_bytes *content = NULL;
 	CLEANUP(sha256_stream_freep) struct sha256_stream *hash = sha256_stream_new();
 	if (!hash)
 		return -ENOMEM;
-	int r = archive_open(u->wheel->fd, members[first].header, members[end - 1].end,
-			     &reader, reterr);
-	for (uint32_t i = first; r >= 0 && i < end; i++) {
-		const char *name;
-		r = archive_next(reader, &name, reterr);
-		/* Both must read the same file, or one of them was led astray. */
-		if (r == 0 || (r > 0 && name && strcmp(name, members[i].name) != 0))
-			return error_set(reterr, -EBADMSG,
-					 "member '%s' is not where it should be",
-					 members[i].name);
-		if (r > 0)
-			r = add_member(u, reader, hash, &members[i], reterr);
+	int r = wheel_bytes_open(u->wheel, first, end, &content, reterr);
+	for (uint32_t i = first; r == 0 && i < end; i++) {
+		r = wheel_bytes_next(content, reterr);
+		if (r == 0)
+			r = add_member(u, content, hash, &u->wheel->zip.members[i],
+				       reterr);
 	}
-	return r < 0 ? r : 0;
+	return r;
 }

@@ -1,6 +1,7 @@
 #include "cache/wheel/wheel.h"
 
-#include "cache/wheel/archive.h"
+#include "cache/wheel/unpacked.h"
+#include "cache/wheel/wheel_bytes.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -15,17 +16,17 @@ enum { LARGEST_TEXT = 64 << 20 };
 static int read_member(const struct wheel *wheel, const struct zip_member *m,
 		       struct buffer *out, struct error *reterr)
 {
-	CLEANUP(archive_reader_freep) struct archive_reader *reader = NULL;
-	const char *name;
+	CLEANUP(wheel_bytes_freep) struct wheel_bytes *content = NULL;
+	uint32_t number = (uint32_t)(m - wheel->zip.members);
 	if (m->size > LARGEST_TEXT)
 		return error_set(reterr, -EBADMSG, "'%s' is too large", m->name);
-	int r = archive_open(wheel->fd, m->header, m->end, &reader, reterr);
+	int r = wheel_bytes_open(wheel, number, number + 1, &content, reterr);
 	if (r == 0)
-		r = archive_next(reader, &name, reterr);
+		r = wheel_bytes_next(content, reterr);
 	while (r >= 0) {
 		const void *bytes;
 		size_t size = 0;
-		r = archive_read(reader, &bytes, &size, reterr);
+		r = wheel_bytes_read(content, &bytes, &size, reterr);
 		if (r < 0 || size == 0)
 			break;
 		if (size > m->size - out->size)
@@ -213,6 +214,44 @@ static int check_places(const struct wheel *wheel, struct error *reterr)
 	return 0;
 }
 
+static int understand(struct wheel *wheel, const struct wheel_options *options,
+		      struct error *reterr)
+{
+	int r = find_dist_info(wheel, reterr);
+	if (r == 0)
+		r = check_dist_info_name(wheel, reterr);
+	if (r == 0)
+		r = read_text(wheel, "METADATA", true, &wheel->metadata, reterr);
+	if (r == 0)
+		r = check_metadata(wheel, reterr);
+	if (r == 0)
+		r = read_text(wheel, "WHEEL", true, &wheel->info, reterr);
+	if (r == 0)
+		r = check_info(wheel, reterr);
+	if (r == 0)
+		r = check_tags(wheel, reterr);
+	if (r == 0)
+		r = read_record(wheel, reterr);
+	if (r == 0)
+		r = check_record(wheel, options->lenient_record, reterr);
+	if (r == 0)
+		r = read_entry_points(wheel, reterr);
+	return r < 0 ? r : check_places(wheel, reterr);
+}
+
+/* Takes the wheel when r is 0. */
+static int hand_over(struct wheel *wheel, int r, const char *file_name, struct wheel *ret)
+{
+	if (r < 0)
+		return r;
+	*ret = *wheel;
+	/* The parts of the name point into the struct that they are in: parsed there once
+	 * more. */
+	(void)wheel_name_parse(file_name, &ret->name, NULL);
+	*wheel = (struct wheel){ .fd = -1 };
+	return 0;
+}
+
 int wheel_open(int fd, uint64_t size, const char *file_name,
 	       const struct wheel_options *options, struct wheel *ret,
 	       struct error *reterr)
@@ -222,35 +261,21 @@ int wheel_open(int fd, uint64_t size, const char *file_name,
 	if (r == 0)
 		r = zip_open(fd, size, &options->limits, &wheel.zip, reterr);
 	if (r == 0)
-		r = find_dist_info(&wheel, reterr);
+		r = understand(&wheel, options, reterr);
+	return hand_over(&wheel, r, file_name, ret);
+}
+
+int wheel_open_unpacked(int fd, const char *file_name,
+			const struct wheel_options *options, struct wheel *ret,
+			struct error *reterr)
+{
+	CLEANUP(wheel_release) struct wheel wheel = { .fd = fd, .is_folder = true };
+	int r = wheel_name_parse(file_name, &wheel.name, reterr);
 	if (r == 0)
-		r = check_dist_info_name(&wheel, reterr);
+		r = unpacked_open(fd, &options->limits, &wheel.zip, reterr);
 	if (r == 0)
-		r = read_text(&wheel, "METADATA", true, &wheel.metadata, reterr);
-	if (r == 0)
-		r = check_metadata(&wheel, reterr);
-	if (r == 0)
-		r = read_text(&wheel, "WHEEL", true, &wheel.info, reterr);
-	if (r == 0)
-		r = check_info(&wheel, reterr);
-	if (r == 0)
-		r = check_tags(&wheel, reterr);
-	if (r == 0)
-		r = read_record(&wheel, reterr);
-	if (r == 0)
-		r = check_record(&wheel, options->lenient_record, reterr);
-	if (r == 0)
-		r = read_entry_points(&wheel, reterr);
-	if (r == 0)
-		r = check_places(&wheel, reterr);
-	if (r < 0)
-		return r;
-	*ret = wheel;
-	/* The parts of the name point into the struct that they are in: parsed there once
-	 * more. */
-	(void)wheel_name_parse(file_name, &ret->name, NULL);
-	wheel = (struct wheel){ .fd = -1 };
-	return 0;
+		r = understand(&wheel, options, reterr);
+	return hand_over(&wheel, r, file_name, ret);
 }
 
 void wheel_release(struct wheel *wheel)

@@ -15,7 +15,8 @@
 #include "cache/wheel/zip.h"
 
 struct wheel {
-	int fd; /* borrowed */
+	int fd;         /* borrowed: of the file, or of the folder */
+	bool is_folder; /* unpacked by somebody else */
 	struct wheel_name name;
 	struct zip zip;
 	struct record record;
@@ -40,6 +41,14 @@ struct wheel_options {
 int wheel_open(int fd, uint64_t size, const char *file_name,
 	       const struct wheel_options *options, struct wheel *ret,
 	       struct error *reterr);
+/*
+ * The same of a wheel that was unpacked into the folder fd, and was in a file of that
+ * name. That the files are the wheel's, RECORD says; that RECORD is, the caller must
+ * know.
+ */
+int wheel_open_unpacked(int fd, const char *file_name,
+			const struct wheel_options *options, struct wheel *ret,
+			struct error *reterr);
 void wheel_release(struct wheel *wheel);
 
 /* Where a member goes in the wheel's image; FORMAT.md names the four trees. */

@@ -1,5 +1,7 @@
 #include "cache/wheel/wheel_name.h"
 
+#include "cache/version/version.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -77,111 +79,15 @@ bool same_name(const char *a, const char *b)
 	return strcmp(x, y) == 0;
 }
 
-/*
- * A version as a row of tokens: numbers without leading zeros and words in PEP 440's
- * spelling. Separators carry no meaning between them; "-1" is a post release.
- */
-struct version_reader {
-	const char *p;
-	bool was_word;
-};
-
-static const char *spelling(const char *word, size_t size)
-{
-	static const struct {
-		const char *from, *to;
-	} words[] = { { "alpha", "a" },    { "a", "a" },    { "beta", "b" },
-		      { "b", "b" },        { "c", "rc" },   { "pre", "rc" },
-		      { "preview", "rc" }, { "rc", "rc" },  { "post", "post" },
-		      { "rev", "post" },   { "r", "post" }, { "dev", "dev" } };
-	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
-		if (strlen(words[i].from) == size &&
-		    strncasecmp(words[i].from, word, size) == 0)
-			return words[i].to;
-	}
-	return NULL;
-}
-
-/* The next token into `token`; false at the end. A word without a number means number 0.
- */
-static bool next_token(struct version_reader *v, char token[32])
-{
-	bool dash = *v->p == '-';
-	size_t separators = strspn(v->p, "._-");
-	const char *p = v->p + separators;
-	if (v->was_word && !isdigit((unsigned char)*p)) {
-		v->was_word = false;
-		(void)snprintf(token, 32, "0");
-		return true;
-	}
-	if (*p == '\0')
-		return false;
-	if (isdigit((unsigned char)*p) && dash && !v->was_word) {
-		v->was_word = true;
-		v->p = p;
-		(void)snprintf(token, 32, "post");
-		return true;
-	}
-	size_t size = 0;
-	if (isdigit((unsigned char)*p)) {
-		while (*p == '0' && isdigit((unsigned char)p[1]))
-			p++;
-		while (isdigit((unsigned char)p[size]))
-			size++;
-		(void)snprintf(token, 32, "%.*s", (int)size, p);
-		v->was_word = false;
-	} else if (isalpha((unsigned char)*p)) {
-		while (isalpha((unsigned char)p[size]))
-			size++;
-		const char *known = spelling(p, size);
-		(void)snprintf(token, 32, "%.*s", known ? (int)strlen(known) : (int)size,
-			       known ? known : p);
-		v->was_word = known != NULL;
-	} else {
-		size = 1;
-		(void)snprintf(token, 32, "%c", *p);
-	}
-	v->p = p + size;
-	return true;
-}
-
-/* The tokens joined by spaces, trailing zeros of the release part left off. */
-static void canonical_version(const char *text, size_t size, char *ret_text, size_t room)
-{
-	char copy[128];
-	char token[32];
-	(void)snprintf(copy, sizeof(copy), "%.*s", (int)size, text);
-	struct version_reader v = { .p = copy + (copy[0] == 'v' || copy[0] == 'V') };
-	size_t used = 0;
-	size_t trimmed = 0; /* size without the zeros at the end of the release */
-	bool in_release = true;
-	ret_text[0] = '\0';
-	while (next_token(&v, token) && used + 34 < room) {
-		if (in_release && !isdigit((unsigned char)token[0]) && token[0] != '!') {
-			in_release = false;
-			used = trimmed;
-		}
-		used += (size_t)snprintf(ret_text + used, room - used, "%s ", token);
-		if (!in_release || strcmp(token, "0") != 0)
-			trimmed = used;
-	}
-	if (in_release)
-		ret_text[trimmed] = '\0';
-}
-
 bool same_version(const char *a, const char *b)
 {
-	char x[256];
-	char y[256];
-	size_t a_size = strlen(a);
-	size_t b_size = strlen(b);
-	if (!strchr(a, '+'))
-		b_size = strcspn(b, "+");
-	if (!strchr(b, '+'))
-		a_size = strcspn(a, "+");
-	canonical_version(a, a_size, x, sizeof(x));
-	canonical_version(b, b_size, y, sizeof(y));
-	return strcmp(x, y) == 0;
+	struct version x;
+	struct version y;
+	/* What is no version at all is but a name. */
+	if (!version_parse(a, strlen(a), &x) || !version_parse(b, strlen(b), &y))
+		return same_name(a, b);
+	return x.local[0] && y.local[0] ? version_compare(&x, &y) == 0
+					: version_compare_public(&x, &y) == 0;
 }
 
 /* The value behind the colon, without the white space before it. */

@@ -23,8 +23,8 @@ void normalise_name(const char *name, char *ret_text, size_t room);
 /* The same name, normalised? */
 bool same_name(const char *a, const char *b);
 /*
- * PEP 440: the same version, or `a` with b's local part left off? "1.0" and "1.0.0" are
- * the same, and so are "1.0-post1", "1.0.POST1" and "1.0.post1".
+ * PEP 440: the same version, or the one is the other without its local part? "1.0" and
+ * "1.0.0" are the same, and so are "1.0-post1", "1.0.POST1" and "1.0.post1".
  */
 bool same_version(const char *a, const char *b);
 

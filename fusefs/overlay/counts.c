@@ -8,7 +8,12 @@
  * anew in the other arena, and one store of `state` makes that one count. What is removed
  * is marked as gone and swept out then.
  */
-enum { FIRST_BITS = 8, STATE_ARENA = 1 << 8, STATE_BITS = 0xff };
+enum {
+	FIRST_BITS = 8,
+	STATE_ARENA = 1 << 8,
+	STATE_BITS = 0xff,
+	NOTES_AT = 4096, /* states come before */
+};
 
 static uint64_t hash_of(uint64_t node)
 {
@@ -55,6 +60,51 @@ static void take_stock(struct count_shard *s)
 	}
 }
 
+static struct count *find(const struct count_shard *s, uint64_t node)
+{
+	uint64_t state = atomic_load(s->state);
+	if (room_of(state) == 0)
+		return NULL;
+	struct count *at = place_of(s, state, node);
+	return atomic_load(&at->node) == node ? at : NULL;
+}
+
+/* `left` is 0: it goes. */
+static void apply(struct count_shard *s, struct count *at, uint64_t left)
+{
+	if (!at)
+		return;
+	if (left > 0) {
+		atomic_store_explicit(&at->count, left, memory_order_release);
+		return;
+	}
+	atomic_store_explicit(&at->node, COUNT_GONE, memory_order_release);
+	s->live--;
+}
+
+static _Atomic(uint32_t) *done_of(const struct counts *c, int64_t offset)
+{
+	return (_Atomic(uint32_t) *)((intptr_t)c->memory + (intptr_t)offset);
+}
+
+/* Once applied it was done, and only then it is no more under way. */
+static void end_note(const struct counts *c, struct count_note *n)
+{
+	atomic_store_explicit(done_of(c, atomic_load(&n->done)),
+			      atomic_load(&n->entry) + 1, memory_order_release);
+	atomic_store_explicit(&n->begun, 0, memory_order_release);
+}
+
+/* What a server was about when it was killed: applied anew, as it sets a value. */
+static void finish(const struct counts *c, struct count_shard *s)
+{
+	struct count_note *n = s->note;
+	if (!atomic_load(&n->begun))
+		return;
+	apply(s, find(s, atomic_load(&n->node)), atomic_load(&n->left));
+	end_note(c, n);
+}
+
 int counts_init(struct counts *c, void *memory)
 {
 	c->own = !memory;
@@ -69,11 +119,13 @@ int counts_init(struct counts *c, void *memory)
 		uint8_t *arena = at + COUNT_HEAD + 2 * i * COUNT_ARENA;
 		*s = (struct count_shard){
 			.state = (_Atomic(uint64_t) *)(void *)at + i,
+			.note = (struct count_note *)(void *)(at + NOTES_AT) + i,
 			.arenas = { (struct count *)(void *)arena,
 				    (struct count *)(void *)(arena + COUNT_ARENA) },
 		};
 		(void)pthread_mutex_init(&s->lock, NULL);
 		take_stock(s);
+		finish(c, s);
 	}
 	return 0;
 }
@@ -118,15 +170,6 @@ static int grow(struct count_shard *s)
 	return 0;
 }
 
-static struct count *find(const struct count_shard *s, uint64_t node)
-{
-	uint64_t state = atomic_load(s->state);
-	if (room_of(state) == 0)
-		return NULL;
-	struct count *at = place_of(s, state, node);
-	return atomic_load(&at->node) == node ? at : NULL;
-}
-
 int counts_add(struct counts *c, uint64_t node)
 {
 	struct count_shard *s = shard_of(c, node);
@@ -148,20 +191,40 @@ int counts_add(struct counts *c, uint64_t node)
 	return r;
 }
 
-bool counts_sub(struct counts *c, uint64_t node, uint64_t count)
+/* A server that is killed from the last of these stores on has done it. */
+static void begin_note(const struct counts *c, struct count_note *n,
+		       const struct count_once *once)
+{
+	atomic_store(&n->done, (int64_t)((intptr_t)once->done - (intptr_t)c->memory));
+	atomic_store(&n->entry, once->entry);
+	atomic_store_explicit(&n->begun, 1, memory_order_release);
+}
+
+static bool sub_locked(const struct counts *c, struct count_shard *s, uint64_t node,
+		       uint64_t count, const struct count_once *once)
+{
+	struct count *at = find(s, node);
+	uint64_t has = at ? atomic_load(&at->count) : 0;
+	uint64_t left = (has & ~COUNT_ORPHAN) > count ? has - count : 0;
+	if (once) {
+		atomic_store(&s->note->node, node);
+		atomic_store(&s->note->left, left);
+		begin_note(c, s->note, once);
+	}
+	apply(s, at, left);
+	if (once)
+		end_note(c, s->note);
+	return left == 0 && (has & COUNT_ORPHAN) != 0;
+}
+
+bool counts_sub(struct counts *c, uint64_t node, uint64_t count,
+		const struct count_once *once)
 {
 	struct count_shard *s = shard_of(c, node);
 	bool orphaned = false;
 	(void)pthread_mutex_lock(&s->lock);
-	struct count *at = find(s, node);
-	uint64_t has = at ? atomic_load(&at->count) : 0;
-	if (at && (has & ~COUNT_ORPHAN) > count) {
-		atomic_store(&at->count, has - count);
-	} else if (at) {
-		orphaned = (has & COUNT_ORPHAN) != 0;
-		atomic_store(&at->node, COUNT_GONE);
-		s->live--;
-	}
+	if (!once || once->entry >= atomic_load(once->done))
+		orphaned = sub_locked(c, s, node, count, once);
 	(void)pthread_mutex_unlock(&s->lock);
 	return orphaned;
 }

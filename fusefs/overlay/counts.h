@@ -29,8 +29,20 @@ struct count {
 };
 #define COUNT_GONE UINT64_MAX
 
+/*
+ * What is being taken off in a shard: a successor, which finds the shard's lock free, can
+ * finish it, as nobody else has had that lock since.
+ */
+struct count_note {
+	_Atomic(uint64_t) node, left; /* 0: it goes */
+	_Atomic(int64_t) done;        /* of count_once, from the memory's start */
+	_Atomic(uint32_t) entry;
+	_Atomic(uint32_t) begun;
+};
+
 struct count_shard {
 	pthread_mutex_t lock;
+	struct count_note *note;  /* in memory */
 	_Atomic(uint64_t) *state; /* in memory: log2 of the table's room, and its arena */
 	struct count *arenas[2];
 	size_t used, live; /* guarded by lock: with and without those that are gone */
@@ -46,7 +58,14 @@ struct counts {
 int counts_init(struct counts *c, void *memory);
 void counts_release(struct counts *c);
 int counts_add(struct counts *c, uint64_t node); /* -ENOMEM */
-/* True when the kernel knows it no more and it was an orphan. */
-bool counts_sub(struct counts *c, uint64_t node, uint64_t count);
+/* What is taken off once, though a successor has the same message and comes to it again.
+ */
+struct count_once {
+	uint32_t entry;          /* of the message; they come in order */
+	_Atomic(uint32_t) *done; /* how many were; in the same map as the memory */
+};
+/* True when the kernel knows it no more and it was an orphan. `once` may be NULL. */
+bool counts_sub(struct counts *c, uint64_t node, uint64_t count,
+		const struct count_once *once);
 /* True when the kernel does not know it, so that nobody will forget it. */
 bool counts_set_orphan(struct counts *c, uint64_t node, bool orphan);

@@ -177,8 +177,9 @@ int overlay_remember(struct overlay *o, uint64_t node)
 	return o->options.upper ? counts_add(&o->counts, node) : 0;
 }
 
-void overlay_forget(struct overlay *o, uint64_t node, uint64_t count)
+void overlay_forget(struct overlay *o, uint64_t node, uint64_t count,
+		    const struct count_once *once)
 {
-	if (o->options.upper && counts_sub(&o->counts, node, count))
+	if (o->options.upper && counts_sub(&o->counts, node, count, once))
 		upper_reap(o->options.upper, node);
 }

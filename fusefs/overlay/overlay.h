@@ -30,6 +30,7 @@
 #include "cache/base/cleanup.h"
 #include "cache/store/image.h"
 
+struct count_once;
 struct overlay;
 struct tree;
 struct upper;
@@ -87,7 +88,8 @@ int overlay_list(struct overlay *o, uint64_t dir, uint64_t after, bool full,
  * reply, and comes down when it forgets. An unlinked node lives until then.
  */
 int overlay_remember(struct overlay *o, uint64_t node);
-void overlay_forget(struct overlay *o, uint64_t node, uint64_t count);
+void overlay_forget(struct overlay *o, uint64_t node, uint64_t count,
+		    const struct count_once *once); /* counts.h; may be NULL */
 
 /* Content. `scratch` is as for image_read(). */
 int overlay_read(struct overlay *o, uint64_t node, uint64_t offset, size_t size,

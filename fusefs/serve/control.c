@@ -67,43 +67,47 @@ static bool peer_is_ours(int fd)
 	       (peer.uid == geteuid() || peer.uid == 0);
 }
 
-static int send_object(int fd, const json_t *object)
+static int send_object(int fd, const json_t *object, const int fds[DESCRIPTORS_MOST])
 {
 	cleanup_buffer struct buffer text = BUFFER_INIT;
+	size_t count = 0;
 	int r = json_print(object, false, &text);
-	if (r < 0)
-		return r;
-	ssize_t n = send(fd, text.data, text.size, MSG_NOSIGNAL);
-	return n < 0 ? -errno : 0;
+	while (count < DESCRIPTORS_MOST && fds[count] >= 0)
+		count++;
+	return r < 0 ? r : descriptors_send(fd, text.data, text.size, fds, count);
 }
 
-static int receive_object(int fd, json_t **ret)
+static int receive_object(int fd, int ret_fds[DESCRIPTORS_MOST], json_t **ret)
 {
 	cleanup_free char *message = malloc(LARGEST_MESSAGE);
 	if (!message)
 		return -ENOMEM;
-	ssize_t n = recv(fd, message, LARGEST_MESSAGE, MSG_TRUNC);
+	ssize_t n = descriptors_receive(fd, message, LARGEST_MESSAGE, ret_fds);
 	if (n < 0)
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	if (n == 0)
-		return -ECONNRESET;
-	return n > LARGEST_MESSAGE ? -EMSGSIZE
-				   : json_parse_object(message, (size_t)n, ret);
+		return n == -EAGAIN ? -ETIMEDOUT : (int)n;
+	int r = n == 0 ? -ECONNRESET : json_parse_object(message, (size_t)n, ret);
+	if (r < 0)
+		descriptors_close(ret_fds);
+	return r;
 }
 
 static void serve_peer(struct control *c)
 {
 	cleanup_json json_t *request = NULL;
 	cleanup_json json_t *answer = NULL;
+	int none[DESCRIPTORS_MOST];
+	int fds[DESCRIPTORS_MOST] = { -1, -1, -1, -1 };
 	cleanup_fd int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0 || !peer_is_ours(fd))
 		return;
 	set_timeouts(fd, PEER_MILLISECONDS);
-	int r = receive_object(fd, &request);
-	answer = r == 0 ? c->answer(c->context, request)
+	int r = receive_object(fd, none, &request);
+	if (r == 0)
+		descriptors_close(none); /* it takes none */
+	answer = r == 0 ? c->answer(c->context, request, fds)
 			: json_pack("{s:s}", "error", strerror(-r));
 	if (answer)
-		(void)send_object(fd, answer);
+		(void)send_object(fd, answer, fds);
 }
 
 static void *serve_control(void *argument)
@@ -181,8 +185,8 @@ void control_stop(struct control *c)
 	free(c);
 }
 
-int control_ask(const char *path, const json_t *request, int milliseconds,
-		json_t **ret_answer)
+int control_trade(const char *path, const json_t *request, int milliseconds,
+		  int fds[DESCRIPTORS_MOST], json_t **ret_answer)
 {
 	struct sockaddr_un address;
 	int directory_fd = -1;
@@ -200,6 +204,16 @@ int control_ask(const char *path, const json_t *request, int milliseconds,
 	/* Whoever listens there must be of the right uid too. */
 	if (!peer_is_ours(fd))
 		return -EACCES;
-	r = send_object(fd, request);
-	return r < 0 ? r : receive_object(fd, ret_answer);
+	r = send_object(fd, request, fds);
+	return r < 0 ? r : receive_object(fd, fds, ret_answer);
+}
+
+int control_ask(const char *path, const json_t *request, int milliseconds,
+		json_t **ret_answer)
+{
+	int fds[DESCRIPTORS_MOST] = { -1, -1, -1, -1 };
+	int r = control_trade(path, request, milliseconds, fds, ret_answer);
+	if (r == 0)
+		descriptors_close(fds);
+	return r;
 }

@@ -7,14 +7,17 @@
 
 #include "cache/base/error.h"
 #include "cache/base/json.h"
+#include "fusefs/supervise/descriptors.h"
 
 struct control;
 
 /*
  * Answers a request (borrowed, from an untrusted peer of the right uid) with an object,
- * caller's reference; NULL without memory. From the control thread.
+ * caller's reference; NULL without memory. Descriptors that it puts into fds (all -1) go
+ * with the answer and stay its own. From the control thread.
  */
-typedef json_t *control_answer(void *context, const json_t *request);
+typedef json_t *control_answer(void *context, const json_t *request,
+			       int fds[DESCRIPTORS_MOST]);
 
 /* Binds the socket (an old one of that name is replaced) and answers in a thread. */
 int control_start(const char *path, control_answer *answer, void *context,
@@ -28,3 +31,7 @@ void control_stop(struct control *control);
  */
 int control_ask(const char *path, const json_t *request, int milliseconds,
 		json_t **ret_answer);
+/* The same with descriptors: those in fds (-1: none; borrowed) go with the request, and
+ * then it holds those that came with the answer, the caller's. On an error none came. */
+int control_trade(const char *path, const json_t *request, int milliseconds,
+		  int fds[DESCRIPTORS_MOST], json_t **ret_answer);

@@ -2,19 +2,24 @@
 
 #include "cache/base/file.h"
 #include "cache/base/run.h"
+#include "fusefs/serve/account.h"
+#include "fusefs/serve/broker.h"
+#include "fusefs/serve/mounts.h"
+#include "fusefs/serve/refusals.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
-enum { HELPER_SECONDS = 30, LARGEST_ANSWER = 64 << 10 };
-
-#define FS_TYPE "fuse.venvfs"
+enum { HELPER_SECONDS = 30, LARGEST_ANSWER = 64 << 10, READ_AHEAD_KIB = 1024 };
 
 /* -o words that change nothing, as every mount is so. */
 static const char *const implied[] = { "default_permissions", "defaults", "_netdev",
@@ -172,30 +177,39 @@ static unsigned long mount_flags(const struct device_options *o, bool *ret_allow
 	return result;
 }
 
-static int mount_as_root(const char *path, int dirfd, const struct device_options *o,
-			 struct error *reterr)
+/* "text; what helps", from an error that is described already. */
+static int error_remedy(int code, const char *remedy, struct error *reterr)
+{
+	struct error said = reterr ? *reterr : ERROR_INIT;
+	return *remedy
+		   ? error_set(reterr, code, "%s; %s", error_text(&said, code), remedy)
+		   : code;
+}
+
+int device_mount_for(const char *path, int dirfd, const struct device_options *o,
+		     uid_t uid, gid_t gid, struct error *reterr)
 {
 	char data[160];
 	char target[32];
 	bool allow_other;
 	unsigned long flags = mount_flags(o, &allow_other);
+	if (uid != geteuid())
+		flags |= MS_NOSUID | MS_NODEV;
 	cleanup_fd int fd = file_open(AT_FDCWD, "/dev/fuse", O_RDWR, 0);
 	if (fd < 0)
-		return error_errno(reterr, fd, "cannot open /dev/fuse%s",
-				   fd == -ENOENT ? " (in a container it must be passed "
-						   "in: --device /dev/fuse)"
-						 : "");
+		return error_remedy(error_errno(reterr, fd, "cannot open /dev/fuse"),
+				    refusal_of_device(-fd), reterr);
 	(void)snprintf(
 	    data, sizeof(data),
-	    "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", fd,
-	    geteuid(), getegid(), allow_other ? ",allow_other" : "");
+	    "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", fd, uid,
+	    gid, allow_other ? ",allow_other" : "");
 	(void)snprintf(target, sizeof(target), "/proc/self/fd/%d", dirfd);
-	if (mount(o->source, target, FS_TYPE, flags, data) < 0)
-		return error_errno(reterr, -errno, "cannot mount at '%s'%s", path,
-				   errno == EPERM
-				       ? " (mounting needs CAP_SYS_ADMIN; in a "
-					 "container: --cap-add SYS_ADMIN)"
-				       : "");
+	if (mount(o->source, target, MOUNTS_TYPE, flags, data) < 0) {
+		int error = errno;
+		return error_remedy(
+		    error_errno(reterr, -error, "cannot mount at '%s'", path),
+		    refusal_of_mount(error), reterr);
+	}
 	return steal_fd(&fd);
 }
 
@@ -240,6 +254,23 @@ static const char *last_line(struct buffer *text, const char *helper)
 	return start;
 }
 
+static int explain(const char *path, const char *line, struct error *reterr)
+{
+	struct statfs fs;
+	struct refusal refusal = { .line = line };
+	int code = strstr(line, "busy") ? -EBUSY : -EPERM;
+	if (strstr(line, "is forbidden") && statfs(path, &fs) == 0)
+		return error_set(
+		    reterr, code,
+		    "fusermount3 does not mount over '%s', which lies on %s; %s", path,
+		    refusal_fs_name(fs.f_type), refusal_remedy(&refusal));
+	refusal.under_apparmor = access("/etc/apparmor.d/fusermount3", F_OK) == 0 &&
+				 access("/sys/kernel/security/apparmor", F_OK) == 0;
+	return error_remedy(
+	    error_set(reterr, code, "fusermount3 on '%s': %s", path, line),
+	    refusal_remedy(&refusal), reterr);
+}
+
 static int run_fusermount(const char *const argv[], int keep_fd, const char *path,
 			  struct error *reterr)
 {
@@ -255,14 +286,13 @@ static int run_fusermount(const char *const argv[], int keep_fd, const char *pat
 	int status = run_program(&run, &said);
 	if (status == -ENOENT)
 		return error_set(reterr, status,
-				 "fusermount3 is not in PATH: install the package fuse3");
+				 "fusermount3 is not in PATH: install the package fuse3, "
+				 "or use: sudo venvfs mount" REFUSAL_WITHOUT_FUSE);
 	if (status < 0)
 		return error_errno(reterr, status, "cannot run fusermount3");
 	if (status == 0)
 		return 0;
-	const char *line = last_line(&said, "fusermount3");
-	int code = strstr(line, "busy") ? -EBUSY : -EPERM;
-	return error_set(reterr, code, "fusermount3 on '%s': %s", path, line);
+	return explain(path, last_line(&said, "fusermount3"), reterr);
 }
 
 /* What fusermount3 is told: its own words, ours, and those of the user that it knows. */
@@ -308,68 +338,124 @@ static int mount_as_user(const char *path, const struct device_options *o,
 int device_mount(const char *path, int dirfd, const struct device_options *options,
 		 struct error *reterr)
 {
-	return geteuid() == 0 ? mount_as_root(path, dirfd, options, reterr)
-			      : mount_as_user(path, options, reterr);
+	if (options->broker)
+		return broker_mount(options->broker, path, dirfd, options->read_only,
+				    reterr);
+	return account_may_mount()
+		   ? device_mount_for(path, dirfd, options, geteuid(), getegid(), reterr)
+		   : mount_as_user(path, options, reterr);
 }
 
-int device_unmount(const char *path, bool lazy, struct error *reterr)
+struct wanted {
+	int id;
+	uid_t uid;
+};
+
+static int is_wanted(void *context, const struct mount_row *row)
 {
-	if (geteuid() == 0) {
-		if (umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
-			return 0;
-		return error_errno(reterr, -errno, "cannot unmount '%s'", path);
+	const struct wanted *w = context;
+	if (row->id != w->id)
+		return 0;
+	return w->uid == DEVICE_ANY_USER ? strcmp(row->type, MOUNTS_TYPE) == 0
+					 : mounts_is_of(row, w->uid);
+}
+
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+int device_open_parent(const char *path)
+{
+	cleanup_free char *parent = strndup(path, (size_t)(last_part(path) - path));
+	return parent ? file_open_canonical(parent, O_PATH | O_DIRECTORY) : -ENOMEM;
+}
+
+int device_unmount_in(int parent, const char *path, bool lazy, uid_t uid,
+		      struct error *reterr)
+{
+	char target[NAME_MAX + 64];
+	const char *name = last_part(path);
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+	    strlen(name) > NAME_MAX)
+		return error_set(reterr, -EINVAL, "cannot unmount '%s'", path);
+	cleanup_fd int root =
+	    file_open(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (root < 0)
+		return error_errno(reterr, root, "cannot unmount '%s'", path);
+	struct wanted wanted = { .id = mounts_id_of(root), .uid = uid };
+	if (mounts_each(is_wanted, &wanted) != 1)
+		return error_set(reterr, -EPERM,
+				 "'%s' is not a mount of this user; --user says whose it "
+				 "is",
+				 path);
+	/*
+	 * Held open it is busy, so that only the lazy way can name the mount itself. The
+	 * other ends what is on top by then, and only if nobody uses it.
+	 */
+	if (lazy) {
+		(void)snprintf(target, sizeof(target), "/proc/self/fd/%d", root);
+	} else {
+		cleanup_close_fn(&root);
+		root = -1;
+		(void)snprintf(target, sizeof(target), "/proc/self/fd/%d/%s", parent,
+			       name);
+	}
+	if (umount2(target, lazy ? MNT_DETACH : UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	return error_errno(reterr, -errno, "cannot unmount '%s'", path);
+}
+
+int device_unmount(const char *path, bool lazy, const struct broker *broker,
+		   struct error *reterr)
+{
+	if (broker)
+		return broker_unmount(broker, path, lazy, reterr);
+	if (account_may_mount()) {
+		cleanup_fd int parent = device_open_parent(path);
+		return parent < 0
+			   ? error_errno(reterr, parent, "cannot unmount '%s'", path)
+			   : device_unmount_in(parent, path, lazy, DEVICE_ANY_USER,
+					       reterr);
 	}
 	const char *argv[] = { "fusermount3", lazy ? "-uz" : "-u", "--", path, NULL };
 	return run_fusermount(argv, -1, path, reterr);
 }
 
-/* mountinfo writes space, tab, newline and backslash as \ooo. Works in place. */
-static void unescape(char *text)
-{
-	char *out = text;
-	for (const char *in = text; *in; in++) {
-		if (in[0] == '\\' && in[1] >= '0' && in[1] <= '3' && in[2] && in[3]) {
-			*out++ = (char)((in[1] - '0') * 64 + (in[2] - '0') * 8 +
-					(in[3] - '0'));
-			in += 3;
-		} else {
-			*out++ = *in;
-		}
-	}
-	*out = '\0';
-}
+struct looked {
+	const char *path;
+	enum mounted found;
+	char type[64];
+};
 
-/* "36 35 98:0 /root /mount/point opts shared:1 - type source options" */
-static bool parse_line(char *line, char **ret_point, char **ret_type)
+static int look_at(void *context, const struct mount_row *row)
 {
-	char *rest = line;
-	*ret_point = NULL;
-	for (int field = 0; field <= 4; field++)
-		*ret_point = strsep(&rest, " ");
-	char *dash = rest ? strstr(rest, " - ") : NULL;
-	if (!*ret_point || !dash)
-		return false;
-	rest = dash + strlen(" - ");
-	*ret_type = strsep(&rest, " ");
-	unescape(*ret_point);
-	return *ret_type != NULL;
+	struct looked *l = context;
+	if (strcmp(row->point, l->path) != 0)
+		return 0;
+	/* The last one that is named is on top. */
+	l->found = strcmp(row->type, MOUNTS_TYPE) == 0 ? MOUNTED_VENVFS : MOUNTED_OTHER;
+	(void)snprintf(l->type, sizeof(l->type), "%s", row->type);
+	return 0;
 }
 
 enum mounted device_look(const char *path, char *ret_type)
 {
-	enum { TYPE_SIZE = 64 };
-	enum mounted found = MOUNTED_NO;
-	cleanup_file FILE *file = fopen("/proc/self/mountinfo", "re");
-	cleanup_free char *line = NULL;
-	size_t room = 0;
-	/* The last one that is named is on top. */
-	while (file && getline(&line, &room, file) > 0) {
-		char *point;
-		char *type;
-		if (!parse_line(line, &point, &type) || strcmp(point, path) != 0)
-			continue;
-		found = strcmp(type, FS_TYPE) == 0 ? MOUNTED_VENVFS : MOUNTED_OTHER;
-		(void)snprintf(ret_type, TYPE_SIZE, "%s", type);
-	}
-	return found;
+	struct looked l = { .path = path, .found = MOUNTED_NO };
+	(void)mounts_each(look_at, &l);
+	memcpy(ret_type, l.type, sizeof(l.type));
+	return l.found;
+}
+
+void device_read_ahead(dev_t device)
+{
+	char path[64];
+	char text[16];
+	(void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb",
+		       major(device), minor(device));
+	cleanup_fd int fd = file_open(AT_FDCWD, path, O_WRONLY, 0);
+	int size = snprintf(text, sizeof(text), "%d", READ_AHEAD_KIB);
+	if (fd >= 0)
+		(void)file_write_all(fd, text, (size_t)size);
 }

@@ -1,6 +1,8 @@
 #include "fusefs/serve/launch.h"
 
 #include "cache/base/file.h"
+#include "fusefs/serve/account.h"
+#include "fusefs/supervise/logfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +10,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,49 +20,99 @@ enum { LONGEST_WORD = 2000 };
 /* Where the inherited descriptors are put, so that their numbers can be told. */
 enum { FUSE_FD = 3, READY_FD = 4, LOCK_FD = 5, FDS_END = 6 };
 
-/* The supervisor is installed beside us. */
-static int find_programs(char venvfs[PATH_MAX], char supervise[PATH_MAX])
+struct programs {
+	char venvfs[PATH_MAX], supervise[PATH_MAX];
+};
+
+/* The supervisor is installed beside venvfs. */
+static int find_supervise(struct programs *p)
 {
 	static const char name[] = "venvfs-supervise";
-	ssize_t size = readlink("/proc/self/exe", venvfs, PATH_MAX - 1);
-	if (size < 0)
-		return -errno;
-	venvfs[size] = '\0';
-	const char *slash = strrchr(venvfs, '/');
-	int n = snprintf(supervise, PATH_MAX, "%.*s/%s",
-			 (int)(slash ? slash - venvfs : 0), venvfs, name);
+	const char *slash = strrchr(p->venvfs, '/');
+	int n = snprintf(p->supervise, PATH_MAX, "%.*s/%s",
+			 (int)(slash ? slash - p->venvfs : 0), p->venvfs, name);
 	return n > 0 && n < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-/* In the child: from here on only what may be done between fork() and exec(). */
-_Noreturn static void become_supervisor(const struct launch *l, int ready_fd,
-					const char *venvfs, const char *supervise)
+static int find_programs(struct programs *p, struct error *reterr)
 {
-	const char *argv[] = { "venvfs-supervise", venvfs, l->state_path, l->socket_path,
-			       NULL };
-	char **args = (char **)(uintptr_t)argv; /* exec does not write to them */
-	sigset_t none;
-	if (!l->foreground)
+	ssize_t size = readlink("/proc/self/exe", p->venvfs, PATH_MAX - 1);
+	if (size < 0)
+		return error_errno(reterr, -errno, "cannot find venvfs-supervise");
+	p->venvfs[size] = '\0';
+	return find_supervise(p);
+}
+
+int launch_open_programs(const char *venvfs, int ret_fds[2], struct error *reterr)
+{
+	struct programs p;
+	int r = 0;
+	if (venvfs && !realpath(venvfs, p.venvfs))
+		return error_errno(reterr, -errno, "cannot open '%s'", venvfs);
+	r = venvfs ? find_supervise(&p) : find_programs(&p, reterr);
+	if (r < 0)
+		return r;
+	cleanup_fd int program =
+	    file_open(AT_FDCWD, venvfs ? p.venvfs : "/proc/self/exe", O_PATH, 0);
+	cleanup_fd int supervise = file_open(AT_FDCWD, p.supervise, O_PATH, 0);
+	if (program < 0 || supervise < 0)
+		return error_errno(reterr, program < 0 ? program : supervise,
+				   "cannot open '%s'",
+				   program < 0 ? p.venvfs : p.supervise);
+	ret_fds[0] = steal_fd(&program);
+	ret_fds[1] = steal_fd(&supervise);
+	return 0;
+}
+
+/* In a child: from here on only what may be done between fork() and exec(). */
+static void leave_terminal(int log_fd, bool foreground)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (!foreground)
 		(void)setsid();
 	(void)chdir("/");
+	(void)dup2(null, STDIN_FILENO);
+	(void)dup2(null, STDOUT_FILENO);
+	(void)dup2(log_fd, STDERR_FILENO);
+}
+
+_Noreturn static void run_supervisor(const struct programs *p, const char *mode,
+				     const char *state_path, const char *socket_path)
+{
+	const char *argv[] = { "venvfs-supervise", mode,      state_path,
+			       socket_path,        p->venvfs, NULL };
+	sigset_t none;
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)execv(p->supervise, (char **)(uintptr_t)argv); /* it writes to none */
+	(void)dprintf(READY_FD, "cannot run '%s': %s\n", p->supervise, strerror(errno));
+	_exit(127);
+}
+
+_Noreturn static void become_supervisor(const struct launch *l, int ready_fd,
+					const struct programs *p)
+{
+	leave_terminal(l->log_fd, l->foreground);
 	/* First away from the numbers that they are going to, then there. */
 	int fuse = fcntl(l->fuse_fd, F_DUPFD, FDS_END);
 	int ready = fcntl(ready_fd, F_DUPFD, FDS_END);
 	int lock = fcntl(l->lock_fd, F_DUPFD, FDS_END);
-	int log = fcntl(l->log_fd, F_DUPFD, FDS_END);
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	bool done = dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0 &&
-		    dup2(log, STDERR_FILENO) >= 0 && dup2(fuse, FUSE_FD) >= 0 &&
-		    dup2(ready, READY_FD) >= 0 && dup2(lock, LOCK_FD) >= 0 &&
-		    close_range(LOCK_FD + 1, ~0u, 0) == 0;
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (done)
-		(void)execv(supervise, args);
-	if (done)
-		(void)dprintf(READY_FD, "cannot run '%s': %s\n", supervise,
-			      strerror(errno));
-	_exit(127);
+	if (dup2(fuse, FUSE_FD) < 0 || dup2(ready, READY_FD) < 0 ||
+	    dup2(lock, LOCK_FD) < 0 || close_range(FDS_END, ~0u, 0) < 0 ||
+	    account_keep_only_mounting() < 0)
+		_exit(127);
+	run_supervisor(p, "mount", l->state_path, l->socket_path);
+}
+
+_Noreturn static void become_follower(const struct launch *l, int ready_fd,
+				      const struct programs *p)
+{
+	leave_terminal(l->log_fd, false);
+	if (dup2(ready_fd, READY_FD) < 0 || close_range(READY_FD + 1, ~0u, 0) < 0 ||
+	    account_keep_only_mounting() < 0)
+		_exit(127);
+	(void)close(FUSE_FD);
+	run_supervisor(p, "follow", l->state_path, l->socket_path);
 }
 
 /* "ready", a line that says what went wrong, or nothing when the server died. */
@@ -81,25 +134,32 @@ static int wait_for_word(int fd, struct error *reterr)
 			 size > 0 ? word : "the server ended before it served");
 }
 
-int launch_server(const struct launch *launch, struct launched *ret, struct error *reterr)
+typedef void becoming(const struct launch *l, int ready_fd, const struct programs *p);
+
+static int start(const struct launch *launch, becoming *become, struct launched *ret,
+		 struct error *reterr)
 {
-	char venvfs[PATH_MAX];
-	char supervise[PATH_MAX];
+	struct programs programs;
 	int pair[2];
-	int r = find_programs(venvfs, supervise);
+	int r = find_programs(&programs, reterr);
 	if (r < 0)
-		return error_errno(reterr, r, "cannot find venvfs-supervise");
+		return r;
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return -errno;
 	cleanup_fd int read_end = pair[0];
 	pid_t pid = fork();
 	if (pid == 0)
-		become_supervisor(launch, pair[1], venvfs, supervise);
+		become(launch, pair[1], &programs);
 	(void)close(pair[1]);
 	if (pid < 0)
 		return error_errno(reterr, -errno, "cannot start a server");
 	*ret = (struct launched){ .pid = pid, .ready = steal_fd(&read_end) };
 	return 0;
+}
+
+int launch_server(const struct launch *launch, struct launched *ret, struct error *reterr)
+{
+	return start(launch, become_supervisor, ret, reterr);
 }
 
 int launch_wait(struct launched *l, struct error *reterr)
@@ -109,4 +169,17 @@ int launch_wait(struct launched *l, struct error *reterr)
 	if (r < 0)
 		(void)waitpid(l->pid, NULL, 0);
 	return r;
+}
+
+int launch_follower(const char *state_path, const char *socket_path, struct error *reterr)
+{
+	struct launched follower;
+	cleanup_fd int log = logfile_open(state_path);
+	const struct launch launch = { .state_path = state_path,
+				       .socket_path = socket_path,
+				       .log_fd = log };
+	if (log < 0)
+		return error_errno(reterr, log, "cannot write to '%s/log'", state_path);
+	int r = start(&launch, become_follower, &follower, reterr);
+	return r < 0 ? r : launch_wait(&follower, reterr);
 }

@@ -24,5 +24,13 @@ struct launched {
  */
 int launch_server(const struct launch *launch, struct launched *ret,
 		  struct error *reterr);
+/*
+ * Starts a supervisor for a mount whose own has died, and waits until it has taken the
+ * mount over (or found that another one has).
+ */
+int launch_follower(const char *state_path, const char *socket_path,
+		    struct error *reterr);
+/* Opens this program, or the one at `venvfs`, and the supervisor beside it. */
+int launch_open_programs(const char *venvfs, int ret_fds[2], struct error *reterr);
 /* Waits for the worker's word and closes l->ready. 0: it serves; else it has ended. */
 int launch_wait(struct launched *l, struct error *reterr);

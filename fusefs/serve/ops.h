@@ -11,6 +11,7 @@
 
 #include "fusefs/overlay/changes.h"
 #include "fusefs/serve/features.h"
+#include "fusefs/serve/test_death.h"
 #include "fusefs/supervise/shared.h"
 
 struct log;
@@ -35,6 +36,7 @@ struct ops {
 	unsigned features;     /* that the kernel has and that are not masked */
 	struct scratch *scratches; /* one for each thread that can serve at once */
 	unsigned scratch_count;
+	struct test_death death;
 };
 
 static inline struct ops *ops_of(fuse_req_t req)

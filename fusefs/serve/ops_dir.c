@@ -1,6 +1,7 @@
 #include "fusefs/serve/ops.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <string.h>
 
 /* Cookies 1 and 2 stand behind "." and ".."; the tree's begin at 4. */
@@ -59,6 +60,19 @@ static int add_dots(struct listing *l, uint64_t dir, uint64_t after)
 	return add(l, "..", &e, COOKIE_DOTDOT);
 }
 
+/* The kernel does not wait for it: it had been answered, and counted, before. */
+static void forget_listed(const struct listing *l)
+{
+	struct fuse_direntplus e;
+	size_t at = 0;
+	while (l->plus && l->used - at >= FUSE_NAME_OFFSET_DIRENTPLUS) {
+		memcpy(&e, l->bytes + at, FUSE_NAME_OFFSET_DIRENTPLUS);
+		if (e.entry_out.nodeid != 0)
+			overlay_forget(l->ops->overlay, e.entry_out.nodeid, 1, NULL);
+		at += FUSE_DIRENTPLUS_SIZE(&e);
+	}
+}
+
 /*
  * An error after some names were added must not lose them: those of READDIRPLUS are
  * counted. It comes again at the next call, which begins with it.
@@ -78,8 +92,8 @@ static void list(fuse_req_t req, uint64_t dir, size_t size, uint64_t after, bool
 				 plus, add_child, &l);
 	if (r < 0 && l.used == 0)
 		ops_reply(req, r, "READDIR", dir);
-	else
-		(void)fuse_reply_buf(req, l.bytes, l.used);
+	else if (fuse_reply_buf(req, l.bytes, l.used) < 0)
+		forget_listed(&l);
 	scratch_give(scratch);
 }
 

@@ -1,3 +1,4 @@
+#include "fusefs/overlay/counts.h"
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/ops.h"
 #include "fusefs/serve/request.h"
@@ -50,7 +51,7 @@ void ops_reply_entry(fuse_req_t req, const struct stat *st)
 	struct fuse_entry_param e;
 	ops_fill_entry(st, &e);
 	if (fuse_reply_entry(req, &e) < 0)
-		overlay_forget(ops->overlay, st->st_ino, 1);
+		overlay_forget(ops->overlay, st->st_ino, 1, NULL);
 }
 
 void ops_reply(fuse_req_t req, int code, const char *request, uint64_t node)
@@ -76,17 +77,28 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		ops_reply(req, r, "LOOKUP", parent);
 }
 
+/* Each entry once, also where a server was killed between two of them. */
+static void forget(fuse_req_t req, size_t i, uint64_t node, uint64_t count)
+{
+	struct ops *ops = ops_of(req);
+	const struct request *r = request_current();
+	const struct count_once once = {
+		.entry = (uint32_t)i,
+		.done = &ops->shared->slots[r->slot].forgotten,
+	};
+	overlay_forget(ops->overlay, node, count, &once);
+}
+
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
-	overlay_forget(ops_of(req)->overlay, ino, nlookup);
+	forget(req, 0, ino, nlookup);
 	fuse_reply_none(req);
 }
 
 void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
-	struct ops *ops = ops_of(req);
 	for (size_t i = 0; i < count; i++)
-		overlay_forget(ops->overlay, forgets[i].ino, forgets[i].nlookup);
+		forget(req, i, forgets[i].ino, forgets[i].nlookup);
 	fuse_reply_none(req);
 }
 

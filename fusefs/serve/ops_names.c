@@ -78,7 +78,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	fi->fh = 0;
 	fi->keep_cache = 1;
 	if (fuse_reply_create(req, &e, fi) < 0)
-		overlay_forget(ops->overlay, st.st_ino, 1);
+		overlay_forget(ops->overlay, st.st_ino, 1, NULL);
 	overlay_release(ops->overlay);
 }
 

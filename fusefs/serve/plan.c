@@ -149,6 +149,7 @@ int plan_read_file(int state_fd, enum plan_file file, struct plan *ret)
 	plan.since = json_get_int(object, "since", 0);
 	plan.changed = json_get_int(object, "changed", 0);
 	plan.ephemeral = json_get_bool(object, "ephemeral", false);
+	plan.throwaway = json_get_bool(object, "throwaway", false);
 	plan.keep_owner = json_get_bool(object, "keep_owner", false);
 	r = read_digest(object, "key", &plan.key);
 	if (r == 0)
@@ -192,7 +193,9 @@ static int write_file(int state_fd, enum plan_file file, const struct plan *plan
 	    (json_int_t)plan->since, "changed", (json_int_t)plan->changed, "ephemeral",
 	    plan->ephemeral, "key", key, "pack", pack, "keep_owner", plan->keep_owner);
 	json_t *layers = json_array();
-	if (!object || json_object_set_new(object, "layers", layers) < 0)
+	if (!object || json_object_set_new(object, "layers", layers) < 0 ||
+	    (plan->throwaway &&
+	     json_object_set_new(object, "throwaway", json_true()) < 0))
 		return -ENOMEM;
 	for (size_t i = 0; i < TEXTS; i++) {
 		const char *value = *text_of(plan, i);

@@ -36,6 +36,7 @@ struct plan {
 	char *boot;     /* id of the boot that it was mounted in */
 	char *host;     /* host name */
 	bool ephemeral; /* what was changed goes with the mount */
+	bool throwaway; /* mount point and state directory go with it, too */
 	int64_t since;  /* when it was mounted: seconds since 1970 */
 	int64_t
 	    changed; /* when the layers last changed: what directories show as mtime */

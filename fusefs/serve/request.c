@@ -32,13 +32,14 @@ static bool wants_kill(const struct fuse_in_header *header, size_t size)
 	       header->uid != 0;
 }
 
-bool request_begin(void *message, size_t size, bool again)
+bool request_begin(void *message, size_t size, unsigned slot, bool again)
 {
 	struct fuse_in_header *header = message;
 	if (size < sizeof(*header))
 		return false;
 	current =
 	    (struct request){ .message = message,
+			      .slot = slot,
 			      .size = size,
 			      .opcode = header->opcode,
 			      .unique = header->unique & ~REQUEST_RESENT,
@@ -49,13 +50,6 @@ bool request_begin(void *message, size_t size, bool again)
 	if (current.tmpfile)
 		header->opcode = FUSE_CREATE;
 	return true;
-}
-
-void request_answered(void)
-{
-	struct fuse_in_header *header = current.message;
-	if (header)
-		header->unique = 0;
 }
 
 void request_end(void)

@@ -16,6 +16,7 @@ struct iovec;
 
 struct request {
 	void *message; /* fuse_in_header and what follows; NULL: none is served */
+	unsigned slot; /* whose buffer it lies in; PENDING_NO_SLOT: none */
 	size_t size;
 	uint32_t opcode; /* as the kernel sent it */
 	uint64_t unique; /* without the bit that marks one that comes again */
@@ -28,9 +29,7 @@ struct request {
  * Before a message is processed; may rewrite its opcode. An operation that this returns
  * false for is malformed and must not be processed.
  */
-bool request_begin(void *message, size_t size, bool again);
-/* Its reply was written: who follows must not do it again. */
-void request_answered(void);
+bool request_begin(void *message, size_t size, unsigned slot, bool again);
 void request_end(void);
 const struct request *request_current(void);
 

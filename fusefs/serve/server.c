@@ -5,8 +5,8 @@
 #include "cache/store/lease.h"
 #include "fusefs/overlay/overlay.h"
 #include "fusefs/serve/answer_changes.h"
+#include "fusefs/serve/confine.h"
 #include "fusefs/serve/control.h"
-#include "fusefs/serve/device.h"
 #include "fusefs/serve/features.h"
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/plan.h"
@@ -42,6 +42,7 @@ struct server {
 	struct overlay *overlay;
 	struct log log;
 	struct shared *shared;
+	struct server_fds fds;
 	char *socket; /* the worker's own */
 	struct session *session;
 	struct control *control;
@@ -59,6 +60,10 @@ static void server_release(struct server *s)
 	view_free(s->view);
 	lease_free(s->lease);
 	cache_free(s->cache);
+	if (s->plan.throwaway) {
+		(void)rmdir(s->plan.path);
+		(void)state_remove(s->state);
+	}
 	plan_release(&s->plan);
 	state_free(s->state);
 	free(s->socket);
@@ -90,26 +95,48 @@ static void on_ready(void *context)
 	tell(context, "ready\n");
 }
 
-static json_t *answer(void *context, const json_t *request)
+/* To a supervisor that follows one that has died (supervise/takeover.h). */
+static json_t *hand_over(const struct server *s, int fds[DESCRIPTORS_MOST])
+{
+	if (atomic_load(&s->shared->init_size) == 0)
+		return json_pack("{s:s}", "error", "it is being mounted");
+	fds[0] = s->fds.fuse;
+	fds[1] = s->fds.lock;
+	fds[2] = s->fds.shared;
+	return json_pack("{s:b}", "descriptors", true);
+}
+
+static json_t *answer(void *context, const json_t *request, int fds[DESCRIPTORS_MOST])
 {
 	struct server *s = context;
 	const char *verb = json_get_text(request, "verb");
+	if (verb && strcmp(verb, "descriptors") == 0)
+		return hand_over(s, fds);
 	if (verb && strcmp(verb, "changes") == 0)
 		return answer_changes(s->overlay, json_get_int(request, "from", 0));
 	return json_pack("{s:s}", "error", "unknown verb");
 }
 
-/* SIGTERM (a shutdown): the mount leaves sight, and ends with its last user. */
+/*
+ * SIGTERM (a shutdown): the mount leaves sight, and ends with its last user. Unmounting
+ * is nothing that a worker may do, so the supervisor hears of it.
+ */
 static void *wait_for_signal(void *argument)
 {
+	enum { SUPERVISOR_MILLISECONDS = 5000 };
 	const struct server *s = argument;
 	sigset_t set;
 	int signal_number;
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
-	while (sigwait(&set, &signal_number) == 0)
-		(void)device_unmount(s->plan.path, true, NULL);
+	while (sigwait(&set, &signal_number) == 0) {
+		json_t *answer = NULL;
+		cleanup_json json_t *request = json_pack("{s:s}", "verb", "leave");
+		if (request && control_ask(s->plan.socket, request,
+					   SUPERVISOR_MILLISECONDS, &answer) == 0)
+			json_decref(answer);
+	}
 	return NULL;
 }
 
@@ -174,7 +201,9 @@ static int map_shared(struct server *s, int fd, struct error *reterr)
 	s->shared = map;
 	return s->shared->magic == SHARED_MAGIC && s->shared->version == SHARED_VERSION
 		   ? 0
-		   : error_set(reterr, -EPROTO, "the supervisor is of another version");
+		   : error_set(reterr, -EPROTO,
+			       "the mount's shared memory is of another version; unmount "
+			       "and mount again");
 }
 
 /* What the server before has committed and perhaps not answered. */
@@ -241,9 +270,22 @@ static int prepare(struct server *s, const char *state_path, struct error *reter
 		r = lease_take(cache_own(s->cache), s->plan.path, &s->lease);
 	if (r == 0)
 		r = view_open(state_fd(s->state), &s->plan, s->cache, &s->view, reterr);
-	if (r == 0)
-		r = narrow_lease(s);
-	return r == 0 ? prepare_upper(s, reterr) : r;
+	return r == 0 ? narrow_lease(s) : r;
+}
+
+/* The upper is another server's until that one has ended. */
+static int wait_for_go(struct server *s, struct error *reterr)
+{
+	static const char word[] = "prepared\n";
+	char byte;
+	if (s->fds.go < 0)
+		return 0;
+	int ready = atomic_load(&s->ready_fd);
+	int r = ready < 0 ? -EINVAL : file_write_all(ready, word, strlen(word));
+	cleanup_fd int go = steal_fd(&s->fds.go);
+	if (r == 0 && read(go, &byte, 1) != 1)
+		r = -ECANCELED;
+	return r < 0 ? error_errno(reterr, r, "cannot follow another version") : 0;
 }
 
 /* For measuring only, as is VENVFS_SERVING_FAR. */
@@ -280,18 +322,27 @@ int server_run(const char *state_path, const struct server_fds *fds)
 {
 	struct error err = ERROR_INIT;
 	CLEANUP(server_release)
-	struct server s = { .log = { .fd = STDERR_FILENO } };
+	struct server s = { .log = { .fd = STDERR_FILENO, .state_path = state_path },
+			    .fds = *fds };
 	int fuse_fd = fds->fuse; /* the session's, and closed with it */
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");
 	(void)fcntl(fuse_fd, F_SETFD, FD_CLOEXEC);
 	if (fds->ready >= 0)
 		(void)fcntl(fds->ready, F_SETFD, FD_CLOEXEC);
+	if (fds->go >= 0)
+		(void)fcntl(fds->go, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->lock, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->shared, F_SETFD, FD_CLOEXEC);
-	int r = map_shared(&s, fds->shared, &err);
+	int r = confine_server(&err);
+	if (r == 0)
+		r = map_shared(&s, fds->shared, &err);
 	if (r == 0)
 		r = prepare(&s, state_path, &err);
+	if (r == 0)
+		r = wait_for_go(&s, &err);
+	if (r == 0)
+		r = prepare_upper(&s, &err);
 	if (r == 0)
 		r = start(&s, fuse_fd, &err);
 	if (r == 0) {

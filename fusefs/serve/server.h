@@ -8,8 +8,10 @@
 /* Descriptors that a server inherits; it owns them. */
 struct server_fds {
 	int fuse;   /* /dev/fuse, mounted */
-	int ready;  /* one line is written to it: "ready", or what went wrong; then closed
-		     */
+	int ready;  /* not -1: a line is written to it, "ready" or what went wrong; then
+		     * it is closed */
+	int go;     /* not -1: "prepared" is said before the upper is opened, and a byte
+		     * waited for here; at its end the server ends */
 	int lock;   /* holds the state's lock as long as the server lives */
 	int shared; /* memory that the supervisor made (supervise/shared.h) */
 };

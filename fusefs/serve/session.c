@@ -4,8 +4,10 @@
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/near.h"
 #include "fusefs/serve/ops.h"
+#include "fusefs/serve/pending.h"
 #include "fusefs/serve/request.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/fuse.h>
 #include <pthread.h>
@@ -19,8 +21,8 @@
 
 /*
  * The loop is ours: receive, look at the header, process. libfuse's own loops would do
- * the same, but the header is where counting hangs, and where a successor will look for
- * requests that its predecessor left unanswered.
+ * the same, but the header is where counting hangs, and where a successor looks for
+ * requests that its predecessor left unanswered (pending.h).
  */
 
 enum {
@@ -35,7 +37,8 @@ struct session {
 	struct ops ops;
 	struct fuse_session *se;
 	struct shared *shared;
-	atomic_uint slots; /* bits: buffers in use by threads */
+	atomic_uint slots;    /* bits: buffers in use by threads, or not yet served */
+	atomic_uint prepared; /* bits */
 	_Atomic(int) result;
 	atomic_flag ready;
 	/* Threads that serve, and those of them that are kept by something long. */
@@ -137,7 +140,7 @@ static const struct fuse_lowlevel_ops operations = {
  */
 static ssize_t send_reply(int fd, struct iovec *iov, int count, void *userdata)
 {
-	const struct ops *ops = userdata;
+	struct ops *ops = userdata;
 	/* The INIT of an earlier server's time was answered then. */
 	if (ops->replaying) {
 		ssize_t size = 0;
@@ -147,10 +150,17 @@ static ssize_t send_reply(int fd, struct iovec *iov, int count, void *userdata)
 	}
 	if (ops_has(ops, FEATURE_KILLPRIV))
 		request_patch_init(iov, count, FUSE_HANDLE_KILLPRIV_V2);
+	const struct request *r = request_current();
+	if (!r->message || r->slot == PENDING_NO_SLOT)
+		return writev(fd, iov, count);
+	/* All of it under the writer's lock still, if it was a change. */
+	test_death_pass(&ops->death, INSTANT_RUN, r->opcode);
+	pending_decide(ops->shared, r->slot, iov, count);
+	test_death_pass(&ops->death, INSTANT_DECIDED, r->opcode);
 	ssize_t n = writev(fd, iov, count);
-	/* Under the writer's lock still, if it was a change: what is killed from here on
-	 * finds this one in the record, or done. */
-	request_answered();
+	test_death_pass(&ops->death, INSTANT_SENT, r->opcode);
+	pending_answered(ops->shared, r->slot);
+	test_death_pass(&ops->death, INSTANT_ANSWERED, r->opcode);
 	return n;
 }
 
@@ -192,6 +202,7 @@ int session_new(const struct session_options *options, struct session **ret,
 			       .shared = options->shared,
 			       .log = options->log,
 			       .features = options->features };
+	test_death_init(&s->ops.death, getenv("VENVFS_TEST_DIE"), &s->shared->answered);
 	near_init(&s->near, options->near);
 	atomic_flag_clear(&s->ready);
 	(void)pthread_mutex_init(&s->lock, NULL);
@@ -207,31 +218,24 @@ int session_new(const struct session_options *options, struct session **ret,
 	return 0;
 }
 
-/* A buffer that lies in the shared memory, of its own for each thread. */
-static unsigned take_slot(struct session *s)
+/* A buffer that lies in the shared memory, of its own for each thread; or -1. */
+static int take_slot(struct session *s)
 {
 	unsigned used = atomic_load(&s->slots);
 	unsigned free;
 	do {
 		free = (unsigned)__builtin_ctz(~used);
+		if (free >= SHARED_THREADS)
+			return -1;
 	} while (!atomic_compare_exchange_weak(&s->slots, &used, used | 1u << free));
-	/* A SIGKILL while the kernel copies into a page that is not there yet would end
-	 * the request with an error. */
-	(void)madvise(shared_buffer(s->shared, free), SHARED_BUFFER, MADV_POPULATE_WRITE);
-	return free;
+	if (!(atomic_fetch_or(&s->prepared, 1u << free) & 1u << free))
+		pending_prepare(s->shared, free);
+	return (int)free;
 }
 
 static void give_slot(struct session *s, unsigned slot)
 {
 	atomic_fetch_and(&s->slots, ~(1u << slot));
-}
-
-static uint64_t now_ns(void)
-{
-	enum { NS = 1000000000 };
-	struct timespec now;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS + (uint64_t)now.tv_nsec;
 }
 
 static void save_init(struct session *s, const void *message, size_t size)
@@ -250,43 +254,35 @@ static void tell_ready(struct session *s)
 		s->options.on_ready(s->options.context);
 }
 
-static void process(struct session *s, void *message, size_t size, bool again)
+static void process(struct session *s, struct fuse_buf *buf, unsigned slot, bool again)
 {
-	struct fuse_buf buf = { .mem = message, .size = size };
-	if (request_begin(message, size, again))
-		fuse_session_process_buf(s->se, &buf);
+	if (request_begin(buf->mem, buf->size, slot, again))
+		fuse_session_process_buf(s->se, buf);
 	request_end();
 }
 
-/* What is noted while a request is under way: for a successor, and for "status". */
-static void note_request(struct session *s, struct shared_slot *slot,
-			 const struct fuse_in_header *header)
-{
-	if (header->opcode < OPCODES)
-		atomic_fetch_add_explicit(&s->shared->requests[header->opcode], 1,
-					  memory_order_relaxed);
-	atomic_store_explicit(&slot->opcode, header->opcode, memory_order_relaxed);
-	atomic_store_explicit(&slot->since, now_ns(), memory_order_relaxed);
-	atomic_store_explicit(&slot->unique, header->unique & ~REQUEST_RESENT,
-			      memory_order_release);
-}
-
 /*
- * The message in a buffer is one that was received and not answered as long as its header
- * has a number: it is there from the moment on that the kernel has handed it out, so a
- * server that is killed at any time leaves it.
+ * No request is ever given up, so the kernel need not ask for that: it stops when told
+ * once. What libfuse would remember of it a successor could not know.
  */
-static bool is_pending(const struct fuse_in_header *header)
+static void refuse_interrupt(struct session *s, const struct fuse_in_header *header)
 {
-	return header->unique != 0 && header->len >= sizeof(*header) &&
-	       header->len <= SHARED_BUFFER;
+	const struct fuse_out_header out = { .len = sizeof(out),
+					     .error = -ENOSYS,
+					     .unique = header->unique };
+	(void)!write(s->options.fuse_fd, &out, sizeof(out));
 }
 
-static void set_done(struct session *s, unsigned number)
+/* What lies in a slot's buffer. */
+static void serve_received(struct session *s, unsigned slot, size_t size, bool again)
 {
-	struct fuse_in_header *header = shared_buffer(s->shared, number);
-	header->unique = 0;
-	atomic_store_explicit(&s->shared->slots[number].unique, 0, memory_order_release);
+	struct fuse_in_header *header = shared_buffer(s->shared, slot);
+	struct fuse_buf buf = { .mem = header, .size = size };
+	pending_note(s->shared, slot);
+	if (header->opcode == FUSE_INTERRUPT)
+		refuse_interrupt(s, header);
+	else
+		process(s, &buf, slot, again);
 }
 
 static enum near_kind kind_of(uint32_t opcode)
@@ -298,10 +294,10 @@ static enum near_kind kind_of(uint32_t opcode)
 }
 
 /* One request; false when there will be no more. */
-static bool serve_one(struct session *s, unsigned number)
+static bool serve_one(struct session *s, unsigned slot)
 {
-	struct fuse_in_header *header = shared_buffer(s->shared, number);
-	set_done(s, number);
+	struct fuse_in_header *header = shared_buffer(s->shared, slot);
+	pending_clear(s->shared, slot);
 	ssize_t n = read(s->options.fuse_fd, header, SHARED_BUFFER);
 	/* ENOENT: it was interrupted before it was read. */
 	if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT))
@@ -312,36 +308,67 @@ static bool serve_one(struct session *s, unsigned number)
 	if (n < (ssize_t)sizeof(*header))
 		return false;
 	bool is_init = header->opcode == FUSE_INIT;
-	note_request(s, &s->shared->slots[number], header);
+	test_death_pass(&s->ops.death, INSTANT_RECEIVED, header->opcode);
 	near_request(&s->near, header->pid, kind_of(header->opcode));
-	process(s, header, (size_t)n, false);
+	serve_received(s, slot, (size_t)n, false);
 	if (is_init)
 		save_init(s, header, (size_t)n);
-	set_done(s, number);
+	pending_clear(s->shared, slot);
 	atomic_fetch_add_explicit(&s->shared->answered, 1, memory_order_relaxed);
 	tell_ready(s);
 	return true;
 }
 
-/*
- * What an earlier server left unanswered. The kernel sends it again, or (before 6.9) it
- * is still in the buffers that it was received into. One that had been answered just
- * before the end is answered once more, to nobody.
- */
-static void serve_buffers(struct session *s)
+/* What an earlier server has left is not left to the next one. */
+static void left_is_served(struct session *s, unsigned slot)
+{
+	pending_clear(s->shared, slot);
+	atomic_fetch_add(&s->shared->answered, 1);
+}
+
+/* Where a reply is kept, the request was run, and perhaps answered. */
+static void send_kept(struct session *s)
 {
 	for (unsigned i = 0; i < SHARED_THREADS; i++) {
-		const struct shared_slot *slot = &s->shared->slots[i];
-		struct fuse_in_header *header = shared_buffer(s->shared, i);
-		if (!is_pending(header))
+		const void *reply;
+		if (pending_state(s->shared, i) != PENDING_DECIDED)
 			continue;
-		/* It may have been handed to libfuse under another one. */
-		if (atomic_load(&slot->unique) == (header->unique & ~REQUEST_RESENT))
-			header->opcode = atomic_load(&slot->opcode);
-		process(s, header, header->len, true);
-		/* At once: who follows must not do it again. */
-		set_done(s, i);
-		atomic_fetch_add(&s->shared->answered, 1);
+		size_t size = pending_reply(s->shared, i, &reply);
+		(void)!write(s->options.fuse_fd, reply, size);
+		left_is_served(s, i);
+	}
+}
+
+/* An INIT was answered, or nobody would follow. The kernel never sends a FORGET again. */
+static bool is_to_be_run(const struct fuse_in_header *header, bool is_resent)
+{
+	bool is_forget =
+	    header->opcode == FUSE_FORGET || header->opcode == FUSE_BATCH_FORGET;
+	return header->opcode != FUSE_INIT && (!is_resent || is_forget);
+}
+
+/*
+ * What lies in buffers is no thread's until it was served: one of them may begin
+ * something long, for which a helper is started, that needs a free one.
+ */
+static void serve_buffers(struct session *s, bool is_resent)
+{
+	unsigned left = 0;
+	for (unsigned i = 0; i < SHARED_THREADS; i++) {
+		if (pending_state(s->shared, i) == PENDING_RECEIVED)
+			left |= 1u << i;
+	}
+	atomic_store(&s->slots, left);
+	for (unsigned i = 0; i < SHARED_THREADS; i++) {
+		const struct fuse_in_header *header = shared_buffer(s->shared, i);
+		if (!(left & 1u << i))
+			continue;
+		if (is_to_be_run(header, is_resent)) {
+			serve_received(s, i, header->len, true);
+			left_is_served(s, i);
+		}
+		pending_clear(s->shared, i);
+		give_slot(s, i);
 	}
 }
 
@@ -358,41 +385,47 @@ static void take_over(struct session *s)
 {
 	size_t size = atomic_load(&s->shared->init_size);
 	uint8_t init[SHARED_INIT];
+	struct fuse_buf buf = { .mem = init, .size = size };
 	if (size == 0 || size > SHARED_INIT)
 		return;
 	memcpy(init, s->shared->init, size);
 	s->ops.replaying = true;
-	process(s, init, size, false);
+	process(s, &buf, PENDING_NO_SLOT, false);
 	s->ops.replaying = false;
-	if (!ask_for_resend(s))
-		serve_buffers(s);
-	for (unsigned i = 0; i < SHARED_THREADS; i++)
-		set_done(s, i);
+	send_kept(s);
+	serve_buffers(s, ask_for_resend(s));
 	tell_ready(s);
 }
 
 static void *serve(void *argument)
 {
 	struct session *s = argument;
-	unsigned slot = take_slot(s);
+	int slot = take_slot(s);
+	assert(slot >= 0); /* helpers leave as many as there are threads */
 	(void)atomic_fetch_add(&s->serving, 1);
-	while (!fuse_session_exited(s->se) && serve_one(s, slot))
+	while (!fuse_session_exited(s->se) && serve_one(s, (unsigned)slot))
 		;
 	(void)atomic_fetch_sub(&s->serving, 1);
 	fuse_session_exit(s->se);
-	give_slot(s, slot);
+	give_slot(s, (unsigned)slot);
 	return NULL;
 }
 
-/* Serves as long as others are kept. */
+static bool is_helper_wanted(struct session *s)
+{
+	return atomic_load(&s->serving) - atomic_load(&s->blocked) <= s->options.threads;
+}
+
+/* Serves as long as others are kept. At the start buffers may all be in use. */
 static void *help(void *argument)
 {
 	struct session *s = argument;
-	unsigned slot = take_slot(s);
-	while (!fuse_session_exited(s->se) && serve_one(s, slot) &&
-	       atomic_load(&s->serving) - atomic_load(&s->blocked) <= s->options.threads)
+	int slot = take_slot(s);
+	while (slot >= 0 && !fuse_session_exited(s->se) && serve_one(s, (unsigned)slot) &&
+	       is_helper_wanted(s))
 		;
-	give_slot(s, slot);
+	if (slot >= 0)
+		give_slot(s, (unsigned)slot);
 	(void)atomic_fetch_sub(&s->serving, 1);
 	(void)pthread_mutex_lock(&s->lock);
 	s->helpers--;
@@ -411,11 +444,14 @@ void session_blocking(struct session *s, bool begins)
 	(void)atomic_fetch_add(&s->blocked, 1);
 	near_leave(&s->near);
 	(void)pthread_mutex_lock(&s->lock);
-	if (atomic_load(&s->serving) < SHARED_THREADS &&
-	    pthread_create(&thread, NULL, help, s) == 0) {
-		(void)pthread_detach(thread);
+	if (s->helpers + s->options.threads < SHARED_THREADS) {
 		(void)atomic_fetch_add(&s->serving, 1);
-		s->helpers++;
+		if (pthread_create(&thread, NULL, help, s) == 0) {
+			(void)pthread_detach(thread);
+			s->helpers++;
+		} else {
+			(void)atomic_fetch_sub(&s->serving, 1);
+		}
 	}
 	(void)pthread_mutex_unlock(&s->lock);
 }

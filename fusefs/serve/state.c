@@ -2,6 +2,7 @@
 
 #include "cache/base/digest.h"
 #include "cache/base/file.h"
+#include "cache/base/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,6 +48,15 @@ static int check_own(int fd, const char *path, struct error *reterr)
 	return 0;
 }
 
+/* Who could rename what lies above could have one mount take the changes of another. */
+static int check_way(const char *path, struct error *reterr)
+{
+	const uid_t own = geteuid();
+	cleanup_free char *canonical = NULL;
+	int r = path_canonical(path, &canonical, reterr);
+	return r < 0 ? r : trust_check_path(canonical, &own, 1, "XDG_STATE_HOME", reterr);
+}
+
 int state_open_directory(const char *path, struct state **ret, struct error *reterr)
 {
 	CLEANUP(state_freep) struct state *state = calloc(1, sizeof(*state));
@@ -61,6 +71,8 @@ int state_open_directory(const char *path, struct state **ret, struct error *ret
 	state->id = strrchr(state->path, '/');
 	state->id = state->id ? state->id + 1 : state->path;
 	int r = check_own(state->fd, path, reterr);
+	if (r == 0)
+		r = check_way(path, reterr);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(state);
@@ -81,10 +93,9 @@ int state_open(const char *mount_path, bool create, struct state **ret,
 	if (asprintf(&path, "%s/mounts/%s", home, id) < 0)
 		return -ENOMEM;
 	cleanup_free char *held = path;
-	r = create ? file_make_dirs(path, 0700) : 0;
-	if (r < 0)
-		return error_errno(reterr, r, "cannot make '%s'", path);
-	return state_open_directory(path, ret, create ? reterr : NULL);
+	cleanup_free char *made = NULL;
+	r = create ? trust_make_path(path, "XDG_STATE_HOME", &made, reterr) : 0;
+	return r < 0 ? r : state_open_directory(path, ret, create ? reterr : NULL);
 }
 
 void state_free(struct state *state)
@@ -135,6 +146,16 @@ bool state_is_locked(const struct state *state)
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
 }
 
+int state_remove(const struct state *state)
+{
+	cleanup_free char *folder =
+	    strndup(state->path, (size_t)(state->id - state->path));
+	if (!folder)
+		return -ENOMEM;
+	cleanup_fd int mounts = file_open(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY, 0);
+	return mounts < 0 ? mounts : file_remove_tree_at(mounts, state->id);
+}
+
 int state_each(state_visit *visit, void *context)
 {
 	cleanup_free char *home = NULL;
@@ -163,21 +184,38 @@ int state_each(state_visit *visit, void *context)
 	return dir ? r : -errno;
 }
 
+/* Nobody else may so much as look into it. */
+static int make_own(const char *path, const char *variable, struct error *reterr,
+		    char **ret_path)
+{
+	cleanup_free char *made = NULL;
+	int r = trust_make_path(path, variable, &made, reterr);
+	if (r < 0)
+		return r;
+	cleanup_fd int fd =
+	    file_open(AT_FDCWD, made, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	r = fd < 0 ? fd : check_own(fd, made, reterr);
+	if (r == 0)
+		*ret_path = steal_ptr(made);
+	return r;
+}
+
 /* A folder that may hold sockets: ours, or made in one that exists. */
 static int take_directory(const char *parent, struct error *reterr, char **ret_path)
 {
 	cleanup_free char *path = path_join(parent, "venvfs");
 	if (!path)
 		return -ENOMEM;
-	int r = file_make_dir_at(AT_FDCWD, path, 0700);
-	if (r < 0)
-		return r;
-	cleanup_fd int fd =
-	    file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	r = fd < 0 ? fd : check_own(fd, path, reterr);
-	if (r == 0)
-		*ret_path = steal_ptr(path);
-	return r;
+	if (access(parent, F_OK) < 0)
+		return -errno;
+	return make_own(path, "XDG_RUNTIME_DIR", reterr, ret_path);
+}
+
+static bool holds_venvfs(const char *parent)
+{
+	struct stat st;
+	cleanup_free char *path = path_join(parent, "venvfs");
+	return path && lstat(path, &st) == 0;
 }
 
 static int home_directory(char **ret_path, struct error *reterr)
@@ -189,15 +227,7 @@ static int home_directory(char **ret_path, struct error *reterr)
 	cleanup_free char *path = path_join(home, "run");
 	if (!path)
 		return -ENOMEM;
-	r = file_make_dirs(path, 0700);
-	if (r < 0)
-		return error_errno(reterr, r, "cannot make '%s'", path);
-	cleanup_fd int fd =
-	    file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	r = fd < 0 ? fd : check_own(fd, path, reterr);
-	if (r == 0)
-		*ret_path = steal_ptr(path);
-	return r;
+	return make_own(path, "XDG_STATE_HOME", reterr, ret_path);
 }
 
 int state_socket_directory(char **ret_path, struct error *reterr)
@@ -207,12 +237,14 @@ int state_socket_directory(char **ret_path, struct error *reterr)
 	(void)snprintf(user, sizeof(user), "/run/user/%u", geteuid());
 	const char *places[] = { runtime && *runtime == '/' ? runtime : NULL, user,
 				 geteuid() == 0 ? "/run" : NULL };
+	enum { RUN = 2 };
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
 		struct error err = ERROR_INIT;
 		int r = places[i] ? take_directory(places[i], &err, ret_path) : -ENOENT;
 		if (r == 0)
 			return 0;
-		if (r == -EACCES && err.text[0])
+		/* In a user namespace /run/venvfs may be that of the host's root. */
+		if (r == -EACCES && i != RUN && holds_venvfs(places[i]))
 			return error_set(reterr, r, "%s", err.text);
 	}
 	return home_directory(ret_path, reterr);

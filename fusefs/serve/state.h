@@ -34,6 +34,9 @@ int state_lock(const struct state *state, int milliseconds);
 /* Is a server there (or a mount being made)? */
 bool state_is_locked(const struct state *state);
 
+/* Removes the directory and all in it; what is open stays usable. */
+int state_remove(const struct state *state);
+
 /* Calls `visit` for each state directory of this user, in no order, until it returns
  * something else than 0. */
 typedef int state_visit(void *context, struct state *state);

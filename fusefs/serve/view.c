@@ -1,6 +1,7 @@
 #include "fusefs/serve/view.h"
 
 #include "cache/base/file.h"
+#include "fusefs/tree/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,21 +57,11 @@ static int open_layer(struct view *view, size_t i, struct cache *cache,
 			       layer->name);
 }
 
-static int open_layers(struct view *view, int state_fd, struct cache *cache,
-		       struct error *reterr)
+static int open_layers(struct view *view, struct cache *cache, struct error *reterr)
 {
 	view->images = calloc(view->plan->count + 1, sizeof(struct image *));
 	if (!view->images)
 		return -ENOMEM;
-	if (plan_has_pack(view->plan)) {
-		view->pack_fd = file_open_beneath(
-		    state_fd,
-		    view->plan->pack_file ? view->plan->pack_file : "skeleton/pack",
-		    O_RDONLY, 0);
-		if (view->pack_fd < 0)
-			return error_errno(reterr, view->pack_fd,
-					   "cannot open the skeleton");
-	}
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < view->plan->count; i++)
 		r = open_layer(view, i, cache, reterr);
@@ -116,19 +107,34 @@ static int make_tree(struct view *view, struct error *reterr)
 	return tree_new(&options, &view->tree, reterr);
 }
 
-int view_open(int state_fd, const struct plan *plan, struct cache *cache,
-	      struct view **ret, struct error *reterr)
+int view_open_pack(int take_pack_fd, const struct plan *plan, struct cache *cache,
+		   struct view **ret, struct error *reterr)
 {
+	cleanup_fd int pack_fd = take_pack_fd;
 	CLEANUP(view_freep) struct view *view = calloc(1, sizeof(*view));
 	if (!view)
 		return -ENOMEM;
 	view->plan = plan;
-	view->pack_fd = -1;
-	int r = open_layers(view, state_fd, cache, reterr);
+	view->pack_fd = steal_fd(&pack_fd);
+	int r = open_layers(view, cache, reterr);
 	if (r == 0)
 		r = make_tree(view, reterr);
 	if (r < 0)
 		return r;
 	*ret = steal_ptr(view);
 	return 0;
+}
+
+int view_open(int state_fd, const struct plan *plan, struct cache *cache,
+	      struct view **ret, struct error *reterr)
+{
+	int fd = -1;
+	if (plan_has_pack(plan)) {
+		fd = file_open_beneath(
+		    state_fd, plan->pack_file ? plan->pack_file : "skeleton/pack",
+		    O_RDONLY, 0);
+		if (fd < 0)
+			return error_errno(reterr, fd, "cannot open the skeleton");
+	}
+	return view_open_pack(fd, plan, cache, ret, reterr);
 }

@@ -6,8 +6,8 @@
 
 #include "cache/store/cache.h"
 #include "fusefs/serve/plan.h"
-#include "fusefs/tree/tree.h"
 
+struct tree;
 struct view;
 
 /*
@@ -16,6 +16,9 @@ struct view;
  */
 int view_open(int state_fd, const struct plan *plan, struct cache *cache,
 	      struct view **ret, struct error *reterr);
+/* The same of a skeleton that is in no state directory (-1: there is none). */
+int view_open_pack(int take_pack_fd, const struct plan *plan, struct cache *cache,
+		   struct view **ret, struct error *reterr);
 void view_free(struct view *view);
 DEFINE_CLEANUP(struct view *, view_free);
 

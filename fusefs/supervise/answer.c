@@ -1,5 +1,6 @@
 #include "fusefs/supervise/answer.h"
 
+#include "fusefs/supervise/descriptors.h"
 #include "fusefs/supervise/opcodes.h"
 
 #include <errno.h>
@@ -64,6 +65,25 @@ int answer_listen(const char *path)
 	return r < 0 ? r : fd;
 }
 
+int answer_connect(const char *path, const char *suffix, int seconds)
+{
+	struct sockaddr_un address;
+	int directory = make_address(path, suffix, &address);
+	if (directory < 0)
+		return directory;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int r = fd < 0 ? -errno : 0;
+	if (r == 0)
+		set_timeout(fd, seconds);
+	if (r == 0 &&
+	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+		r = -errno;
+		(void)close(fd);
+	}
+	(void)close(directory);
+	return r < 0 ? r : fd;
+}
+
 struct text {
 	char bytes[LARGEST];
 	size_t size;
@@ -96,6 +116,19 @@ static void add_requests(struct text *t, struct shared *s)
 		comma = ", ";
 	}
 	add(t, "}");
+}
+
+static void add_helpers(struct text *t, const struct notifiers *n)
+{
+	const char *comma = "";
+	add(t, "\"helpers\": [");
+	for (unsigned i = 0; i < NOTIFIERS_MOST; i++) {
+		if (n->pids[i] == 0)
+			continue;
+		add(t, "%s%d", comma, (int)n->pids[i]);
+		comma = ", ";
+	}
+	add(t, "], ");
 }
 
 /* What has been under way for how long. */
@@ -134,21 +167,26 @@ static unsigned long long resident_bytes(int pid)
 	return pages * (unsigned long long)sysconf(_SC_PAGESIZE);
 }
 
-static void answer_status(int fd, struct shared *s)
+static void answer_status(int fd, struct supervisor *super)
 {
 	static struct text t;
+	struct shared *s = super->shared;
 	int worker = atomic_load(&s->worker);
+	int64_t stuck = watch_look(&super->watch, s, FUSE_FD, milliseconds());
 	t.size = 0;
-	add(&t, "{\"state\": \"serving\", \"version\": \"%s\", \"pid\": %d, ",
-	    VENVFS_VERSION, worker);
+	add(&t, "{\"state\": \"%s\", \"version\": \"%s\", \"pid\": %d, ",
+	    stuck >= WATCH_HANGS ? "hanging" : "serving", VENVFS_VERSION, worker);
+	add(&t, "\"stuck_milliseconds\": %lld, ", (long long)stuck);
 	add(&t, "\"supervisor\": %d, \"restarts\": %u, \"seconds\": %lld, ",
 	    (int)getpid(), atomic_load(&s->restarts), (long long)(time(NULL) - s->since));
-	add(&t, "\"resident\": %llu, \"errors\": %llu, ", resident_bytes(worker),
+	add(&t, "\"resident\": %llu, \"supervisor_resident\": %llu, \"errors\": %llu, ",
+	    resident_bytes(worker), resident_bytes(getpid()),
 	    (unsigned long long)atomic_load(&s->errors));
 	add(&t, "\"bytes_read\": %llu, \"bytes_written\": %llu, \"copy_ups\": %llu, ",
 	    (unsigned long long)atomic_load(&s->bytes_read),
 	    (unsigned long long)atomic_load(&s->bytes_written),
 	    (unsigned long long)atomic_load(&s->copy_ups));
+	add_helpers(&t, &super->notifiers);
 	add_requests(&t, s);
 	add(&t, ", ");
 	add_busy(&t, s);
@@ -161,16 +199,10 @@ static void pass_on(int fd, const char *path, const char *message, size_t size)
 {
 	static const char nobody[] = "{\"error\": \"the worker does not answer\"}";
 	static char answer[LARGEST];
-	struct sockaddr_un address;
 	ssize_t n = -1;
-	int worker = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (worker >= 0 && make_address(path, ".worker", &address) >= 0) {
-		set_timeout(worker, WORKER_SECONDS);
-		if (connect(worker, (const struct sockaddr *)&address, sizeof(address)) ==
-			0 &&
-		    send(worker, message, size, MSG_NOSIGNAL) >= 0)
-			n = recv(worker, answer, sizeof(answer), 0);
-	}
+	int worker = answer_connect(path, ".worker", WORKER_SECONDS);
+	if (worker >= 0 && send(worker, message, size, MSG_NOSIGNAL) >= 0)
+		n = recv(worker, answer, sizeof(answer), 0);
 	if (n > 0)
 		(void)send(fd, answer, (size_t)n, MSG_NOSIGNAL);
 	else
@@ -185,27 +217,82 @@ static int peer_is_ours(int fd)
 	       (peer.uid == geteuid() || peer.uid == 0);
 }
 
-void answer_one(int listener, const char *path, struct shared *shared)
+/* It holds nothing that keeps the mount, or a name, alive when its parent has died. */
+_Noreturn static void pass_on_apart(int fd, const char *path, const char *message,
+				    size_t size)
+{
+	enum { OWN = STDERR_FILENO + 1 };
+	if (fd != OWN)
+		(void)dup2(fd, OWN);
+	(void)close_range(OWN + 1, ~0u, 0);
+	pass_on(OWN, path, message, size);
+	_exit(0);
+}
+
+static void upgrade(struct supervisor *s, int client, int fds[DESCRIPTORS_MOST])
+{
+	static const char wrong[] = "{\"error\": \"the programs are missing\"}";
+	int copy = fcntl(client, F_DUPFD_CLOEXEC, OWN_FDS);
+	if (fds[0] < 0 || fds[1] < 0 || copy < 0) {
+		(void)send(client, wrong, strlen(wrong), MSG_NOSIGNAL);
+		return;
+	}
+	upgrade_begin(s, copy, fds[0], fds[1]);
+	fds[0] = fds[1] = -1;
+}
+
+/* A socket to a process that tells the kernel what to forget (notify.h). */
+static void start_notifier(struct supervisor *s, int client)
+{
+	char text[80];
+	int fd = notifier_start(&s->notifiers, s->shared);
+	if (fd < 0)
+		(void)snprintf(text, sizeof(text), "{\"error\": \"%s\"}", strerror(-fd));
+	else
+		(void)snprintf(text, sizeof(text), "{\"minor\": %u}",
+			       notifier_minor(s->shared));
+	(void)descriptors_send(client, text, strlen(text), &fd, fd >= 0);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+static void leave(struct supervisor *s, int client)
+{
+	static const char done[] = "{\"leaves\": true}";
+	supervisor_leave(s);
+	(void)send(client, done, strlen(done), MSG_NOSIGNAL);
+}
+
+/* Its own questions have no other text in them; the worker parses the rest. */
+static void answer(struct supervisor *s, int client, char *message, size_t size)
+{
+	int fds[DESCRIPTORS_MOST];
+	ssize_t n = descriptors_receive(client, message, size, fds);
+	if (n <= 0)
+		return;
+	message[n] = '\0';
+	if (strstr(message, "\"status\""))
+		answer_status(client, s);
+	else if (strstr(message, "\"upgrade\""))
+		upgrade(s, client, fds);
+	else if (strstr(message, "\"leave\""))
+		leave(s, client);
+	else if (strstr(message, "\"notifier\""))
+		start_notifier(s, client);
+	else if (fork() == 0)
+		pass_on_apart(client, s->socket_path, message, (size_t)n);
+	descriptors_close(fds);
+}
+
+void answer_one(struct supervisor *s)
 {
 	static char message[LARGEST];
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
-	ssize_t n = -1;
 	if (peer_is_ours(fd)) {
 		set_timeout(fd, PEER_SECONDS);
-		n = recv(fd, message, sizeof(message) - 1, 0);
-	}
-	if (n > 0) {
-		message[n] = '\0';
-		/* Its own question has no other text in it; the worker parses the rest.
-		 */
-		if (strstr(message, "\"status\"")) {
-			answer_status(fd, shared);
-		} else if (fork() == 0) {
-			pass_on(fd, path, message, (size_t)n);
-			_exit(0);
-		}
+		answer(s, fd, message, sizeof(message) - 1);
 	}
 	(void)close(fd);
 }

@@ -5,9 +5,11 @@
  */
 #pragma once
 
-#include "fusefs/supervise/shared.h"
+#include "fusefs/supervise/supervisor.h"
 
 /* Binds; an old socket of that name is replaced. A descriptor, or a negative errno. */
 int answer_listen(const char *path);
-/* Takes one connection and answers it. `path` is the socket's. */
-void answer_one(int listener, const char *path, struct shared *shared);
+/* A connection to the socket at `path` with `suffix`, or a negative errno. */
+int answer_connect(const char *path, const char *suffix, int seconds);
+/* Takes one connection and answers it. */
+void answer_one(struct supervisor *s);

@@ -11,25 +11,43 @@
 #include <stdint.h>
 
 enum {
-	SHARED_VERSION = 1,
+	SHARED_VERSION = 2,
 	SHARED_THREADS = 16, /* that may serve at once */
 	SHARED_OPCODES = 64,
 	SHARED_DONE = 256,
 	SHARED_INIT = 512,        /* bytes of an INIT request */
 	SHARED_HEAD = 64 << 10,   /* where buffers begin; a multiple of pages */
 	SHARED_BUFFER = 0x110000, /* 1 MiB of data and 64 KiB */
+	SHARED_REPLY = 256,       /* more than any reply to what changes something */
 };
+/* In the state directory of a mount that was given up: "<seconds since 1970> <why>". */
+#define ENDED_FILE "ended"
 #define SHARED_MAGIC UINT32_C(0x76667368) /* "vfsh" */
 #define SHARED_COUNTS_AT ((size_t)SHARED_HEAD + (size_t)SHARED_THREADS * SHARED_BUFFER)
 /* Address space for overlay/counts.h; only what is touched takes memory. */
 #define SHARED_COUNTS_SIZE ((size_t)SHARED_HEAD + (size_t)32 * (64 << 20))
 #define SHARED_SIZE (SHARED_COUNTS_AT + SHARED_COUNTS_SIZE)
 
-/* A request that a thread has received and not answered yet. */
+/*
+ * How far a request got that a thread has received: together with the number (`unique`)
+ * in the header of the buffer's message this is one of three states. Each step is one
+ * store, the first one the kernel's while it hands the message out, so whoever comes
+ * after a SIGKILL finds one of them (fusefs/serve/pending.h):
+ *
+ *   number in the buffer   reply_size   the request
+ *   0                      any          there is none, or it was answered
+ *   not 0                  0            was not answered; or it was by a longer reply
+ *                                       than is kept, which changed nothing: run it
+ *   not 0                  not 0        was done, and may have been answered: what is
+ *                                       kept is sent (again), and nothing is run
+ */
 struct shared_slot {
 	_Atomic(uint64_t) unique; /* 0: none; without the bit of one that comes again */
 	_Atomic(uint64_t) since;  /* CLOCK_MONOTONIC, ns */
-	_Atomic(uint32_t) opcode;
+	_Atomic(uint32_t) opcode; /* as it was received: that in the buffer may change */
+	_Atomic(uint32_t) forgotten;  /* entries of a FORGET */
+	_Atomic(uint32_t) reply_size; /* of `reply`; 0: none is kept */
+	uint8_t reply[SHARED_REPLY];
 };
 
 /*
@@ -48,6 +66,8 @@ struct shared {
 	_Atomic(uint32_t) restarts;
 	_Atomic(uint32_t) init_size; /* 0: the kernel has not asked yet */
 	uint8_t init[SHARED_INIT];
+	_Atomic(uint64_t)
+	    canary; /* stands where nothing was received; 0: not drawn yet */
 	_Atomic(uint64_t) answered;
 	_Atomic(uint64_t) requests[SHARED_OPCODES];
 	_Atomic(uint64_t) errors, bytes_read, bytes_written, copy_ups;

@@ -1,6 +1,7 @@
 #include "fusefs/supervise/worker.h"
 
 #include <errno.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -8,30 +9,57 @@
 
 enum { WITHIN_MILLISECONDS = 10000, CRASHES = 3, IDLE_MOST = 20 };
 
-pid_t worker_start(const char *venvfs, const char *state_path, bool first)
+_Noreturn static void run(int program, const char *const argv[])
 {
-	char *const argv[] = { (char *)(uintptr_t) "venvfs",
-			       (char *)(uintptr_t) "serve-mount",
-			       (char *)(uintptr_t)state_path,
-			       (char *)(uintptr_t) "3",
-			       (char *)(uintptr_t)(first ? "4" : "-"),
-			       (char *)(uintptr_t) "5",
-			       (char *)(uintptr_t) "6",
-			       NULL };
 	sigset_t none;
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)fexecve(program, (char **)(uintptr_t)argv, environ); /* it writes to none */
+	_exit(127);
+}
+
+/* In the child: what it inherits stands at the numbers that it is told. */
+static void place_descriptors(const struct worker_request *q)
+{
+	if (q->words >= 0)
+		(void)dup2(q->words, READY_FD);
+	if (q->go >= 0)
+		(void)dup2(q->go, GO_FD);
+	(void)close_range(q->go >= 0 ? GO_FD + 1 : GO_FD, ~0u, CLOSE_RANGE_CLOEXEC);
+}
+
+pid_t worker_start(const struct worker_request *q)
+{
+	const char *argv[] = { "venvfs",
+			       "serve-mount",
+			       q->state_path,
+			       "3",
+			       q->words >= 0 ? "4" : "-",
+			       "5",
+			       "6",
+			       q->go >= 0 ? "7" : NULL,
+			       NULL };
 	pid_t pid = fork();
 	if (pid != 0)
 		return pid < 0 ? -errno : pid;
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)close_range(FDS_END, ~0u, 0);
-	(void)execv(venvfs, argv);
-	_exit(127);
+	place_descriptors(q);
+	run(q->program, argv);
+}
+
+pid_t leaver_start(int program, const char *state_path)
+{
+	const char *const argv[] = { "venvfs", "leave-mount", state_path, NULL };
+	pid_t pid = fork();
+	if (pid != 0)
+		return pid < 0 ? -errno : pid;
+	(void)close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+	run(program, argv);
 }
 
 static bool is_crash(int wait_status)
 {
-	return WIFSIGNALED(wait_status) && WTERMSIG(wait_status) != SIGKILL;
+	return wait_status != STATUS_UNKNOWN && WIFSIGNALED(wait_status) &&
+	       WTERMSIG(wait_status) != SIGKILL;
 }
 
 const char *deaths_note(struct deaths *d, int wait_status, uint64_t answered, int64_t now)

@@ -8,16 +8,43 @@
 #include "fusefs/supervise/shared.h"
 
 /* Descriptors by the numbers that they have in supervisor and worker alike. */
-enum { FUSE_FD = 3, READY_FD = 4, LOCK_FD = 5, SHARED_FD = 6, FDS_END = 7 };
+enum {
+	FUSE_FD = 3,
+	READY_FD = 4,
+	LOCK_FD = 5,
+	SHARED_FD = 6,
+	GO_FD = 7,    /* in workers that wait */
+	OWN_FDS = 10, /* where the supervisor's own begin */
+};
 
-/* The program `venvfs` as the worker of a mount; a pid, or a negative errno. */
-pid_t worker_start(const char *venvfs, const char *state_path, bool first);
+/*
+ * A worker of a mount. The arguments and descriptors that it gets are a contract with
+ * later versions, which a supervisor of this one starts when it is upgraded: change none,
+ * add at the end.
+ */
+struct worker_request {
+	int program; /* venvfs, to be executed whatever its path has become; close-on-exec
+		      */
+	const char *state_path;
+	int words; /* where it writes "ready", or what went wrong; -1: nowhere */
+	int go;    /* not -1: it says "prepared" before it opens the upper, and waits
+		    * there for a byte; nobody at the other end: it ends */
+};
+
+/* A pid, or a negative errno. */
+pid_t worker_start(const struct worker_request *q);
+
+/* The program `venvfs` as what unmounts it lazily. */
+pid_t leaver_start(int program, const char *state_path);
 
 struct deaths {
 	int64_t when[3]; /* of the last by a signal that is not SIGKILL: ms, monotonic */
 	unsigned idle;   /* in a row without an answered request */
 	uint64_t answered; /* at the last start */
 };
+
+/* What is known of the end of a worker that is not a child. */
+enum { STATUS_UNKNOWN = -1 };
 
 /*
  * Notes the end of a worker. NULL: another may be tried; else why not, for the log: it

@@ -10,6 +10,7 @@ import sys
 
 NAMES = {
     "add": "40 wheels into an empty cache, against uv pip install",
+    "export": "a plain environment of 40 cached wheels, against uv venv and uv pip install",
     "mount": "mounting 160 cached wheels: first, again, as an ordinary user",
     "memory": "private memory of a server after find, and after reading all",
     "pagecache": "page cache of 1 and of 10 mounts after reading everything",

@@ -25,6 +25,11 @@ def mounted(venvfs, tmp_path):
     return mount
 
 
+def masked(mask):
+    """What is masked for all of the run stays so."""
+    return {"VENVFS_MASK": mask} if mask and not os.environ.get("VENVFS_MASK") else {}
+
+
 def row_of(venvfs, path):
     return next(row for row in venvfs.list() if row["path"] == str(path))
 
@@ -61,9 +66,12 @@ def work(path, name, rounds, failures):
         failures.append(f"{e!r} at line {e.__traceback__.tb_lineno}, {i}")
 
 
-def test_a_killed_worker_is_not_noticed(venvfs, mounted):
-    """Where the kernel resends; tests/kills has what is taken from the buffers."""
-    path = mounted()
+resent_or_kept = pytest.mark.parametrize("mask", ["", "resend"], ids=["resent", "from-buffers"])
+
+
+@resent_or_kept
+def test_a_killed_worker_is_not_noticed(venvfs, mounted, mask):
+    path = mounted(**masked(mask))
     failures = []
     threads = [threading.Thread(target=work, args=(path, name, 150, failures)) for name in "xyz"]
     for t in threads:
@@ -79,11 +87,10 @@ def test_a_killed_worker_is_not_noticed(venvfs, mounted):
     assert sorted(os.listdir(path)) == ["big", "pkg"]
 
 
-@pytest.mark.parametrize("mask", ["", "resend"])
+@resent_or_kept
 def test_a_worker_killed_between_commit_and_reply_answers_once(venvfs, mounted, mask):
     """Each change of the load is one at whose end the server dies."""
-    env = {"VENVFS_TEST_DIE": "1", **({"VENVFS_MASK": mask} if mask else {})}
-    path = mounted(**env)
+    path = mounted(VENVFS_TEST_DIE="1", **masked(mask))
     failures = []
     work(path, "once", 5, failures)
     assert not failures
@@ -91,8 +98,9 @@ def test_a_worker_killed_between_commit_and_reply_answers_once(venvfs, mounted, 
     assert sorted(os.listdir(path)) == ["big", "pkg"]
 
 
-def test_open_unlinked_files_stay_and_go_with_their_last_user(venvfs, mounted, tmp_path):
-    path = mounted()
+@resent_or_kept
+def test_open_unlinked_files_stay_and_go_with_their_last_user(venvfs, mounted, mask):
+    path = mounted(**masked(mask))
     with open(path / "open", "w+") as f:
         f.write("still here")
         f.flush()
@@ -109,8 +117,9 @@ def test_open_unlinked_files_stay_and_go_with_their_last_user(venvfs, mounted, t
     assert not [p for p in (state / "upper/files").rglob("*") if p.is_file()]
 
 
-def test_reads_and_maps_go_on(venvfs, mounted):
-    path = mounted()
+@resent_or_kept
+def test_reads_and_maps_go_on(venvfs, mounted, mask):
+    path = mounted(**masked(mask))
     expected = bytes(range(256)) * 20000
     with open(path / "big", "rb") as f:
         for i in range(5):

@@ -101,7 +101,7 @@ static void change(struct look *l, uint64_t node)
 	(void)overlay_write(o, &caller, node, 1, "text", 4);
 	end(o, overlay_remove(o, &caller, node, "n1", false));
 	end(o, overlay_remove(o, &caller, TREE_ROOT, "s", true));
-	overlay_forget(o, node, 1);
+	overlay_forget(o, node, 1, NULL);
 }
 
 static void use(struct upper_tree *t, void *scratch)

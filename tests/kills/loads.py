@@ -10,6 +10,7 @@ import os
 import pathlib
 import random
 import shlex
+import shutil
 import signal
 import sqlite3
 import sys
@@ -288,4 +289,30 @@ class Signals(Load):
                 raise Failed(f"signals ({kind}): only {operations} operations and {hits} signals")
 
 
-LOADS = {load.name: load for load in (Tar, Pip, Git, Sqlite, Model, Unlinked, Signals)}
+class Imports(Load):
+    """Python is started anew over and over, and imports what is mounted; its bytecode is dropped now and then."""
+
+    name = "imports"
+
+    def prepare(self):
+        wheels = made.make_wheels(self.ground.root / "wheels", 3)
+        self.ground.mount("--python", PYTHON, *wheels)
+        names = [f"made{n:02}.part{i // 20}.m{i:02}" for n in range(3) for i in range(60)]
+        self.code = f"import {', '.join(names)}; print(len([{', '.join(names)}]))"
+
+    def round(self, number):
+        end, count = time.monotonic() + SECONDS, 0
+        while time.monotonic() < end:
+            if count % 5 == 0:
+                self.drop_bytecode()
+            said, _ = self.ground.run(self.at / "bin/python", "-c", self.code, env=self.ground.program.env)
+            if said.strip() != b"180":
+                raise Failed(f"imported {said[:100]}, should be 180 modules")
+            count += 1
+
+    def drop_bytecode(self):
+        for folder in list(self.at.rglob("made*/*/__pycache__")):
+            shutil.rmtree(folder)
+
+
+LOADS = {load.name: load for load in (Tar, Pip, Git, Sqlite, Model, Unlinked, Signals, Imports)}

@@ -1,9 +1,11 @@
 """What ends together, and what goes on: supervisor and worker killed, alone and at once; crash loops."""
 
 import os
+import pathlib
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import made
 import pytest
@@ -128,6 +130,77 @@ def test_a_worker_serves_on_without_its_supervisor(busy):
     makers.wait_for_more()
     assert all(child.poll() is None for child in makers.children)
     makers.check()
+
+
+@pytest.mark.parametrize("command", ["list", "mount"])
+def test_a_killed_supervisor_is_followed_by_another(busy, command):
+    g, makers = busy
+    before = g.row()
+    assert before["supervisor"] != before["pid"]
+    send(before["supervisor"], signal.SIGKILL)
+    makers.wait_for_more()  # the worker serves on, and nobody has called us
+    if command == "mount":
+        g.program.run("mount", g.at, "--upper", g.upper, *g.arguments, ok=False)
+    wait_until(lambda: g.row() and g.row().get("supervisor") not in (None, before["supervisor"]))
+    after = g.row()
+    assert after["pid"] == before["pid"] and after["state"] == "serving"
+    send(after["pid"], signal.SIGKILL)
+    assert g.successor(after["pid"])["supervisor"] == after["supervisor"]
+    makers.wait_for_more()
+    assert all(child.poll() is None for child in makers.children)
+    makers.check()
+
+
+def test_supervisors_and_workers_die_in_turn(busy):
+    g, makers = busy
+    for _ in range(6):
+        row = g.row()
+        send(row["supervisor"], signal.SIGKILL)
+        makers.wait_for_more(2)
+        wait_until(lambda: (g.row() or {}).get("supervisor") not in (None, row["supervisor"]))
+        send(row["pid"], signal.SIGKILL)
+        g.successor(row["pid"])
+        makers.wait_for_more(2)
+    makers.check()
+
+
+def test_of_many_commands_that_meet_it_one_starts_a_supervisor(busy):
+    g, makers = busy
+    for _ in range(3):
+        before = g.row()["supervisor"]
+        send(before, signal.SIGKILL)
+        wait_until(lambda: not os.path.exists(f"/proc/{before}"))
+        with ThreadPoolExecutor(8) as pool:
+            rows = list(pool.map(lambda _: g.row(), range(8)))
+        assert {row["state"] for row in rows} == {"serving"}
+        assert len({row["supervisor"] for row in rows}) == 1
+        assert [what for _, what in g.serving()].count("venvfs-supervise") == 1
+    makers.check()
+
+
+def test_who_follows_starts_workers_as_the_mount_was_made(busy):
+    """Not with what the command that started it happens to have in its environment."""
+    g, makers = busy
+    row = g.row()
+    before = sorted(pathlib.Path(f"/proc/{row['pid']}/environ").read_bytes().split(b"\0"))
+    send(row["supervisor"], signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{row['supervisor']}"))
+    g.program.run("list", VENVFS_CACHE_DIR=g.root / "other", VENVFS_MASK="all")
+    after = g.row()
+    send(after["pid"], signal.SIGKILL)
+    last = g.successor(after["pid"])
+    after = sorted(pathlib.Path(f"/proc/{last['pid']}/environ").read_bytes().split(b"\0"))
+    assert after == before
+    makers.wait_for_more()
+
+
+def test_unmounting_needs_no_supervisor_and_leaves_no_socket(busy):
+    g, makers = busy
+    send(g.row()["supervisor"], signal.SIGKILL)
+    makers.end()
+    g.program.run("unmount", g.at)
+    assert g.row() is None and not g.serving()
+    assert list((g.root / "run/venvfs").iterdir()) == []
 
 
 def crash(g):

@@ -14,8 +14,9 @@ KILLS = int(os.environ.get("VENVFS_KILLS", "50"))
 SEED = int(os.environ.get("VENVFS_KILLS_SEED", "1"))
 
 
-def test_no_client_notices_that_workers_die(tmp_path):
-    results = run_all(tmp_path, list(LOADS), KILLS, SEED)
+@pytest.mark.parametrize("mask", ["", "resend"], ids=["resent", "from-buffers"])
+def test_no_client_notices_that_workers_die(tmp_path, mask):
+    results = run_all(tmp_path, list(LOADS), KILLS, SEED, mask=mask)
     assert [r.line() for r in results if r.wrong] == []
     assert sum(r.kills for r in results) >= KILLS
 

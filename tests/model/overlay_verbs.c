@@ -146,7 +146,7 @@ static int do_remember(struct driver *d, struct request *q, struct answer *a)
 static int do_forget(struct driver *d, struct request *q, struct answer *a)
 {
 	(void)a;
-	overlay_forget(d->overlay, request_number(q, 0), 1);
+	overlay_forget(d->overlay, request_number(q, 0), 1, NULL);
 	return 0;
 }
 
@@ -158,7 +158,7 @@ static int made(struct driver *d, struct answer *a, int r, const struct stat *st
 		return r;
 	overlay_release(d->overlay);
 	if (!keep)
-		overlay_forget(d->overlay, st->st_ino, 1);
+		overlay_forget(d->overlay, st->st_ino, 1, NULL);
 	return answer_add_stat(a, st);
 }
 

@@ -171,7 +171,7 @@ int make(struct overlay_fixture *f, const char *path, mode_t mode, const char *t
 	uint64_t dir = dir_of(f, path, &name);
 	int r = released(f, overlay_make(f->overlay, &f->caller, dir, name, &what, &st));
 	if (r == 0)
-		overlay_forget(f->overlay, st.st_ino, 1);
+		overlay_forget(f->overlay, st.st_ino, 1, NULL);
 	return r;
 }
 
@@ -197,7 +197,7 @@ int join(struct overlay_fixture *f, uint64_t node, const char *path)
 	uint64_t dir = dir_of(f, path, &name);
 	int r = released(f, overlay_link(f->overlay, &f->caller, node, dir, name, &st));
 	if (r == 0)
-		overlay_forget(f->overlay, node, 1);
+		overlay_forget(f->overlay, node, 1, NULL);
 	return r;
 }
 

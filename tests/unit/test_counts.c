@@ -3,9 +3,12 @@
 
 #include "fusefs/overlay/counts.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { NODES = 20000, STEPS = 400000 };
 
@@ -61,7 +64,7 @@ static void step(struct fixture *f)
 	} else if (what < 7) {
 		uint16_t less = (uint16_t)(1 + draw(f, 2 + *has));
 		bool gone = less >= *has;
-		assert_int_equal(counts_sub(&f->counts, id_of(i), less),
+		assert_int_equal(counts_sub(&f->counts, id_of(i), less, NULL),
 				 gone && *has > 0 && f->orphan[i]);
 		*has = gone ? 0 : (uint16_t)(*has - less);
 		f->orphan[i] &= !gone;
@@ -78,8 +81,9 @@ static void forget_all(struct fixture *f)
 	for (unsigned i = 0; i < NODES; i++) {
 		uint64_t id = id_of(i);
 		if (f->expected[i] > 1)
-			assert_false(counts_sub(&f->counts, id, f->expected[i] - 1u));
-		assert_int_equal(counts_sub(&f->counts, id, 1),
+			assert_false(
+			    counts_sub(&f->counts, id, f->expected[i] - 1u, NULL));
+		assert_int_equal(counts_sub(&f->counts, id, 1, NULL),
 				 f->expected[i] > 0 && f->orphan[i]);
 		assert_true(counts_set_orphan(&f->counts, id, true));
 	}
@@ -113,7 +117,7 @@ static void what_comes_and_goes_takes_no_more_memory(void **state)
 	struct fixture *f = *state;
 	for (uint64_t id = 1; id < 1000000; id++) {
 		assert_int_equal(counts_add(&f->counts, id), 0);
-		assert_false(counts_sub(&f->counts, id, 1));
+		assert_false(counts_sub(&f->counts, id, 1, NULL));
 	}
 	size_t touched = 0;
 	size_t pages = COUNTS_SIZE / 4096;
@@ -126,12 +130,91 @@ static void what_comes_and_goes_takes_no_more_memory(void **state)
 	assert_in_range(touched, 1, 2 * COUNT_SHARDS * 4);
 }
 
+enum { ENTRIES = 5000, TIMES = 200 };
+
+/* As a message that names each node TIMES times, from where the one before was killed. */
+static void take_off(struct fixture *f, _Atomic(uint32_t) *done)
+{
+	struct counts mine;
+	if (counts_init(&mine, f->memory) < 0)
+		_exit(1);
+	for (uint32_t i = 0; i < TIMES * ENTRIES; i++) {
+		const struct count_once once = { .entry = i, .done = done };
+		(void)counts_sub(&mine, id_of(i % ENTRIES), 1, &once);
+	}
+	_exit(0);
+}
+
+static void what_is_taken_off_by_servers_that_are_killed_counts_once(void **state)
+{
+	struct fixture *f = *state;
+	/* In the memory's head, where nothing else is. */
+	_Atomic(uint32_t) *done = (void *)((char *)f->memory + COUNT_HEAD - 8);
+	int status = 0;
+	int kills = 0;
+	for (unsigned i = 0; i < ENTRIES * (TIMES + 1); i++)
+		assert_int_equal(counts_add(&f->counts, id_of(i % ENTRIES)), 0);
+	do {
+		uint32_t before = atomic_load(done);
+		pid_t pid = fork();
+		if (pid == 0)
+			take_off(f, done);
+		while (atomic_load(done) == before && waitpid(pid, &status, WNOHANG) == 0)
+			;
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, &status, 0);
+		kills += WIFSIGNALED(status);
+	} while (atomic_load(done) < TIMES * ENTRIES);
+	assert_true(kills > 1);
+	struct counts after;
+	assert_int_equal(counts_init(&after, f->memory), 0);
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		assert_false(counts_set_orphan(&after, id_of(i), true));
+		assert_true(counts_sub(&after, id_of(i), 1, NULL));
+	}
+	counts_release(&after);
+}
+
+/* Killed between the note and what it says, and before it was noted as done. */
+static void what_was_begun_is_finished(void **state)
+{
+	struct fixture *f = *state;
+	_Atomic(uint32_t) *done = (void *)((char *)f->memory + COUNT_HEAD - 8);
+	struct counts next;
+	const uint64_t node = id_of(1);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(counts_add(&f->counts, node), 0);
+	for (uint32_t entry = 0; entry < 2; entry++) {
+		const struct count_once once = { .entry = entry, .done = done };
+		assert_false(counts_sub(&f->counts, node, 1, &once));
+		struct count_note *note = NULL;
+		for (int i = 0; i < COUNT_SHARDS; i++) {
+			if (atomic_load(&f->counts.shards[i].note->node) == node)
+				note = f->counts.shards[i].note;
+		}
+		assert_non_null(note);
+		/* The first had come to the count, and not further; the second not. */
+		atomic_store(&note->begun, 1);
+		atomic_store(done, entry);
+		if (entry == 1)
+			assert_int_equal(counts_add(&f->counts, node), 0);
+		assert_int_equal(counts_init(&next, f->memory), 0);
+		assert_int_equal(atomic_load(done), entry + 1);
+		assert_false(counts_sub(&next, node, 1, &once));
+		counts_release(&next);
+	}
+	assert_false(counts_set_orphan(&f->counts, node, true));
+	assert_true(counts_sub(&f->counts, node, 1, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(counts_are_right_whatever_comes_and_goes),
 		TEST(the_next_server_goes_on_with_the_same_counts),
 		TEST(what_comes_and_goes_takes_no_more_memory),
+		TEST(what_is_taken_off_by_servers_that_are_killed_counts_once),
+		TEST(what_was_begun_is_finished),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

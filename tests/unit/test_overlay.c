@@ -321,11 +321,11 @@ static void an_unlinked_file_lives_until_it_is_forgotten(void **state)
 	assert_int_equal(put_text(f, mine, 4, "!"), 1);
 	assert_text(f, mine, "mine!");
 	assert_text(f, lower, "changed789");
-	overlay_forget(f->overlay, mine, 1);
+	overlay_forget(f->overlay, mine, 1, NULL);
 	(void)upper_reap_now(f->upper);
 	assert_int_equal(count_content(f, "files"), 2);
-	overlay_forget(f->overlay, mine, 1);
-	overlay_forget(f->overlay, lower, 1);
+	overlay_forget(f->overlay, mine, 1, NULL);
+	overlay_forget(f->overlay, lower, 1, NULL);
 	assert_true(upper_reap_now(f->upper));
 	assert_int_equal(count_content(f, "files"), 0);
 	assert_int_equal(overlay_stat(f->overlay, mine, &st), -ENOENT);
@@ -351,7 +351,7 @@ static void a_removed_directory_can_be_looked_at_and_nothing_be_made_in_it(void 
 	assert_int_equal(
 	    overlay_link(f->overlay, &f->caller, node_of(f, "file"), d, "n", &st),
 	    -ENOENT);
-	overlay_forget(f->overlay, d, 1);
+	overlay_forget(f->overlay, d, 1, NULL);
 }
 
 static void a_nameless_file_gets_a_name_or_goes(void **state)
@@ -369,8 +369,8 @@ static void a_nameless_file_gets_a_name_or_goes(void **state)
 	}
 	assert_names(f, "d", "h2 one sub two ");
 	assert_int_equal(join(f, st[0].st_ino, "d/named"), 0);
-	overlay_forget(f->overlay, st[0].st_ino, 1);
-	overlay_forget(f->overlay, st[1].st_ino, 1);
+	overlay_forget(f->overlay, st[0].st_ino, 1, NULL);
+	overlay_forget(f->overlay, st[1].st_ino, 1, NULL);
 	(void)upper_reap_now(f->upper);
 	assert_int_equal(count_content(f, "files"), 1);
 	restart(f);

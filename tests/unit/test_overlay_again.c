@@ -165,8 +165,8 @@ static void what_is_open_lives_on_in_the_next_server(void **state)
 	uint64_t open = NODE_UPPER | 1;
 	assert_text(f, open, "still open");
 	assert_text(f, lower, "0123456789");
-	overlay_forget(f->overlay, open, 1);
-	overlay_forget(f->overlay, lower, 1);
+	overlay_forget(f->overlay, open, 1, NULL);
+	overlay_forget(f->overlay, lower, 1, NULL);
 	(void)upper_reap_now(f->upper);
 	assert_int_equal(count_content(f, "files"), 0);
 	assert_int_equal(overlay_stat(f->overlay, open, &st), -ENOENT);

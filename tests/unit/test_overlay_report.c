@@ -322,7 +322,7 @@ static void a_read_only_overlay_changes_nothing(void **state)
 	assert_names(f, "", "big d empty fifo file h1 link ");
 	assert_changes(f, "");
 	assert_int_equal(overlay_remember(f->overlay, node), 0);
-	overlay_forget(f->overlay, node, 1);
+	overlay_forget(f->overlay, node, 1, NULL);
 	assert_int_equal(overlay_sync(f->overlay, node, true), 0);
 	assert_int_equal(overlay_statfs(f->overlay, &room), 0);
 	assert_int_equal(room.f_blocks, 0);

@@ -233,9 +233,11 @@ static void features_are_masked_by_name(void **state)
 	assert_int_equal(features_unmasked("no_opem", &features, NULL), -EINVAL);
 }
 
-static json_t *answer(void *context, const json_t *request)
+static json_t *answer(void *context, const json_t *request, int fds[DESCRIPTORS_MOST])
 {
-	(void)context;
+	const int *passed = context;
+	if (passed && strcmp(json_get_text(request, "verb"), "pass") == 0)
+		memcpy(fds, passed, 2 * sizeof(*passed));
 	return json_pack("{s:s?}", "echo", json_get_text(request, "verb"));
 }
 
@@ -272,6 +274,37 @@ static void the_control_socket_answers_and_survives_nonsense(void **state)
 	assert_int_equal(control_ask(path, request, 2000, &got), -ENOENT);
 }
 
+static void descriptors_come_with_the_answer(void **state)
+{
+	const struct fixture *f = *state;
+	struct control *control;
+	int passed[2];
+	char got[5] = "";
+	int fds[DESCRIPTORS_MOST] = { -1, -1, -1, -1 };
+	cleanup_json json_t *reply = NULL;
+	cleanup_json json_t *request = json_pack("{s:s}", "verb", "pass");
+	cleanup_free char *path = path_join(f->folder, "socket");
+	assert_int_equal(pipe2(passed, O_CLOEXEC), 0);
+	assert_int_equal(control_start(path, answer, passed, &control, NULL), 0);
+	assert_int_equal(control_trade(path, request, 2000, fds, &reply), 0);
+	assert_true(fds[0] >= 0 && fds[1] >= 0 && fds[2] == -1);
+	assert_int_equal(fcntl(fds[0], F_GETFD), FD_CLOEXEC);
+	assert_int_equal(write(fds[1], "word", 4), 4);
+	assert_int_equal(read(passed[0], got, 4), 4);
+	assert_string_equal(got, "word");
+	/* They are the caller's: the server has its own still. */
+	descriptors_close(fds);
+	assert_int_equal(fcntl(passed[0], F_GETFD), FD_CLOEXEC);
+	/* Those that nobody asked for are not kept. */
+	fds[0] = passed[0];
+	cleanup_json json_t *second = NULL;
+	assert_int_equal(control_trade(path, request, 2000, fds, &second), 0);
+	descriptors_close(fds);
+	control_stop(control);
+	(void)close(passed[0]);
+	(void)close(passed[1]);
+}
+
 static void a_state_directory_that_others_can_read_is_refused(void **state)
 {
 	const struct fixture *f = *state;
@@ -298,6 +331,7 @@ int main(void)
 		TEST(suid_and_dev_are_for_real_root),
 		TEST(features_are_masked_by_name),
 		TEST(the_control_socket_answers_and_survives_nonsense),
+		TEST(descriptors_come_with_the_answer),
 		TEST(a_state_directory_that_others_can_read_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,6 +49,20 @@ def site_packages():
     return path.lstrip("/")
 
 
+def pip_wheels():
+    """Where ensurepip has its wheels; distributions have a folder of their own for them."""
+    folder = config("WHEEL_PKG_DIR")
+    if folder:
+        return folder
+    try:
+        import importlib.util
+
+        spec = importlib.util.find_spec("ensurepip")
+        return os.path.join(os.path.dirname(spec.origin), "_bundled") if spec else ""
+    except (ImportError, ValueError, AttributeError, TypeError):
+        return ""
+
+
 base = getattr(sys, "_base_executable", None) or sys.executable
 libc_name, libc_version = libc()
 result = {
@@ -62,6 +76,7 @@ result = {
     "free_threaded": bool(config("Py_GIL_DISABLED")),
     "debug": bool(config("Py_DEBUG")) or hasattr(sys, "gettotalrefcount"),
     "site_packages": site_packages(),
+    "pip_wheels": pip_wheels(),
     "soabi": config("SOABI") or "",
     "pointer_bits": struct.calcsize("P") * 8,
     "machine": platform.machine(),

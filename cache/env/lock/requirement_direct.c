@@ -1,0 +1,263 @@
+#include "cache/env/lock/requirement_direct.h"
+
+#include "cache/base/file.h"
+#include "cache/wheel/wheel_name.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int refuse(const struct reading *r, const struct requirement_line *line,
+		  const char *why)
+{
+	return error_set(r->reterr, -EINVAL, "'%s', line %u: '%.200s' %s", line->file,
+			 line->line, line->text, why);
+}
+
+static size_t archive_ending(const char *file)
+{
+	static const char *const endings[] = { ".tar.gz",  ".tgz",    ".zip",
+					       ".tar.bz2", ".tar.xz", ".tar" };
+	size_t size = strlen(file);
+	for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
+		size_t ending = strlen(endings[i]);
+		if (size > ending && strcmp(file + size - ending, endings[i]) == 0)
+			return ending;
+	}
+	return 0;
+}
+
+bool requirement_is_place(const char *text)
+{
+	size_t size = strcspn(text, " \t;[");
+	cleanup_free char *word = strndup(text, size);
+	if (!word || word[0] == '.' || word[0] == '/')
+		return true;
+	size_t name = strcspn(word, "@");
+	return memchr(word, '/', name) != NULL || strncmp(word, "file:", 5) == 0 ||
+	       (name == size && (fill_is_wheel(word) || archive_ending(word) > 0));
+}
+
+/* The name that a project's own directory says in its pyproject.toml. */
+static int name_of_directory(struct reading *r, const char *path, char **ret)
+{
+	cleanup_free char *file = path_join(path, "pyproject.toml");
+	cleanup_json json_t *pyproject = NULL;
+	int result = file ? fill_read_toml(r, file, &pyproject) : -ENOMEM;
+	if (result < 0 && result != -ENOENT)
+		return result;
+	const char *name = json_get_text(json_object_get(pyproject, "project"), "name");
+	return name ? fill_name(r, name, ret)
+		    : error_set(r->reterr, -EINVAL,
+				"'%s' does not say its name in a pyproject.toml; write "
+				"'NAME @ file://%s'",
+				path, path);
+}
+
+/* "name-1.0.tar.gz" */
+static int name_of_archive(struct reading *r, const char *file, struct wanted_dist *dist)
+{
+	size_t size = strlen(file) - archive_ending(file);
+	size_t dash = size;
+	while (dash > 0 && file[dash - 1] != '-')
+		dash--;
+	if (dash < 2)
+		return fill_refuse(
+		    r, "'%.200s' does not tell its name; write 'NAME @ URL'", file);
+	cleanup_free char *name = strndup(file, dash - 1);
+	cleanup_free char *version = strndup(file + dash, size - dash);
+	if (!name || !version)
+		return -ENOMEM;
+	int result = fill_name(r, name, &dist->name);
+	return result == 0 ? fill_text(r, version, &dist->version) : result;
+}
+
+static int name_of_wheel(struct reading *r, const char *file, char **ret)
+{
+	struct wheel_name name;
+	if (wheel_name_parse(file, &name, NULL) < 0)
+		return fill_bad(r, "'%.200s' is no name of a wheel", file);
+	return fill_name(r, name.distribution, ret);
+}
+
+/* "#sha256=...", "#egg=name" and "#subdirectory=x", parts with "&" between. */
+static char *fragment_value(const char *place, const char *key)
+{
+	size_t key_size = strlen(key);
+	const char *p = strchr(place, '#');
+	while (p && *p) {
+		p++;
+		size_t size = strcspn(p, "&");
+		if (size > key_size && strncmp(p, key, key_size) == 0 &&
+		    p[key_size] == '=')
+			return fill_decode(p + key_size + 1, size - key_size - 1);
+		p += size;
+	}
+	return NULL;
+}
+
+static int take_hashes(const struct reading *r, const struct requirement_line *line,
+		       const char *place, struct wanted_bytes *to)
+{
+	cleanup_free char *sha256 = fragment_value(place, "sha256");
+	if (line->hash_count > 1)
+		return refuse(r, line, "is one file and has several hashes");
+	if (sha256)
+		return fill_hash(r, "sha256", sha256, to);
+	if (line->hash_count == 0)
+		return r->wanted->require_hashes
+			   ? refuse(r, line, "has no hash, and --require-hashes is set")
+			   : 0;
+	const struct wanted_bytes *from = &line->hashes[0];
+	to->has_sha256 = from->has_sha256;
+	to->sha256 = from->sha256;
+	return from->other_count > 0
+		   ? fill_hash(r, from->others[0].algorithm, from->others[0].hex, to)
+		   : 0;
+}
+
+static int add_wheel(struct reading *r, const struct requirement_line *line,
+		     const char *place, const char *url, struct wanted_dist *dist)
+{
+	struct wanted_wheel wheel = { .bytes = { .size = -1 } };
+	int result = fill_place(r, r->file->project, url ? NULL : place, url, &wheel.path,
+				&wheel.url);
+	cleanup_free char *file =
+	    result == 0 ? fill_file_name(wheel.path ? wheel.path : wheel.url) : NULL;
+	if (result == 0 && !file)
+		result = -ENOMEM;
+	if (result == 0 && !dist->name)
+		result = name_of_wheel(r, file, &dist->name);
+	if (result == 0)
+		result = take_hashes(r, line, place, &wheel.bytes);
+	if (result == 0)
+		return fill_add_wheel(r, dist, &wheel);
+	wanted_wheel_release(&wheel);
+	return result;
+}
+
+static int add_archive(struct reading *r, const struct requirement_line *line,
+		       const char *place, const char *location, struct wanted_dist *dist)
+{
+	cleanup_free char *file = fill_file_name(location);
+	int result = !file ? -ENOMEM : dist->name ? 0 : name_of_archive(r, file, dist);
+	struct wanted_source *source =
+	    result == 0 ? fill_new_source(dist, WANTED_SDIST) : NULL;
+	cleanup_free char *subdirectory = fragment_value(place, "subdirectory");
+	if (!source)
+		return result < 0 ? result : -ENOMEM;
+	result = fill_text(r, location, &source->path_or_url);
+	if (result == 0)
+		result = take_hashes(r, line, place, &source->bytes);
+	return result == 0 ? fill_text(r, subdirectory, &source->subdirectory) : result;
+}
+
+static int add_directory(struct reading *r, const struct requirement_line *line,
+			 const char *place, const char *path, struct wanted_dist *dist)
+{
+	int result = dist->name ? 0 : name_of_directory(r, path, &dist->name);
+	struct wanted_source *source =
+	    result == 0 ? fill_new_source(dist, WANTED_DIRECTORY) : NULL;
+	cleanup_free char *subdirectory = fragment_value(place, "subdirectory");
+	if (!source)
+		return result < 0 ? result : -ENOMEM;
+	source->editable = line->editable && !r->options->no_editable;
+	result = fill_text(r, path, &source->path_or_url);
+	return result == 0 ? fill_text(r, subdirectory, &source->subdirectory) : result;
+}
+
+static bool is_commit(const char *text)
+{
+	size_t size = strspn(text, "0123456789abcdef");
+	return text[size] == '\0' && (size == 40 || size == 64);
+}
+
+/* "git+https://host/repository@commit#egg=name" */
+static int add_git(struct reading *r, const struct requirement_line *line,
+		   const char *place, struct wanted_dist *dist)
+{
+	cleanup_free char *url = strndup(place + 4, strcspn(place + 4, "#"));
+	cleanup_free char *egg = fragment_value(place, "egg");
+	cleanup_free char *subdirectory = fragment_value(place, "subdirectory");
+	if (!url)
+		return -ENOMEM;
+	char *slash = strrchr(url, '/');
+	char *at = slash ? strchr(slash, '@') : NULL;
+	if (!at || !is_commit(at + 1))
+		return refuse(r, line,
+			      "is not pinned to a commit: write '@' and all of "
+			      "its hash behind the repository");
+	if (!dist->name && !egg)
+		return refuse(r, line, "does not tell its name; write 'NAME @ git+URL'");
+	*at = '\0';
+	int result = dist->name ? 0 : fill_name(r, egg, &dist->name);
+	struct wanted_source *source =
+	    result == 0 ? fill_new_source(dist, WANTED_GIT) : NULL;
+	if (!source)
+		return result < 0 ? result : -ENOMEM;
+	result = fill_text(r, url, &source->path_or_url);
+	if (result == 0)
+		result = fill_text(r, at + 1, &source->commit);
+	return result == 0 ? fill_text(r, subdirectory, &source->subdirectory) : result;
+}
+
+/* What is meant depends on what lies there. */
+static int add_location(struct reading *r, const struct requirement_line *line,
+			const char *place, struct wanted_dist *dist)
+{
+	bool is_url = strstr(place, "://") || strncmp(place, "file:", 5) == 0;
+	cleanup_free char *plain = strndup(place, strcspn(place, "#"));
+	cleanup_free char *path = NULL;
+	cleanup_free char *url = NULL;
+	struct stat st;
+	if (!plain)
+		return -ENOMEM;
+	int result = fill_place(r, r->file->project, is_url ? NULL : plain,
+				is_url ? plain : NULL, &path, &url);
+	if (result < 0)
+		return result;
+	const char *location = path ? path : url;
+	cleanup_free char *file = fill_file_name(location);
+	if (!file)
+		return -ENOMEM;
+	if (fill_is_wheel(file))
+		return add_wheel(r, line, place, url, dist);
+	if (archive_ending(file) > 0)
+		return add_archive(r, line, place, location, dist);
+	if (path && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return add_directory(r, line, place, path, dist);
+	return refuse(r, line,
+		      path ? "is neither a wheel, nor an archive, nor a directory"
+			   : "is neither a wheel nor an archive");
+}
+
+/* "[a,b]" at the end of a path. */
+static void drop_extras(char *place)
+{
+	size_t size = strlen(place);
+	char *open = strrchr(place, '[');
+	if (open && size > 0 && place[size - 1] == ']')
+		*open = '\0';
+}
+
+int requirement_add_place(struct reading *r, const struct requirement_line *line,
+			  const char *name, const char *place)
+{
+	struct wanted_dist dist = { .direct = true };
+	cleanup_free char *copy = strdup(place);
+	int result = copy ? 0 : -ENOMEM;
+	if (result == 0 && name)
+		result = fill_name(r, name, &dist.name);
+	if (result == 0) {
+		drop_extras(copy);
+		result = strncmp(copy, "git+", 4) == 0
+			     ? add_git(r, line, copy, &dist)
+			     : add_location(r, line, copy, &dist);
+	}
+	if (result == 0)
+		return fill_dist_done(r, &dist);
+	wanted_dist_release(&dist);
+	return result;
+}

@@ -1,0 +1,216 @@
+#include "cache/source/source_private.h"
+
+#include "cache/source/url.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void source_job_release(struct source_job *job)
+{
+	free(job->place);
+	job->place = NULL;
+}
+
+static void tell_progress(struct session *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->progress.done++;
+	if (s->request->progress)
+		s->request->progress(s->request->context, &s->progress);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+void task_end(struct session *s, struct task *t, int r)
+{
+	t->done = true;
+	t->job->result = r;
+	tell_progress(s);
+}
+
+void task_found(struct session *s, struct task *t, enum source_kind kind, char *place)
+{
+	t->job->kind = kind;
+	free(t->job->place);
+	t->job->place = place;
+	t->job->err.text[0] = '\0';
+	task_end(s, t, 0);
+}
+
+bool task_takes_name(const struct session *s, const struct task *t, const char *file,
+		     int *ret_rank)
+{
+	const struct wanted_judge *judge = s->request->judge;
+	struct wheel_name name;
+	*ret_rank = 0;
+	if (t->wheel)
+		return strcmp(file, t->wheel->file) == 0;
+	if (!judge || wheel_name_parse(file, &name, NULL) < 0 ||
+	    !same_name(name.distribution, t->dist->name) ||
+	    !same_version(name.version, t->dist->version))
+		return false;
+	*ret_rank = judge->rank(judge->context, file);
+	return *ret_rank >= 0;
+}
+
+bool task_takes_sha256(const struct task *t, const struct sha256 *sha256)
+{
+	if (t->wheel && !t->no_hash)
+		return !t->wheel->bytes.has_sha256 ||
+		       memcmp(&t->wheel->bytes.sha256, sha256, sizeof(*sha256)) == 0;
+	for (size_t i = 0; i < t->dist->hash_count; i++) {
+		const struct wanted_bytes *bytes = &t->dist->hashes[i];
+		if (bytes->has_sha256 &&
+		    memcmp(&bytes->sha256, sha256, sizeof(*sha256)) == 0)
+			return true;
+	}
+	return t->dist->hash_count == 0;
+}
+
+/* A pin's candidates in our caches; the best one stands in the job. */
+struct search {
+	const struct session *session;
+	struct task *task;
+	struct store *store; /* that is looked into */
+	int rank;
+	bool found;
+};
+
+static int consider_note(void *context, const struct wheel_note *note)
+{
+	struct search *search = context;
+	int rank;
+	if (task_takes_name(search->session, search->task, note->file_name, &rank) &&
+	    (!search->found || rank < search->rank)) {
+		search->task->job->note = *note;
+		search->task->job->store = search->store;
+		search->rank = rank;
+		search->found = true;
+	}
+	return 0;
+}
+
+static bool find_pinned(const struct session *s, struct task *t)
+{
+	struct search search = { .session = s, .task = t };
+	struct cache *cache = s->request->cache;
+	for (size_t i = 0; i < t->dist->hash_count; i++) {
+		struct wheel_note note;
+		if (t->dist->hashes[i].has_sha256 &&
+		    cache_find_wheel(cache, &t->dist->hashes[i].sha256, &search.store,
+				     &note) == 0)
+			(void)consider_note(&search, &note);
+	}
+	/* Without a hash the indexes say which file is meant, as long as they can be
+	 * asked. */
+	bool by_name = t->dist->hash_count == 0 && s->request->settings->offline;
+	for (size_t i = 0; by_name && i < cache_count(cache); i++) {
+		search.store = cache_store(cache, i);
+		(void)store_each_wheel(search.store, consider_note, &search);
+	}
+	return search.found;
+}
+
+static bool find_wheel(const struct session *s, struct task *t)
+{
+	const struct wanted_bytes *bytes = &t->wheel->bytes;
+	return bytes->has_sha256 && cache_find_wheel(s->request->cache, &bytes->sha256,
+						     &t->job->store, &t->job->note) == 0;
+}
+
+bool task_find_in_caches(struct session *s, struct task *t)
+{
+	bool found = t->wheel ? find_wheel(s, t) : find_pinned(s, t);
+	if (found)
+		task_found(s, t, SOURCE_CACHE, NULL);
+	return found;
+}
+
+static int begin_task(struct task *t, struct source_job *job)
+{
+	const struct wanted_dist *dist = job->wanted;
+	*t = (struct task){ .job = job, .dist = dist };
+	t->wheel = dist->wheel_count > 0 ? &dist->wheels[0] : NULL;
+	if (asprintf(&t->what, "%s%s%s", dist->name, dist->version ? " " : "",
+		     dist->version ? dist->version : "") < 0) {
+		t->what = NULL;
+		return -ENOMEM;
+	}
+	if (!t->wheel && (!dist->pinned || !dist->version || dist->no_wheel))
+		return error_set(&job->err, -EINVAL, "%s has no wheel", t->what);
+	return 0;
+}
+
+static void end_unfound(struct session *s, struct task *t)
+{
+	struct source_job *job = t->job;
+	if (t->lost < 0) {
+		task_end(s, t, t->lost);
+		return;
+	}
+	(void)error_set(&job->err, -ENOENT, "%s is %s", t->what,
+			s->request->settings->offline
+			    ? "in no cache here, and nothing is fetched offline"
+			    : "nowhere to be found");
+	task_end(s, t, -ENOENT);
+}
+
+/* What is missing at the lock's URL may be in an index: one more round for those. */
+static int ask_and_fetch(struct session *s, struct error *reterr)
+{
+	int r = session_ask_indexes(s, reterr);
+	bool missing = false;
+	if (r == 0)
+		r = session_fetch(s, reterr);
+	for (size_t i = 0; i < s->count; i++)
+		missing = missing || (!s->tasks[i].done && s->tasks[i].missing);
+	if (r < 0 || !missing)
+		return r;
+	r = session_ask_indexes(s, reterr);
+	return r < 0 ? r : session_fetch(s, reterr);
+}
+
+static int work(struct session *s, struct error *reterr)
+{
+	int r = session_find_local(s);
+	if (r == 0 && !s->request->settings->offline)
+		r = ask_and_fetch(s, reterr);
+	for (size_t i = 0; r == 0 && i < s->count; i++) {
+		if (!s->tasks[i].done)
+			end_unfound(s, &s->tasks[i]);
+	}
+	return r;
+}
+
+static void release_task(struct task *t)
+{
+	free(t->what);
+	wanted_wheel_release(&t->found);
+}
+
+int source_get_many(const struct source_request *request, struct source_job *jobs,
+		    size_t count, struct error *reterr)
+{
+	cleanup_free struct task *tasks = calloc(count + 1, sizeof(*tasks));
+	struct session s = { .request = request, .tasks = tasks };
+	int r = tasks ? 0 : -ENOMEM;
+	(void)pthread_mutex_init(&s.lock, NULL);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		struct task *t = &tasks[s.count];
+		jobs[i].result = begin_task(t, &jobs[i]);
+		if (jobs[i].result == -ENOMEM)
+			r = -ENOMEM;
+		if (jobs[i].result < 0 || task_find_in_caches(&s, t))
+			release_task(t);
+		else
+			s.count++;
+	}
+	s.progress = (struct source_progress){ .count = s.count };
+	if (r == 0 && s.count > 0)
+		r = work(&s, reterr);
+	(void)pthread_mutex_destroy(&s.lock);
+	for (size_t i = 0; i < s.count; i++)
+		release_task(&tasks[i]);
+	return r;
+}

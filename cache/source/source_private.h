@@ -1,0 +1,70 @@
+/* The jobs of one call on their way. Private to the source_*.c. */
+#pragma once
+
+#include <pthread.h>
+
+#include "cache/source/download.h"
+#include "cache/source/source.h"
+
+struct task {
+	struct source_job *job;
+	const struct wanted_dist *dist;
+	const struct wanted_wheel *wheel; /* NULL: pinned, until an index named one */
+	struct wanted_wheel found;        /* what `wheel` points to when one did */
+	char *what;                       /* "numpy 2.1.0", for people */
+	bool done;                        /* the job's result stands */
+	bool missing; /* its URL says that it is not there: indexes may have it */
+	bool no_hash; /* the index named none: any of dist->hashes will do */
+	int lost;     /* what failed so far, and the job's err says why; another index may
+			 have it */
+	bool stopped; /* no other index is asked */
+	int miss;     /* of `enum miss`: how near an index came */
+};
+
+struct session {
+	const struct source_request *request;
+	struct task *tasks; /* of what is in no cache of ours */
+	size_t count;
+	pthread_mutex_t lock;
+	struct source_progress progress; /* guarded by lock */
+};
+
+/* Ends a task: as failed when r < 0; the text in the job's err then says why. */
+void task_end(struct session *session, struct task *task, int r);
+/* Ends it as found. `place` is handed over. */
+void task_found(struct session *session, struct task *task, enum source_kind kind,
+		char *place);
+/* Is that file one that will do? `sha256`: what it has, or NULL: not known. */
+bool task_takes_name(const struct session *session, const struct task *task,
+		     const char *file, int *ret_rank);
+bool task_takes_sha256(const struct task *task, const struct sha256 *sha256);
+/* Is it in a cache of ours? Ends the task then. */
+bool task_find_in_caches(struct session *session, struct task *task);
+
+/* Files that are to be added to the cache, each for a task. */
+struct batch {
+	struct wheel_job *jobs;
+	struct held **held; /* what the jobs borrow */
+	struct task **tasks;
+	size_t count, room;
+	enum source_kind kind;
+	bool is_final; /* what fails ends the task; else the next source is asked */
+};
+
+/* Texts and hash of the job are copied. -ENOMEM. */
+int batch_add(struct batch *batch, struct task *task, const struct wheel_job *job);
+/* Adds them all, ends the tasks, and empties the batch. */
+void batch_run(struct session *session, struct batch *batch);
+void batch_release(struct batch *batch);
+
+/* Whatever is on this machine. */
+int session_find_local(struct session *session);
+/* Finds, in pages and indexes, what is pinned and what is missing at its URL. */
+int session_ask_indexes(struct session *session, struct error *reterr);
+/* Fetches what has a URL and is not done yet. */
+int session_fetch(struct session *session, struct error *reterr);
+
+struct http_settings session_http(const struct source_settings *settings);
+/* User and password for a URL that has none, from the indexes; the caller frees both. */
+int session_login(const struct source_settings *settings, const char *url,
+		  char **ret_user, char **ret_password);

@@ -1,0 +1,9 @@
+/* What Ctrl-C says. One thread. */
+#pragma once
+
+/*
+ * From now on SIGINT and SIGTERM end the program with one line, that the next run carries
+ * on: at any moment all that was begun is whole, or gone on with, or cleaned up by the
+ * next.
+ */
+void interrupt_explain(void);

@@ -1,0 +1,239 @@
+#include "cli/sources.h"
+
+#include "cache/env/lock/target.h"
+#include "cache/source/url.h"
+#include "cli/interrupt.h"
+#include "cli/output.h"
+#include "cli/python.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+void source_options_release(struct source_options *o)
+{
+	text_list_release(&o->extra_indexes);
+	text_list_release(&o->find_links);
+}
+
+static char *unconst(const char *text)
+{
+	union {
+		const char *in;
+		char *out;
+	} both = { .in = text };
+	return both.out;
+}
+
+int source_settings_make(const struct source_options *options,
+			 struct source_settings *ret)
+{
+	struct error err = ERROR_INIT;
+	struct wanted_indexes said = { .extra_count = options->extra_indexes.count,
+				       .find_count = options->find_links.count };
+	/* Borrowed: nobody changes or frees them. */
+	said.index_url = unconst(options->index_url);
+	cleanup_free char **extra = calloc(said.extra_count + 1, sizeof(*extra));
+	cleanup_free char **find = calloc(said.find_count + 1, sizeof(*find));
+	if (!extra || !find)
+		return say_failed("%s", strerror(ENOMEM));
+	for (size_t i = 0; i < said.extra_count; i++)
+		extra[i] = unconst(options->extra_indexes.items[i]);
+	for (size_t i = 0; i < said.find_count; i++)
+		find[i] = unconst(options->find_links.items[i]);
+	said.extra_urls = extra;
+	said.find_links = find;
+	int r = source_settings_read(".", &said, ret, &err);
+	if (r < 0)
+		return say_error(&err, r);
+	ret->offline = ret->offline || options->offline;
+	return 0;
+}
+
+bool is_source_operand(const char *text)
+{
+	return url_is_http(text) ||
+	       (strstr(text, "==") && !strchr(text, '/') && access(text, F_OK) < 0);
+}
+
+/* One line that is written over and over, on a terminal only. */
+struct bar {
+	uint64_t shown; /* ms */
+};
+
+static void show_progress(void *context, const struct source_progress *p)
+{
+	struct bar *bar = context;
+	struct timespec ts;
+	char bytes[24];
+	char total[24];
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	uint64_t now = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	if (p->done < p->count && now - bar->shown < 100)
+		return;
+	bar->shown = now;
+	format_size(p->bytes, bytes);
+	format_size(p->total, total);
+	enum { WIDTH = 30 };
+	int filled = p->total ? (int)(p->bytes * WIDTH / p->total) : 0;
+	(void)fprintf(stderr, "\r\033[K[%zu/%zu] [%.*s%*s] %s of %s", p->done, p->count,
+		      filled, "##############################", WIDTH - filled, "", bytes,
+		      total);
+	if (p->done == p->count)
+		(void)fprintf(stderr, "\r\033[K");
+	(void)fflush(stderr);
+}
+
+/* "demo==1.0"; spaces around are fine. */
+static int parse_pin(const char *text, struct wanted_dist *ret)
+{
+	const char *equals = strstr(text, "==");
+	char name[256];
+	char normal[256];
+	size_t size = (size_t)(equals - text);
+	while (size > 0 && text[size - 1] == ' ')
+		size--;
+	(void)snprintf(name, sizeof(name), "%.*s", (int)size, text);
+	const char *version = equals + 2 + strspn(equals + 2, " =");
+	if (size == 0 || size >= sizeof(name) || !*version ||
+	    strcspn(version, " ,;*[<>") != strlen(version) || strpbrk(name, "[ "))
+		return say_failed("'%s' is no name==version", text);
+	normalise_name(name, normal, sizeof(normal));
+	ret->pinned = true;
+	ret->name = strdup(normal);
+	ret->version = strdup(version);
+	return ret->name && ret->version ? 0 : say_failed("%s", strerror(ENOMEM));
+}
+
+/* "https://host/demo-1.0-py3-none-any.whl#sha256=..." */
+static int parse_url(const char *text, struct wanted_dist *ret)
+{
+	struct error err = ERROR_INIT;
+	struct wheel_name parts;
+	cleanup_free char *shown = url_shown(text);
+	struct wanted_wheel *w = calloc(1, sizeof(*w));
+	if (!shown || !w) {
+		free(w);
+		return say_failed("%s", strerror(ENOMEM));
+	}
+	ret->wheels = w;
+	ret->wheel_count = 1;
+	ret->direct = true;
+	w->bytes.size = -1;
+	w->file = url_file_name(text);
+	if (!w->file || wheel_name_parse(w->file, &parts, &err) < 0)
+		return say_failed("%s: this is no URL of a wheel (*.whl)", shown);
+	if (url_split_hash(text, &w->url, &w->bytes.has_sha256, &w->bytes.sha256) < 0)
+		return say_failed("%s: what stands behind #sha256= is no sha256", shown);
+	char name[256];
+	normalise_name(parts.distribution, name, sizeof(name));
+	w->name = strdup(name);
+	w->version = strdup(parts.version);
+	ret->name = strdup(name);
+	ret->version = strdup(parts.version);
+	return w->name && w->version && ret->name && ret->version
+		   ? 0
+		   : say_failed("%s", strerror(ENOMEM));
+}
+
+static void report_found(const struct source_job *job)
+{
+	static const char *const words[] = {
+		[SOURCE_CACHE] = "cached",
+		[SOURCE_FILE] = "added",
+		[SOURCE_UV] = "taken from uv's cache",
+		[SOURCE_PIP] = "taken from pip's cache",
+		[SOURCE_URL] = "fetched",
+		[SOURCE_INDEX] = "fetched",
+	};
+	if (job->place)
+		say_note("%s: %s, %s", job->note.file_name, words[job->kind], job->place);
+	else
+		say_note("%s: %s", job->note.file_name, words[job->kind]);
+}
+
+static int report(struct source_job *jobs, size_t count, bool verbose)
+{
+	int status = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (jobs[i].result < 0)
+			status = say_error(&jobs[i].err, jobs[i].result);
+		else if (verbose)
+			report_found(&jobs[i]);
+	}
+	return status;
+}
+
+static int get(struct cache *cache, const struct source_add *add,
+	       const struct source_settings *settings, const struct wanted_dist *dists,
+	       size_t count)
+{
+	struct error err = ERROR_INIT;
+	struct bar bar = { .shown = 0 };
+	struct wheel_options wheel_options = WHEEL_OPTIONS_DEFAULT;
+	wheel_options.lenient_record = add->lenient;
+	CLEANUP(interpreter_freep) struct interpreter *python = NULL;
+	bool pinned = false;
+	for (size_t i = 0; i < count; i++)
+		pinned = pinned || dists[i].pinned;
+	int r =
+	    pinned ? python_find(cache_own(cache), add->python, NULL, &python, &err) : 0;
+	CLEANUP(target_release) struct target target = { .interpreter = NULL };
+	if (r == 0 && pinned)
+		r = target_init(python, &target, &err);
+	if (r < 0)
+		return say_error(&err, r);
+	struct wanted_judge judge = target_judge(&target);
+	struct source_request request = { .cache = cache,
+					  .settings = settings,
+					  .judge = &judge,
+					  .options = &wheel_options,
+					  .progress = isatty(STDERR_FILENO) == 1
+							  ? show_progress
+							  : NULL,
+					  .context = &bar };
+	cleanup_free struct source_job *jobs = calloc(count + 1, sizeof(*jobs));
+	if (!jobs)
+		return say_failed("%s", strerror(ENOMEM));
+	for (size_t i = 0; i < count; i++)
+		jobs[i].wanted = &dists[i];
+	interrupt_explain();
+	r = source_get_many(&request, jobs, count, &err);
+	int status = r < 0 ? say_error(&err, r) : report(jobs, count, add->verbose);
+	for (size_t i = 0; i < count; i++)
+		source_job_release(&jobs[i]);
+	return status;
+}
+
+int sources_add(struct cache *cache, const struct source_add *add,
+		const struct source_options *options)
+{
+	if (add->count == 0)
+		return 0;
+	CLEANUP(source_settings_release)
+	struct source_settings settings = { .offline = true };
+	cleanup_free struct wanted_dist *dists = calloc(add->count, sizeof(*dists));
+	if (!dists)
+		return say_failed("%s", strerror(ENOMEM));
+	int status = source_settings_make(options, &settings);
+	size_t count = 0;
+	int wrong = 0;
+	for (size_t i = 0; status == 0 && i < add->count; i++) {
+		const char *text = add->operands[i];
+		int bad = url_is_http(text) ? parse_url(text, &dists[count])
+					    : parse_pin(text, &dists[count]);
+		if (bad)
+			wanted_dist_release(&dists[count]);
+		else
+			count++;
+		wrong = bad ? bad : wrong;
+	}
+	if (status == 0)
+		status = get(cache, add, &settings, dists, count);
+	for (size_t i = 0; i < count; i++)
+		wanted_dist_release(&dists[i]);
+	return status ? status : wrong;
+}

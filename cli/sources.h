@@ -1,0 +1,52 @@
+/*
+ * What a verb is told of where wheels come from, and wheels that are fetched: URLs and
+ * name==version on the command line. One thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "cache/source/source.h"
+#include "cli/options.h"
+
+struct source_options {
+	const char *index_url;
+	struct text_list extra_indexes, find_links;
+	bool offline;
+};
+void source_options_release(struct source_options *options);
+
+/* Rows of an option table; OFFSET(field) is the offset of a field of that struct. */
+#define SOURCE_OPTION_SPECS(OFFSET)                                                          \
+	{ "index-url", 'i',                                                                  \
+	  OPTION_TEXT, OFFSET(index_url),                                                    \
+	  "URL",       "the package index, in place of what pip and uv are set to" },        \
+	    { "extra-index-url",     0,     OPTION_LIST,                                     \
+	      OFFSET(extra_indexes), "URL", "another index; may be repeated" },              \
+	    { "find-links", 0,                                                               \
+	      OPTION_LIST,  OFFSET(find_links),                                              \
+	      "PLACE",      "a folder of wheels, or the URL of a page that links to some" }, \
+	{                                                                                    \
+		"offline", 0, OPTION_FLAG, OFFSET(offline), NULL, "open no connection"       \
+	}
+
+/* What pip and uv are set to, and the options over it. Exit status. */
+int source_settings_make(const struct source_options *options,
+			 struct source_settings *ret);
+
+/* Is an operand one of those that are fetched, and no path? */
+bool is_source_operand(const char *text);
+
+/*
+ * Brings the operands into the cache; says one line for each that failed, and when
+ * `verbose` one for each other. `python`: for whom name==version is to fit, or NULL. Exit
+ * status.
+ */
+struct source_add {
+	char **operands;
+	size_t count;
+	const char *python;
+	bool lenient, verbose;
+};
+int sources_add(struct cache *cache, const struct source_add *add,
+		const struct source_options *options);

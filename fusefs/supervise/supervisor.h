@@ -1,0 +1,47 @@
+/* What the supervisor of one mount has in hand. Private to this folder. One thread. */
+#pragma once
+
+#include "fusefs/supervise/notifier.h"
+#include "fusefs/supervise/shared.h"
+#include "fusefs/supervise/upgrade.h"
+#include "fusefs/supervise/watch.h"
+#include "fusefs/supervise/worker.h"
+
+struct supervisor {
+	const char *state_path, *socket_path;
+	struct shared *shared;
+	struct deaths deaths;
+	struct watch watch;
+	int program; /* venvfs, which workers are */
+	int guard;   /* locked: there is one supervisor */
+	int listener, signals;
+	pid_t worker;
+	pid_t leaver; /* takes the mount out of sight; 0: none runs */
+	int adopted;  /* a pidfd of the worker, when it is not a child; else -1 */
+	struct upgrade upgrade;
+	struct notifiers notifiers;
+	int result; /* exit status, once `done` */
+	bool done;
+};
+
+/* ms of CLOCK_MONOTONIC. */
+int64_t milliseconds(void);
+/* A line in the log. */
+__attribute__((format(printf, 2, 3))) void say(const struct supervisor *s,
+					       const char *format, ...);
+/* The descriptor at a number that workers are not told of, close-on-exec. */
+int own_fd(int take_fd);
+
+/*
+ * Becomes the one supervisor of the mount (-EWOULDBLOCK: there is another, after so many
+ * milliseconds), takes signals and listens.
+ */
+int supervisor_prepare(struct supervisor *s, int wait_milliseconds);
+int supervisor_take_signals(struct supervisor *s);
+bool supervisor_is_unmounted(void);
+/* Another worker. 0, or a negative errno. */
+int supervisor_start(struct supervisor *s, int words);
+/* Has the mount leave sight; it ends with its last user. */
+void supervisor_leave(struct supervisor *s);
+/* Supervises until the mount has ended; an exit status. */
+int supervisor_run(struct supervisor *s);

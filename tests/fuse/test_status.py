@@ -1,0 +1,179 @@
+"""What `status` tells of a mount, while it serves, hangs, and after its end; and its log."""
+
+import contextlib
+import json
+import os
+import pathlib
+import pty
+import signal
+import subprocess
+import time
+
+import pytest
+from support import BINARY
+
+NOTICED = 20  # seconds, in which a hanging worker must have been
+
+
+@pytest.fixture
+def mounted(venvfs, tmp_path):
+    lower = tmp_path / "lower"
+    (lower / "pkg").mkdir(parents=True)
+    (lower / "pkg/m.py").write_text("number = 1\n" * 50)
+    path = tmp_path / "m"
+    venvfs.run("mount", path, "--layer", lower)
+    return path
+
+
+def status(venvfs, path, ok=True):
+    done = venvfs.run("status", "--json", path, ok=ok)
+    return json.loads(done.stdout)
+
+
+def wait_until(is_so, seconds=40):
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def log_of(told):
+    return pathlib.Path(told["log"]).read_text()
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_status_tells_state_processes_and_counters(venvfs, mounted):
+    (mounted / "pkg/m.py").write_text("number = 2\n")
+    assert (mounted / "pkg/m.py").read_text() == "number = 2\n"
+    told = status(venvfs, mounted)
+    assert told["state"] == "serving" and told["path"] == str(mounted)
+    assert os.readlink(f"/proc/{told['pid']}/exe") == os.path.realpath(BINARY)
+    assert os.readlink(f"/proc/{told['supervisor']}/exe").endswith("venvfs-supervise")
+    assert 0 < told["supervisor_resident"] < told["resident"]
+    assert told["restarts"] == told["errors"] == 0
+    assert told["bytes_written"] == 11 and told["requests"]["WRITE"] == 1
+    assert told["layers"] == [str(mounted.with_name("lower"))]
+    assert told["stuck_milliseconds"] == 0 and told["busy"] == []
+    assert pathlib.Path(told["log"]).exists() and pathlib.Path(told["upper"]).is_dir()
+
+
+def test_in_a_pipe_each_line_is_a_field_and_its_value(venvfs, mounted):
+    lines = venvfs.run("status", mounted).stdout.splitlines()
+    fields = dict(line.split("\t") for line in lines)
+    assert fields["state"] == "serving" and fields["errors"] == "0"
+    assert fields["layers"] == "0 wheels, 1 folders" and fields["under way"] == "nothing"
+
+
+def test_on_a_terminal_it_is_a_table(venvfs, mounted):
+    ours, theirs = pty.openpty()
+    done = subprocess.run([BINARY, "status", mounted], stdout=theirs, stdin=subprocess.DEVNULL, env=venvfs.env)
+    os.close(theirs)
+    text = b""
+    with contextlib.suppress(OSError):  # which is how a terminal ends
+        while more := os.read(ours, 65536):
+            text += more
+    os.close(ours)
+    lines = text.decode().splitlines()
+    assert done.returncode == 0 and b"\t" not in text
+    assert lines[0].split() == ["MOUNT", str(mounted)]
+    assert lines[1].split() == ["state", "serving"]
+    assert lines[0].index("/") == lines[1].index("serving")
+
+
+def test_without_a_directory_it_is_that_of_here(venvfs, tmp_path, mounted):
+    (tmp_path / "here").mkdir()
+    venvfs.run("mount", ".venv", "--layer", tmp_path / "lower", cwd=tmp_path / "here")
+    done = venvfs.run("status", "--json", cwd=tmp_path / "here")
+    assert json.loads(done.stdout)["path"] == str(tmp_path / "here/.venv")
+
+
+def test_what_is_not_mounted_is_said_in_a_line(venvfs, tmp_path, mounted):
+    assert "is not mounted" in venvfs.refused("status", tmp_path / "nothing")
+    venvfs.run("unmount", mounted)
+    assert "is not mounted" in venvfs.refused("status", mounted)
+    assert venvfs.run("status", "a", "b", ok=False).returncode == 2
+
+
+def test_the_request_under_way_is_told_with_its_time(venvfs, mounted):
+    """Of a worker that is stopped in the middle of one."""
+    told = status(venvfs, mounted)
+    writer = subprocess.Popen(
+        ["dd", "if=/dev/zero", f"of={mounted}/large", "bs=1M", "count=3000"], stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(500):
+            with stopped(told["pid"]):
+                busy = status(venvfs, mounted)["busy"]
+                time.sleep(0.15)
+                later = status(venvfs, mounted)["busy"]
+            if any(b["request"] == "WRITE" for b in busy):
+                break
+        else:
+            pytest.fail("no write was met")
+    finally:
+        writer.kill()
+        writer.wait()
+    assert max(b["milliseconds"] for b in later) >= 140
+
+
+def test_a_hanging_worker_is_noticed_and_said(venvfs, mounted):
+    told = status(venvfs, mounted)
+    with stopped(told["pid"]):
+        client = subprocess.Popen(["ls", mounted / "pkg"], stdout=subprocess.DEVNULL)
+        wait_until(lambda: "hangs" in log_of(told), NOTICED)
+        hanging = venvfs.run("status", mounted, ok=False)
+        assert hanging.returncode == 1 and "state\thanging" in hanging.stdout
+        assert len(hanging.stderr.splitlines()) == 1 and str(told["pid"]) in hanging.stderr
+        row = next(row for row in venvfs.list() if row["path"] == str(mounted))
+        assert row["state"] == "hanging"
+        assert status(venvfs, mounted, ok=False)["stuck_milliseconds"] >= 10_000
+    assert client.wait(10) == 0
+    assert status(venvfs, mounted)["state"] == "serving"
+    wait_until(lambda: "answers again" in log_of(told), NOTICED)
+    assert log_of(told).count("hangs") == 1
+
+
+def test_a_mount_that_nobody_uses_does_not_hang(venvfs, mounted):
+    told = status(venvfs, mounted)
+    with stopped(told["pid"]):
+        time.sleep(12)
+        assert status(venvfs, mounted)["state"] == "serving"
+    assert "hangs" not in log_of(told)
+
+
+def test_why_a_mount_was_given_up_is_told_after_its_end(venvfs, mounted):
+    told = status(venvfs, mounted)
+    for _ in range(3):
+        os.kill(status(venvfs, mounted)["pid"], signal.SIGABRT)
+        time.sleep(0.3)
+    for _ in range(2):
+        done = venvfs.run("status", mounted, ok=False)
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+        assert "crashed three times within ten seconds" in done.stderr and "mount" in done.stderr
+        assert "crashed three times" in done.stdout
+    assert "crashed three times" in log_of(told)
+    ended = status(venvfs, mounted, ok=False)
+    assert ended["state"] != "serving" and abs(ended["given_up"]["when"] - time.time()) < 60
+    venvfs.run("mount", mounted, "--layer", mounted.with_name("lower"))
+    assert "given_up" not in status(venvfs, mounted)
+
+
+def test_the_log_is_bounded_and_one_old_one_kept(venvfs, mounted):
+    told = status(venvfs, mounted)
+    log = pathlib.Path(told["log"])
+    for _ in range(3):
+        os.truncate(log, 1 << 20)
+        pid = status(venvfs, mounted)["pid"]
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: status(venvfs, mounted)["pid"] != pid)
+        assert "signal 9" in log.read_text() and log.stat().st_size < 1000
+        assert log.with_name("log.old").stat().st_size == 1 << 20
+    assert sorted(p.name for p in log.parent.glob("log*")) == ["log", "log.old"]
