@@ -297,8 +297,8 @@ def test_killed_at_any_moment_nothing_is_lost(ground):
         time.sleep(rng.uniform(0.002, 0.03))
         process.kill()
         process.wait()
-        if any(row["path"] == str(ground.at) for row in ground.venvfs.list()):
-            ground.unmount()
+        # It may have come so far that there is a mount.
+        ground.venvfs.run("unmount", ground.at, ok=False)
         side = rng.choice(["old", "new"])
         ground.mount(side)
         merged, conflicts = merge(old, {"old": old, "new": new}[side], user)

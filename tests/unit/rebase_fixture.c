@@ -2,7 +2,6 @@
 
 #include "cache/base/file.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>

@@ -5,6 +5,8 @@
 
 #include "fusefs/overlay/rebase.h"
 
+#include <errno.h>
+
 enum { NO_STEP = -1 };
 
 struct rebase_fixture {
