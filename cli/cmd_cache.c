@@ -230,21 +230,42 @@ static void print_bad(void *context, const char *line)
 	say_note("%s", line);
 }
 
-static int verify_store(struct store *store)
+static void print_verified(const struct store *store, const struct verify_result *result)
+{
+	char size[24];
+	format_size(result->bytes, size);
+	printf("%s: %llu wheels, ", store_path(store),
+	       (unsigned long long)result->wheels);
+	if (result->folders)
+		printf("%llu folders, ", (unsigned long long)result->folders);
+	printf("%llu images, %llu objects, %s: %s\n", (unsigned long long)result->images,
+	       (unsigned long long)result->objects, size,
+	       result->bad ? "damaged" : "all right");
+}
+
+static int append_verified(json_t *array, const struct store *store,
+			   const struct verify_result *result)
+{
+	json_t *row = json_pack(
+	    "{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "cache", store_path(store), "wheels",
+	    (json_int_t)result->wheels, "folders", (json_int_t)result->folders, "images",
+	    (json_int_t)result->images, "objects", (json_int_t)result->objects, "size",
+	    (json_int_t)result->bytes, "damaged", (json_int_t)result->bad);
+	return json_array_append_new(array, row);
+}
+
+/* `array` NULL: a line is printed instead. */
+static int verify_store(struct store *store, json_t *array)
 {
 	struct verify_result result;
-	char size[24];
 	int r = store_verify(store, print_bad, NULL, &result);
 	if (r < 0)
 		return say_failed("cannot verify the cache '%s': %s", store_path(store),
 				  strerror(-r));
-	format_size(result.bytes, size);
-	printf("%s: %llu wheels, ", store_path(store), (unsigned long long)result.wheels);
-	if (result.folders)
-		printf("%llu folders, ", (unsigned long long)result.folders);
-	printf("%llu images, %llu objects, %s: %s\n", (unsigned long long)result.images,
-	       (unsigned long long)result.objects, size,
-	       result.bad ? "damaged" : "all right");
+	if (!array)
+		print_verified(store, &result);
+	else if (append_verified(array, store, &result) < 0)
+		return say_failed("%s", strerror(ENOMEM));
 	if (result.bad)
 		return say_failed("%llu damaged; add the wheels and folders again to "
 				  "replace what is damaged",
@@ -269,9 +290,14 @@ static int run_verify(const struct command *command, int argc, char **argv)
 		return options_wrong_usage(command, "it takes no arguments");
 	CLEANUP(cache_freep) struct cache *cache = NULL;
 	status = open_cache(o.user, &cache);
-	for (size_t i = 0; status == 0 && i < cache_count(cache); i++)
-		status = verify_store(cache_store(cache, i));
-	return status;
+	if (status != 0)
+		return status;
+	cleanup_json json_t *array = o.json ? json_array() : NULL;
+	if (o.json && !array)
+		return say_failed("%s", strerror(ENOMEM));
+	for (size_t i = 0; i < cache_count(cache); i++)
+		status |= verify_store(cache_store(cache, i), array);
+	return array ? print_json(array) | status : status;
 }
 
 static int run_dir(const struct command *command, int argc, char **argv)
@@ -310,7 +336,7 @@ static const struct command verbs[] = {
 	  list_options, run_list, NULL },
 	{ "cache verify", "", "read and check everything in the cache",
 	  "Reads all images and objects and checks each byte; exit status 1 when one is damaged.",
-	  user_options, run_verify, NULL },
+	  list_options, run_verify, NULL },
 	{ "cache dir", "", "where the cache is", "Prints the directory of the cache.",
 	  user_options, run_dir, NULL },
 	{ .name = NULL },

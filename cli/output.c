@@ -10,8 +10,7 @@
 static void say(const char *who, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 
-/* A name may hold anything; what is said of it stays one line. */
-static void make_printable(char *text)
+void make_printable(char *text)
 {
 	for (unsigned char *p = (unsigned char *)text; *p; p++) {
 		if (*p < 0x20 || *p == 0x7f)
@@ -68,6 +67,14 @@ int say_error(struct error *err, int code)
 	return say_failed("%s", error_text(err, code));
 }
 
+bool is_styled(int fd)
+{
+	const char *none = getenv("NO_COLOR");
+	const char *terminal = getenv("TERM");
+	return isatty(fd) == 1 && !(none && *none) &&
+	       !(terminal && strcmp(terminal, "dumb") == 0);
+}
+
 void format_size(uint64_t bytes, char ret_text[24])
 {
 	static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
@@ -98,83 +105,6 @@ void format_age(int64_t seconds, char ret_text[32])
 		return;
 	}
 	(void)snprintf(ret_text, 32, "just now");
-}
-
-struct table {
-	size_t columns, count, room;
-	char **cells;
-};
-
-struct table *table_new(size_t columns)
-{
-	struct table *t = calloc(1, sizeof(*t));
-	if (t)
-		t->columns = columns;
-	return t;
-}
-
-/* Text from outside may hold what a terminal would obey: it is printed as '?'. */
-static char *printable_copy(const char *text)
-{
-	char *copy = strdup(text);
-	if (copy)
-		make_printable(copy);
-	return copy;
-}
-
-void table_add(struct table *t, const char *cell)
-{
-	if (t->count == t->room) {
-		size_t room = t->room ? t->room * 2 : 32;
-		char **cells = reallocarray(t->cells, room, sizeof(*cells));
-		if (!cells)
-			return;
-		t->cells = cells;
-		t->room = room;
-	}
-	t->cells[t->count] = printable_copy(cell);
-	if (t->cells[t->count])
-		t->count++;
-}
-
-static size_t column_width(const struct table *t, size_t column)
-{
-	size_t width = 0;
-	for (size_t i = column; i < t->count; i += t->columns) {
-		size_t size = strlen(t->cells[i]);
-		width = size > width ? size : width;
-	}
-	return width;
-}
-
-static void print_row(const struct table *t, size_t row, bool aligned)
-{
-	for (size_t column = 0; column < t->columns; column++) {
-		const char *cell = t->cells[row + column];
-		bool last = column + 1 == t->columns;
-		if (aligned && !last)
-			printf("%-*s  ", (int)column_width(t, column), cell);
-		else
-			printf("%s%s", cell, last ? "\n" : "\t");
-	}
-}
-
-void table_print(const struct table *t)
-{
-	bool aligned = isatty(STDOUT_FILENO) == 1;
-	for (size_t row = aligned ? 0 : t->columns; row + t->columns <= t->count;
-	     row += t->columns)
-		print_row(t, row, aligned);
-}
-
-void table_free(struct table *t)
-{
-	if (!t)
-		return;
-	for (size_t i = 0; i < t->count; i++)
-		free(t->cells[i]);
-	free(t->cells);
-	free(t);
 }
 
 int print_json(const json_t *value)

@@ -4,11 +4,13 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "cache/base/error.h"
 #include "cache/base/json.h"
+#include "cli/table.h"
 
 /* "<who>: <text>" on stderr, one line whatever the text holds. */
 __attribute__((format(printf, 2, 3))) void say_as(const char *who, const char *format,
@@ -27,14 +29,10 @@ void format_size(uint64_t bytes, char ret_text[24]);
 /* "3 minutes ago", from seconds. */
 void format_age(int64_t seconds, char ret_text[32]);
 
-/* A table: rows of `columns` cells; the first row is the heading and is left out in a
- * pipe. */
-struct table;
-struct table *table_new(size_t columns);
-void table_add(struct table *t, const char *cell);
-void table_print(const struct table *t);
-void table_free(struct table *t);
-DEFINE_CLEANUP(struct table *, table_free);
+/* What a terminal would obey becomes '?', so that a name stays on its line. */
+void make_printable(char *text);
+/* May it be bold or coloured? On a terminal that can, unless NO_COLOR says no. */
+bool is_styled(int fd);
 
 /* The value as indented JSON and a line break. Exit status. */
 int print_json(const json_t *value);

@@ -12,3 +12,8 @@ struct store;
  */
 int python_find(struct store *store, const char *wanted, const char *requires_python,
 		struct interpreter **ret, struct error *reterr);
+/*
+ * requires-python of the project here, for python_find(). NULL: it says nothing, or there
+ * is none. The caller frees it.
+ */
+int python_requirement(char **ret, struct error *reterr);

@@ -1,26 +1,19 @@
 #include "cli/wheels.h"
 
 #include "cli/output.h"
+#include "cli/progress.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* One line that is written over and over, on a terminal only. */
 static void show_progress(void *context, const struct wheel_job *job, size_t done,
 			  size_t count)
 {
-	const bool *on_terminal = context;
-	if (!*on_terminal)
-		return;
 	const char *slash = strrchr(job->path, '/');
-	(void)fprintf(stderr, "\r\033[K[%zu/%zu] %.60s", done, count,
-		      slash ? slash + 1 : job->path);
-	if (done == count)
-		(void)fprintf(stderr, "\r\033[K");
-	(void)fflush(stderr);
+	(void)context;
+	progress_show(done, count, slash ? slash + 1 : job->path);
 }
 
 static int report(struct wheel_args *args, bool verbose)
@@ -40,7 +33,6 @@ static int report(struct wheel_args *args, bool verbose)
 int wheels_add(struct cache *cache, char **paths, size_t count, bool lenient,
 	       bool verbose, struct wheel_args *ret)
 {
-	bool on_terminal = isatty(STDERR_FILENO) == 1;
 	struct wheel_options options = WHEEL_OPTIONS_DEFAULT;
 	options.lenient_record = lenient;
 	ret->jobs = calloc(count + 1, sizeof(*ret->jobs));
@@ -49,8 +41,7 @@ int wheels_add(struct cache *cache, char **paths, size_t count, bool lenient,
 	ret->count = count;
 	for (size_t i = 0; i < count; i++)
 		ret->jobs[i].path = paths[i];
-	int r = wheel_add_many(cache, ret->jobs, count, &options, show_progress,
-			       &on_terminal);
+	int r = wheel_add_many(cache, ret->jobs, count, &options, show_progress, NULL);
 	if (r < 0)
 		return say_failed("cannot add wheels: %s", strerror(-r));
 	return report(ret, verbose);

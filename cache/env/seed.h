@@ -4,5 +4,4 @@
 #include "cache/env/interpreter.h"
 
 /* -ENOENT: it has none, and the text says what helps. The caller frees the path. */
-int seed_find_pip(const struct interpreter *interpreter, char **ret_path,
-		  struct error *reterr);
+int seed_find_pip(const struct interpreter *p, char **ret_path, struct error *reterr);

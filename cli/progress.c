@@ -1,0 +1,50 @@
+#include "cli/progress.h"
+
+#include "cli/output.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { BAR = 24, NARROWEST = 48, USUAL = 80, NAME_SIZE = 256 };
+
+static bool has_terminal(void)
+{
+	const char *terminal = getenv("TERM");
+	return isatty(STDERR_FILENO) == 1 && !(terminal && strcmp(terminal, "dumb") == 0);
+}
+
+static size_t columns(void)
+{
+	struct winsize size;
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0
+		   ? size.ws_col
+		   : USUAL;
+}
+
+void progress_show(size_t done, size_t count, const char *what)
+{
+	char bar[BAR + 1];
+	char counts[48];
+	char name[NAME_SIZE];
+	if (!has_terminal() || count == 0)
+		return;
+	size_t filled = done >= count ? BAR : done * BAR / count;
+	memset(bar, '-', BAR);
+	memset(bar, '#', filled);
+	bar[BAR] = '\0';
+	(void)snprintf(counts, sizeof(counts), "%zu/%zu", done, count);
+	/* One that is broken by the terminal could not be written over. */
+	size_t width = columns();
+	size_t used = BAR + strlen(counts) + strlen("[]  ") + 1;
+	size_t room = width > used ? width - used : 0;
+	(void)snprintf(name, sizeof(name), "%.*s", (int)room,
+		       width < NARROWEST ? "" : what);
+	make_printable(name);
+	(void)fprintf(stderr, "\r\033[K[%s] %s %s", bar, counts, name);
+	if (done >= count)
+		(void)fprintf(stderr, "\r\033[K");
+	(void)fflush(stderr);
+}
