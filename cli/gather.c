@@ -53,14 +53,18 @@ static int find_python(const struct gather_request *q, struct gathered *g,
 {
 	cleanup_free char *here = NULL;
 	cleanup_free char *project = NULL;
+	cleanup_free char *requires = NULL;
 	int r = path_canonical(".", &here, reterr);
 	if (r == 0)
 		r = environment_project(&project);
+	if (r == 0 && project)
+		r = environment_requires(project, &requires, reterr);
 	if (r < 0)
 		return r;
 	const struct discovery discovery = { .wanted = q->python,
 					     .project = here,
-					     .root = project };
+					     .root = project,
+					     .requires_python = requires };
 	return discover_interpreter(cache_own(g->cache), &discovery, &g->interpreter,
 				    reterr);
 }
