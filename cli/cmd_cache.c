@@ -325,8 +325,10 @@ static const struct command verbs[] = {
 	{ "cache add", "WHEEL|URL|NAME==VERSION|FOLDER...",
 	  "take wheels and folders into the cache",
 	  "Unpacks wheel files into the cache, several at once; what is there already is not\n"
-	  "unpacked again. Each file is checked against RECORD. A folder is read as it stands:\n"
-	  "modes, owners, times, symlinks, hard links and user attributes; its image is printed.",
+	  "unpacked again. Each file is checked against RECORD. URLs (with #sha256=... behind, if\n"
+	  "it is known) and NAME==VERSION are looked for in uv's and pip's caches, too, before they\n"
+	  "are fetched. A folder is read as it stands: modes, owners, times, symlinks, hard links\n"
+	  "and user attributes; its image is printed.",
 	  add_options, run_add, NULL },
 	{ "cache list", "", "the wheels and folders that are in the cache",
 	  "Lists the wheels and folders that are in the cache and in those of\n"

@@ -1,10 +1,9 @@
 #include "cli/gather.h"
 
 #include "cache/base/file.h"
-#include "cache/env/discover.h"
 #include "cache/env/seed.h"
-#include "cli/environment_dir.h"
 #include "cli/output.h"
+#include "cli/python.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -46,27 +45,6 @@ static int open_caches(const struct gather_request *q, struct gathered *g,
 	return r < 0 ? error_errno(reterr, r, "cannot write to the cache '%s'",
 				   store_path(own))
 		     : 0;
-}
-
-static int find_python(const struct gather_request *q, struct gathered *g,
-		       struct error *reterr)
-{
-	cleanup_free char *here = NULL;
-	cleanup_free char *project = NULL;
-	cleanup_free char *requires = NULL;
-	int r = path_canonical(".", &here, reterr);
-	if (r == 0)
-		r = environment_project(&project);
-	if (r == 0 && project)
-		r = environment_requires(project, &requires, reterr);
-	if (r < 0)
-		return r;
-	const struct discovery discovery = { .wanted = q->python,
-					     .project = here,
-					     .root = project,
-					     .requires_python = requires };
-	return discover_interpreter(cache_own(g->cache), &discovery, &g->interpreter,
-				    reterr);
 }
 
 /* A pip that was named is the one. */
@@ -117,7 +95,7 @@ static int add_wheels(const struct gather_request *q, struct gathered *g)
 static int gather_wheels(const struct gather_request *q, struct gathered *g)
 {
 	struct error err = ERROR_INIT;
-	int r = find_python(q, g, &err);
+	int r = python_find(cache_own(g->cache), q->python, NULL, &g->interpreter, &err);
 	if (r == 0 && q->seed && !names_pip(q))
 		r = seed_find_pip(g->interpreter, &g->pip, &err);
 	if (r < 0)

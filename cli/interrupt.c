@@ -1,5 +1,6 @@
 #include "cli/interrupt.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@ static void on_signal(int number)
 	static const char line[] =
 	    "venvfs: interrupted; the next run carries on with what has come so far\n";
 	static const char erase[] = "\r\033[K";
+	int before = errno;
 	ssize_t n = 0;
 	if (isatty(STDERR_FILENO) == 1)
 		n = write(STDERR_FILENO, erase, sizeof(erase) - 1);
@@ -17,6 +19,7 @@ static void on_signal(int number)
 		n = write(STDERR_FILENO, line, sizeof(line) - 1);
 	(void)n;
 	(void)raise(number);
+	errno = before;
 }
 
 void interrupt_explain(void)

@@ -4,6 +4,7 @@
 #include "cache/source/url.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "cli/python.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -179,7 +180,7 @@ static int get(struct cache *cache, const struct source_add *add,
 	for (size_t i = 0; i < count; i++)
 		pinned = pinned || dists[i].pinned;
 	int r =
-	    pinned ? interpreter_probe(cache_own(cache), add->python, &python, &err) : 0;
+	    pinned ? python_find(cache_own(cache), add->python, NULL, &python, &err) : 0;
 	CLEANUP(target_release) struct target target = { .interpreter = NULL };
 	if (r == 0 && pinned)
 		r = target_init(python, &target, &err);

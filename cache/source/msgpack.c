@@ -121,7 +121,7 @@ int msgpack_skip(struct msgpack *m)
 {
 	/* Every token takes a byte at least, so it ends with the bytes. */
 	for (uint64_t left = 1; left > 0; left--) {
-		struct msgpack_token token;
+		struct msgpack_token token = { .kind = MSGPACK_NIL };
 		int r = msgpack_next(m, &token);
 		if (r < 0)
 			return r;

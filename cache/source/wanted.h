@@ -65,8 +65,8 @@ struct wanted_source {
 
 /*
  * One distribution to install. Exactly one of these holds:
- * - `wheel_count` > 0: the first one that can be had is installed. They fit the
- *   interpreter, and the best comes first: what pip and uv would take.
+ * - `wheel_count` > 0: the first one is installed, whatever can be had just now. They fit
+ *   the interpreter, and the best comes first: what pip and uv would take.
  * - `source`: no wheel fits, or there is none. (Beside wheels it is not set.)
  * - `pinned`: a line of requirements.txt. It names no file: the best one of that name and
  *   version in the indexes, or in a cache, of which `hashes` has a digest.

@@ -63,6 +63,18 @@ def timed(do_mount, do_unmount, states=None):
     return once
 
 
+def supervisors(folder):
+    """What starting a supervisor costs: a worker that ends at once, by it and without it."""
+    folder.mkdir(mode=0o700)
+    supervise = pathlib.Path(BINARY).with_name("venvfs-supervise")
+    through = [supervise, "mount", folder, folder / "socket", "/bin/true"]
+    start = ["sh", "-c", 'exec "$@" 3</dev/null 4>/dev/null 5</dev/null', "sh"]
+    return {
+        "a worker that does nothing": lambda: took([*start, "/bin/true"], os.environ).seconds,
+        "the same by a supervisor": lambda: took([*start, *through], os.environ).seconds,
+    }
+
+
 def run():
     files = wheels("add", "more")
     print(describe(files))
@@ -86,6 +98,10 @@ def run():
         }
         alternate(contenders, 2)  # probes the interpreters
         found = alternate(contenders, ROUNDS)
+        plain, supervised = (statistics.median(runs) * 1000
+                             for runs in alternate(supervisors(program.root / "alone"), 5 * ROUNDS).values())
     table(["", "start to return"], *[(name, ms(runs)) for name, runs in found.items()])
     for name in ("root, first", "root, again"):
         goal(f"{name}:", statistics.median(found[name]) * 1000, 20, " ms")
+    print(f"a worker that does nothing: {plain:.2f} ms, by a supervisor: {supervised:.2f} ms")
+    goal("the supervisor's start:", supervised - plain, 2, " ms")

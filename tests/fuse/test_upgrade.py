@@ -178,6 +178,7 @@ def test_a_version_that_fails_to_start_leaves_the_old_one(venvfs, tmp_path, moun
 def test_memory_of_another_version_is_refused_by_supervisor_and_worker(venvfs, tmp_path, mounted):
     before = status(venvfs, mounted)
     with open(f"/proc/{before['supervisor']}/fd/6", "r+b", buffering=0) as memory:
+        version = os.pread(memory.fileno(), 4, 4)
         os.pwrite(memory.fileno(), b"\x63", 4)
         try:
             first = venvfs.refused("upgrade", mounted)
@@ -186,7 +187,7 @@ def test_memory_of_another_version_is_refused_by_supervisor_and_worker(venvfs, t
             second = venvfs.refused("upgrade", "--program",
                                     programs(tmp_path / "new", supervise=careless), mounted)
         finally:
-            os.pwrite(memory.fileno(), b"\x01", 4)
+            os.pwrite(memory.fileno(), version, 4)
     assert "unmount and mount again" in first and "unmount and mount again" in second
     assert status(venvfs, mounted)["pid"] == before["pid"]
 

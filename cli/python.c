@@ -1,0 +1,30 @@
+#include "cli/python.h"
+
+#include "cache/base/file.h"
+#include "cache/env/discover.h"
+#include "cli/environment_dir.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int python_find(struct store *store, const char *wanted, const char *requires_python,
+		struct interpreter **ret, struct error *reterr)
+{
+	cleanup_free char *here = NULL;
+	cleanup_free char *project = NULL;
+	cleanup_free char *required = NULL;
+	int r = path_canonical(".", &here, reterr);
+	if (r == 0)
+		r = environment_project(&project);
+	if (r == 0 && project && !requires_python)
+		r = environment_requires(project, &required, reterr);
+	if (r < 0)
+		return r;
+	const struct discovery discovery = { .wanted = wanted,
+					     .project = here,
+					     .root = project,
+					     .requires_python = requires_python
+								    ? requires_python
+								    : required };
+	return discover_interpreter(store, &discovery, ret, reterr);
+}

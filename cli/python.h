@@ -1,0 +1,15 @@
+/* Which Python a command means. One thread. */
+#pragma once
+
+#include "cache/base/error.h"
+#include "cache/env/interpreter.h"
+
+struct store;
+
+/*
+ * `wanted` is --python, or NULL: what the environment and the project here ask for
+ * (cache/env/discover.h). `requires_python`: the project's specifiers; NULL:
+ * those of its pyproject.toml.
+ */
+int python_find(struct store *store, const char *wanted, const char *requires_python,
+		struct interpreter **ret, struct error *reterr);

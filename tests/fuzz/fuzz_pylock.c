@@ -1,0 +1,9 @@
+/* Any bytes as pylock.toml. */
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/lock_input.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	lock_input_try(LOCK_PYLOCK, "pylock.toml", data, size);
+	return 0;
+}
