@@ -269,9 +269,10 @@ static int visit_minors(const struct search *s, const char *folder)
 	cleanup_dir DIR *dir = opendir(folder);
 	while (dir && count < MINORS_MOST && (entry = readdir(dir)) != NULL) {
 		int minor = minor_of(entry->d_name);
-		if (minor >= 0 && strlen(entry->d_name) < NAME_SIZE &&
+		size_t size = strlen(entry->d_name) + 1;
+		if (minor >= 0 && size <= NAME_SIZE &&
 		    request_may_be_minor(s->request, minor))
-			(void)snprintf(found[count++], NAME_SIZE, "%s", entry->d_name);
+			memcpy(found[count++], entry->d_name, size);
 	}
 	if (count > 0)
 		qsort(found, count, NAME_SIZE, compare_minors);
