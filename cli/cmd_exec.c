@@ -22,24 +22,29 @@ enum { EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 struct exec_options {
 	const char *python, *user;
 	struct text_list layers;
+	struct lock_args locks;
 	bool seed, read_only, strict, lenient, verbose;
 };
 
 #define OFFSET(field) offsetof(struct exec_options, field)
+#define LOCK(field) offsetof(struct exec_options, locks.field)
+#define SOURCE(field) offsetof(struct exec_options, locks.source.field)
 
 static const struct option_spec exec_options[] = {
+	LOCK_OPTION_SPECS(LOCK),
 	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
 	  "a version (3.12), a command or a path; else what the project says, or any" },
 	{ "seed", 0, OPTION_FLAG, OFFSET(seed), NULL,
 	  "pip too, as the Python brings it" },
 	{ "layer", 0, OPTION_LIST, OFFSET(layers), "FOLDER",
 	  "a plain folder to show below the wheels; may be repeated" },
-	{ "read-only", 'r', OPTION_FLAG, OFFSET(read_only), NULL,
+	{ "read-only", 0, OPTION_FLAG, OFFSET(read_only), NULL,
 	  "nothing can be changed" },
 	{ "strict", 0, OPTION_FLAG, OFFSET(strict), NULL,
 	  "refuse wheels that have different files at one path" },
 	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
 	  "take old wheels whose RECORD lists more or less than there is" },
+	SOURCE_OPTION_SPECS(SOURCE),
 	BEHALF_OPTION(struct exec_options),
 	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "say what is done" },
 	{ .name = NULL },
@@ -69,11 +74,12 @@ static int make_plan(struct executing *e, struct error *reterr)
 	const struct upper_request upper = { .read_only = e->options->read_only,
 					     .ephemeral = !e->options->read_only };
 	bool is_new;
+	struct plan nothing; /* in an upper that is made now */
 	int r = mount_upper_path(e->place.state, &upper, &e->upper, reterr);
 	struct plan_request request = { .mount_path = e->place.path,
 					.interpreter = e->g.interpreter,
 					.wheels = e->g.env_wheels,
-					.count = e->g.wheels.count,
+					.count = e->g.count,
 					.folders = e->g.folders.added,
 					.folder_count = e->g.folders.count,
 					.upper = e->upper,
@@ -82,8 +88,9 @@ static int make_plan(struct executing *e, struct error *reterr)
 	if (r == 0)
 		r = mount_plan_make(e->place.state, &request, &e->plan, &is_new, reterr);
 	e->plan.throwaway = true;
+	const struct carry carry = { .plan = &e->plan };
 	if (r == 0)
-		r = mount_upper_prepare(&e->plan, &upper, reterr);
+		r = mount_upper_prepare(&carry, &upper, &nothing, reterr);
 	if (r == 0)
 		r = mount_plan_write(e->place.state, &request, &e->plan, reterr);
 	if (r == 0)
@@ -152,14 +159,17 @@ static int execute(struct executing *e, char **wheels, size_t count, char **comm
 {
 	struct error err = ERROR_INIT;
 	const struct exec_options *o = e->options;
-	const struct gather_request request = { .who = "exec",
-						.python = o->python,
-						.wheels = wheels,
-						.count = count,
-						.layers = &o->layers,
-						.lenient = o->lenient,
-						.seed = o->seed,
-						.verbose = o->verbose };
+	const struct gather_request request = {
+		.who = "exec",
+		.python = o->python,
+		.wheels = wheels,
+		.count = count,
+		.locks = lock_args_apply(&o->locks, count + o->layers.count, o->seed),
+		.layers = &o->layers,
+		.lenient = o->lenient,
+		.seed = o->seed,
+		.verbose = o->verbose
+	};
 	int status = gather(&request, &e->g);
 	if (status != 0)
 		return status;
@@ -184,20 +194,19 @@ static int run_exec(const struct command *command, int argc, char **argv)
 	int first;
 	int ours = find_command(argc, argv);
 	int status = options_parse(command, ours, argv, &o, &first);
-	if (status < 0 && first == ours && !o.seed)
-		status = options_wrong_usage(command, "which wheels shall be in it?");
-	else if (status < 0 && ours + 1 >= argc)
+	if (status < 0 && ours + 1 >= argc)
 		status = options_wrong_usage(command, "which command? (-- COMMAND)");
 	else if (status < 0 && (status = behalf_become(o.user)) == 0)
 		status =
 		    execute(&e, argv + first, (size_t)(ours - first), argv + ours + 1);
 	text_list_release(&o.layers);
+	lock_args_release(&o.locks);
 	return status;
 }
 
 const struct command command_exec = {
 	"exec",
-	"WHEEL... -- COMMAND",
+	"[WHEEL...] [--lock FILE|-r FILE] -- COMMAND",
 	"run a command in a virtual environment that is gone afterwards",
 	"Makes a virtual environment of wheel files for one command, and runs it there as\n"
 	"after activation. Its exit status, signals and terminal are those of the command.\n"

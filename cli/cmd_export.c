@@ -24,12 +24,16 @@
 
 struct export_options {
 	const char *python, *link_mode, *from, *user;
+	struct lock_args locks;
 	bool seed, clear, strict, lenient, verbose;
 };
 
 #define OFFSET(field) offsetof(struct export_options, field)
+#define LOCK(field) offsetof(struct export_options, locks.field)
+#define SOURCE(field) offsetof(struct export_options, locks.source.field)
 
 static const struct option_spec export_options[] = {
+	LOCK_OPTION_SPECS(LOCK),
 	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
 	  "a version (3.12), a command or a path; else what the project says, or any" },
 	{ "seed", 0, OPTION_FLAG, OFFSET(seed), NULL,
@@ -44,6 +48,7 @@ static const struct option_spec export_options[] = {
 	  "refuse wheels that have different files at one path" },
 	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
 	  "take old wheels whose RECORD lists more or less than there is" },
+	SOURCE_OPTION_SPECS(SOURCE),
 	BEHALF_OPTION(struct export_options),
 	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "say what is done" },
 	{ .name = NULL },
@@ -103,7 +108,7 @@ static int open_view(struct exporting *e, struct error *reterr)
 	struct plan_request request = { .mount_path = e->path,
 					.interpreter = e->g.interpreter,
 					.wheels = e->g.env_wheels,
-					.count = e->g.wheels.count,
+					.count = e->g.count,
 					.cache = e->g.cache };
 	cleanup_fd int pack = memfd_create("venvfs-skeleton", MFD_CLOEXEC);
 	if (pack < 0)
@@ -199,6 +204,8 @@ static int gather_wheels(struct exporting *e, char **wheels, size_t count)
 						.python = o->python,
 						.wheels = wheels,
 						.count = count,
+						.locks = lock_args_apply(&o->locks, count,
+									 o->seed),
 						.lenient = o->lenient,
 						.seed = o->seed,
 						.verbose = o->verbose };
@@ -221,12 +228,11 @@ static int check_operands(const struct command *command, const struct export_opt
 			  size_t wheels)
 {
 	if (!o->from)
-		return wheels > 0 || o->seed
-			   ? 0
-			   : options_wrong_usage(command, "which wheels shall be in it?");
-	if (wheels > 0 || o->seed || o->python || o->link_mode || o->strict || o->lenient)
+		return 0;
+	if (wheels > 0 || lock_args_apply(&o->locks, 1, false) || o->seed || o->python ||
+	    o->link_mode || o->strict || o->lenient)
 		return options_wrong_usage(command,
-					   "--from takes no wheels and none of "
+					   "--from takes no wheels, no lock, and none of "
 					   "--python, --seed, --link-mode, --strict and "
 					   "--lenient-record");
 	return 0;
@@ -270,14 +276,18 @@ static int run_export(const struct command *command, int argc, char **argv)
 	struct exporting e = { .options = &o, .stage = EXPORT_STAGE_INIT };
 	int first;
 	int status = options_parse(command, argc, argv, &o, &first);
-	if (status >= 0)
+	if (status >= 0) {
+		lock_args_release(&o.locks);
 		return status;
+	}
 	status = behalf_become(o.user);
 	if (status == 0)
 		status = choose_mode(command, o.link_mode, &e.mode);
-	return status != 0
-		   ? status
-		   : export_operands(command, &e, argv + first, (size_t)(argc - first));
+	if (status == 0)
+		status =
+		    export_operands(command, &e, argv + first, (size_t)(argc - first));
+	lock_args_release(&o.locks);
+	return status;
 }
 
 const struct command command_export = {

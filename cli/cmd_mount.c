@@ -25,13 +25,17 @@ enum { LOCK_MILLISECONDS = 10000 };
 struct mount_options {
 	const char *python, *user, *upper;
 	struct text_list options, layers;
+	struct lock_args locks;
 	bool seed, foreground, over, strict, lenient, keep_owner, verbose;
 	bool read_only, ephemeral, fresh;
 };
 
 #define OFFSET(field) offsetof(struct mount_options, field)
+#define LOCK(field) offsetof(struct mount_options, locks.field)
+#define SOURCE(field) offsetof(struct mount_options, locks.source.field)
 
 static const struct option_spec mount_options[] = {
+	LOCK_OPTION_SPECS(LOCK),
 	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
 	  "a version (3.12), a command or a path; else what the project says, or any" },
 	{ "seed", 0, OPTION_FLAG, OFFSET(seed), NULL,
@@ -46,7 +50,7 @@ static const struct option_spec mount_options[] = {
 	  "files of folders belong to whom they did; only for root" },
 	{ "upper", 0, OPTION_TEXT, OFFSET(upper), "DIR2",
 	  "keep what is changed in DIR2, not in the state directory" },
-	{ "read-only", 'r', OPTION_FLAG, OFFSET(read_only), NULL,
+	{ "read-only", 0, OPTION_FLAG, OFFSET(read_only), NULL,
 	  "nothing can be changed" },
 	{ "ephemeral", 0, OPTION_FLAG, OFFSET(ephemeral), NULL,
 	  "what is changed is dropped at unmount" },
@@ -58,6 +62,7 @@ static const struct option_spec mount_options[] = {
 	  "refuse wheels that have different files at one path" },
 	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
 	  "take old wheels whose RECORD lists more or less than there is" },
+	SOURCE_OPTION_SPECS(SOURCE),
 	BEHALF_OPTION(struct mount_options),
 	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "say what is done" },
 	{ .name = NULL },
@@ -73,7 +78,8 @@ struct mounting {
 	struct state *state;
 	int lock;
 	struct plan plan;
-	bool is_new; /* other layers than were mounted there last */
+	bool is_new;    /* other layers than were mounted there last */
+	bool is_before; /* the plan of before, as changes conflict with the new one */
 	struct mount_point point;
 	struct broker broker;
 	const struct broker *device_broker; /* to it, or NULL */
@@ -111,14 +117,18 @@ static int join_options(struct mounting *m, struct error *err)
 
 static int gather_for(struct mounting *m, char **wheels, size_t count)
 {
-	const struct gather_request request = { .who = "mount",
-						.python = m->options->python,
-						.wheels = wheels,
-						.count = count,
-						.layers = &m->options->layers,
-						.lenient = m->options->lenient,
-						.seed = m->options->seed,
-						.verbose = m->options->verbose };
+	const struct mount_options *o = m->options;
+	const struct gather_request request = {
+		.who = "mount",
+		.python = o->python,
+		.wheels = wheels,
+		.count = count,
+		.locks = lock_args_apply(&o->locks, count + o->layers.count, o->seed),
+		.layers = &o->layers,
+		.lenient = o->lenient,
+		.seed = o->seed,
+		.verbose = o->verbose
+	};
 	return gather(&request, &m->g);
 }
 
@@ -176,13 +186,36 @@ static int check_outside(const struct mounting *m, struct error *err)
 	return r;
 }
 
+/* Changes over other packages decide what is mounted. */
+static int prepare_upper(struct mounting *m, const struct upper_request *upper,
+			 const struct plan_request *request, struct error *err)
+{
+	struct plan before;
+	cleanup_fd int layers = mount_plan_open_layers(m->state, request);
+	const struct carry carry = { .state = m->state,
+				     .cache = m->g.cache,
+				     .plan = &m->plan,
+				     .layers_fd = layers,
+				     .verbose = m->options->verbose };
+	if (layers < 0)
+		return error_errno(err, layers, "cannot open '%s'", state_path(m->state));
+	int r = mount_upper_prepare(&carry, upper, &before, err);
+	if (r != 1)
+		return r;
+	plan_release(&m->plan);
+	m->plan = before;
+	m->is_before = true;
+	m->is_new = false;
+	return mount_plan_again(m->state, request, &m->plan, err);
+}
+
 static int make_plan(struct mounting *m, const struct upper_request *upper,
 		     struct error *err)
 {
 	struct plan_request request = { .mount_path = m->path,
 					.interpreter = m->g.interpreter,
 					.wheels = m->g.env_wheels,
-					.count = m->g.wheels.count,
+					.count = m->g.count,
 					.folders = m->g.folders.added,
 					.folder_count = m->g.folders.count,
 					.keep_owner = m->options->keep_owner,
@@ -191,8 +224,10 @@ static int make_plan(struct mounting *m, const struct upper_request *upper,
 					.ephemeral = upper->ephemeral,
 					.cache = m->g.cache };
 	int r = mount_plan_make(m->state, &request, &m->plan, &m->is_new, err);
+	if (r == 0 && m->options->strict)
+		r = clashes_report(m->state, &m->plan, m->g.cache, true, err);
 	if (r == 0)
-		r = mount_upper_prepare(&m->plan, upper, err);
+		r = prepare_upper(m, upper, &request, err);
 	return r < 0 ? r : mount_plan_write(m->state, &request, &m->plan, err);
 }
 
@@ -210,11 +245,7 @@ static int prepare(struct mounting *m, struct error *err)
 		r = mount_point_open(m->path, m->options->over, &m->point, err);
 	if (r == 0)
 		r = check_outside(m, err);
-	if (r == 0)
-		r = make_plan(m, &upper, err);
-	if (r == 0 && m->options->strict)
-		r = clashes_report(m->state, &m->plan, m->g.cache, true, err);
-	return r;
+	return r == 0 ? make_plan(m, &upper, err) : r;
 }
 
 /* What can be done while the server starts, so that nobody waits for it. */
@@ -263,13 +294,13 @@ static void say_done(const struct mounting *m, const char *dir)
 	if (!m->options->verbose && isatty(STDERR_FILENO) != 1)
 		return;
 	const char *plural = m->g.folders.count == 1 ? "" : "s";
-	if (m->g.wheels.count == 0) {
+	if (!m->g.interpreter) {
 		(void)fprintf(stderr, "Mounted %zu folder%s at %s\n", m->g.folders.count,
 			      plural, dir);
 		return;
 	}
-	(void)fprintf(stderr, "Mounted %zu wheel%s", m->g.wheels.count,
-		      m->g.wheels.count == 1 ? "" : "s");
+	(void)fprintf(stderr, "Mounted %zu wheel%s", m->g.count,
+		      m->g.count == 1 ? "" : "s");
 	if (m->g.folders.count > 0)
 		(void)fprintf(stderr, " over %zu folder%s", m->g.folders.count, plural);
 	(void)fprintf(stderr,
@@ -282,12 +313,11 @@ static void say_done(const struct mounting *m, const char *dir)
 static int check_operands(const struct command *command, const struct mount_options *o,
 			  const char *dir, size_t wheels)
 {
-	if (wheels == 0 && o->layers.count == 0 && !o->seed)
-		return options_wrong_usage(command, "which wheels shall be in '%s'?",
-					   dir ? dir : ".venv");
-	if (wheels == 0 && !dir && !o->seed)
+	bool only_folders = wheels == 0 && o->layers.count > 0 && !o->seed &&
+			    !lock_args_apply(&o->locks, o->layers.count, false);
+	if (only_folders && !dir)
 		return options_wrong_usage(command, "where shall the folders appear?");
-	if (wheels == 0 && o->python && !o->seed)
+	if (only_folders && o->python)
 		return options_wrong_usage(command, "--python is for wheels");
 	if (o->ephemeral && (o->read_only || o->upper || o->fresh))
 		return options_wrong_usage(command, "--ephemeral goes with none of "
@@ -332,6 +362,8 @@ static int mount_operands(const struct command *command, struct mounting *m,
 	if (r < 0)
 		return say_error(&err, r);
 	status = mount_all(m, operands, count);
+	if (status == 0 && m->is_before)
+		return 1;
 	if (status == 0 && !m->options->foreground)
 		say_done(m, dir);
 	return status;
@@ -377,6 +409,7 @@ static int run_mount(const struct command *command, int argc, char **argv)
 	}
 	text_list_release(&o.options);
 	text_list_release(&o.layers);
+	lock_args_release(&o.locks);
 	return status;
 }
 

@@ -13,7 +13,7 @@
 
 void gathered_close_images(struct gathered *g)
 {
-	for (size_t i = 0; g->env_wheels && i < g->wheels.count; i++) {
+	for (size_t i = 0; g->env_wheels && i < g->count; i++) {
 		image_free(g->env_wheels[i].image);
 		g->env_wheels[i].image = NULL;
 	}
@@ -23,9 +23,10 @@ void gathered_release(struct gathered *g)
 {
 	interpreter_free(g->interpreter);
 	gathered_close_images(g);
-	for (size_t i = 0; g->env_wheels && i < g->wheels.count; i++)
-		free((void *)(uintptr_t)g->env_wheels[i].path);
+	for (size_t i = g->locked.count; g->env_wheels && i < g->count; i++)
+		free((void *)(uintptr_t)g->env_wheels[i].direct_url);
 	free(g->env_wheels);
+	locked_release(&g->locked);
 	free(g->pip);
 	folder_args_release(&g->folders);
 	wheel_args_release(&g->wheels);
@@ -58,22 +59,49 @@ static bool names_pip(const struct gather_request *q)
 	return false;
 }
 
+/* direct_url.json of a file that was named. */
+static int spell_origin(const char *file, const char **ret, struct error *reterr)
+{
+	cleanup_free char *path = NULL;
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	int r = path_canonical(file, &path, reterr);
+	if (r == 0)
+		r = buffer_append_text(&text, "{\"url\":\"");
+	if (r == 0)
+		r = path_append_url(&text, path);
+	if (r == 0)
+		r = buffer_append_text(&text, "\",\"archive_info\":{}}");
+	if (r < 0 || !buffer_cstr(&text))
+		return r < 0 ? r : -ENOMEM;
+	*ret = buffer_steal(&text);
+	return 0;
+}
+
 /* Where the wheels came from is kept, but of pip, which nobody named. */
 static int fill_wheels(const struct gather_request *q, struct gathered *g)
 {
 	struct error err = ERROR_INIT;
-	size_t own = g->pip ? 1 : 0;
-	g->env_wheels = calloc(own + q->count + 1, sizeof(*g->env_wheels));
+	size_t all = g->locked.count + g->wheels.count;
+	g->env_wheels = calloc(all + 1, sizeof(*g->env_wheels));
 	if (!g->env_wheels)
 		return say_failed("%s", strerror(ENOMEM));
-	for (size_t i = 0; i < g->wheels.count; i++)
-		g->env_wheels[i].image_id = g->wheels.jobs[i].note.image;
-	for (size_t i = 0; i < q->count; i++) {
-		char *path = NULL;
-		int r = path_canonical(q->wheels[i], &path, &err);
+	for (size_t i = 0; i < g->locked.count; i++) {
+		const struct locked_wheel *wheel = &g->locked.wheels[i];
+		g->env_wheels[g->count++] =
+		    (struct environment_wheel){ .image_id = wheel->note.image,
+						.direct_url = wheel->direct_url,
+						.name = wheel->note.file_name };
+	}
+	for (size_t i = 0; i < g->wheels.count; i++) {
+		const struct wheel_job *job = &g->wheels.jobs[i];
+		struct environment_wheel *to = &g->env_wheels[g->count++];
+		*to = (struct environment_wheel){ .image_id = job->note.image,
+						  .name = job->path };
+		size_t own = g->pip ? 1 : 0;
+		int r =
+		    i < own ? 0 : spell_origin(q->wheels[i - own], &to->direct_url, &err);
 		if (r < 0)
 			return say_error(&err, r);
-		g->env_wheels[own + i].path = path;
 	}
 	return 0;
 }
@@ -103,7 +131,13 @@ static int gather_wheels(const struct gather_request *q, struct gathered *g)
 	if (q->verbose)
 		say_note("Python %s: %s", g->interpreter->version,
 			 g->interpreter->executable);
-	int status = add_wheels(q, g);
+	const struct lock_request locks = { .args = q->locks,
+					    .interpreter = g->interpreter,
+					    .lenient = q->lenient,
+					    .verbose = q->verbose };
+	int status = q->locks ? locks_get(g->cache, &locks, &g->locked) : 0;
+	if (status == 0)
+		status = add_wheels(q, g);
 	return status != 0 ? status : fill_wheels(q, g);
 }
 
@@ -115,7 +149,7 @@ int gather(const struct gather_request *q, struct gathered *g)
 		return say_error(&err, r);
 	if (q->verbose)
 		say_lines("VENVFS_CACHE_PATH", cache_skipped(g->cache));
-	int status = q->count > 0 || q->seed ? gather_wheels(q, g) : 0;
+	int status = q->count > 0 || q->seed || q->locks ? gather_wheels(q, g) : 0;
 	if (status != 0 || !q->layers)
 		return status;
 	return folders_add(g->cache, q->layers->items, q->layers->count, q->verbose,

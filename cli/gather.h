@@ -10,6 +10,7 @@
 #include "cache/store/cache.h"
 #include "cache/store/lease.h"
 #include "cli/folders.h"
+#include "cli/locks.h"
 #include "cli/options.h"
 #include "cli/wheels.h"
 
@@ -18,6 +19,7 @@ struct gather_request {
 	const char *python; /* --python, or NULL */
 	char **wheels;      /* files */
 	size_t count;
+	const struct lock_args *locks;  /* lock files, too; or NULL */
 	const struct text_list *layers; /* folders; or NULL */
 	bool lenient;                   /* --lenient-record */
 	bool seed;                      /* --seed: pip, too */
@@ -28,10 +30,13 @@ struct gathered {
 	struct cache *cache;
 	struct lease *lease;
 	struct interpreter *interpreter; /* NULL: there are no wheels */
-	struct wheel_args wheels; /* the interpreter's pip first, if it was asked for */
+	struct wheel_args wheels; /* files; the interpreter's pip first, if asked for */
 	char *pip;                /* its path */
+	struct locked locked;
 	struct folder_args folders;
-	struct environment_wheel *env_wheels; /* as many as wheels; opened when needed */
+	/* Those of locks, then the files; opened when needed. */
+	struct environment_wheel *env_wheels;
+	size_t count;
 };
 
 /* Fills `g`, all zero. Says what failed. Returns an exit status. */

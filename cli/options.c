@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTIONS_MOST = 32, HELP_CODE = 1000, FIRST_CODE = 1001 };
+enum { OPTIONS_MOST = 64, HELP_CODE = 1000, FIRST_CODE = 1001 };
 
 static size_t option_count(const struct command *command)
 {

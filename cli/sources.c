@@ -1,6 +1,5 @@
 #include "cli/sources.h"
 
-#include "cache/env/lock/target.h"
 #include "cache/source/url.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
@@ -29,21 +28,27 @@ static char *unconst(const char *text)
 }
 
 int source_settings_make(const struct source_options *options,
-			 struct source_settings *ret)
+			 const struct wanted_indexes *file, struct source_settings *ret)
 {
 	struct error err = ERROR_INIT;
-	struct wanted_indexes said = { .extra_count = options->extra_indexes.count,
-				       .find_count = options->find_links.count };
+	const size_t extra_count = options->extra_indexes.count;
+	const size_t find_count = options->find_links.count;
+	struct wanted_indexes said = { .extra_count = extra_count + file->extra_count,
+				       .find_count = find_count + file->find_count,
+				       .no_index = file->no_index };
 	/* Borrowed: nobody changes or frees them. */
-	said.index_url = unconst(options->index_url);
+	said.index_url =
+	    options->index_url ? unconst(options->index_url) : file->index_url;
 	cleanup_free char **extra = calloc(said.extra_count + 1, sizeof(*extra));
 	cleanup_free char **find = calloc(said.find_count + 1, sizeof(*find));
 	if (!extra || !find)
 		return say_failed("%s", strerror(ENOMEM));
 	for (size_t i = 0; i < said.extra_count; i++)
-		extra[i] = unconst(options->extra_indexes.items[i]);
+		extra[i] = i < extra_count ? unconst(options->extra_indexes.items[i])
+					   : file->extra_urls[i - extra_count];
 	for (size_t i = 0; i < said.find_count; i++)
-		find[i] = unconst(options->find_links.items[i]);
+		find[i] = i < find_count ? unconst(options->find_links.items[i])
+					 : file->find_links[i - find_count];
 	said.extra_urls = extra;
 	said.find_links = find;
 	int r = source_settings_read(".", &said, ret, &err);
@@ -167,26 +172,29 @@ static int report(struct source_job *jobs, size_t count, bool verbose)
 	return status;
 }
 
-static int get(struct cache *cache, const struct source_add *add,
-	       const struct source_settings *settings, const struct wanted_dist *dists,
-	       size_t count)
+/* What a name and version alone cannot tell, an interpreter does. */
+static int take_judge(struct cache *cache, const struct source_add *add,
+		      const struct wanted_dist *dists, size_t count,
+		      struct interpreter **python, struct target *target)
 {
 	struct error err = ERROR_INIT;
-	struct bar bar = { .shown = 0 };
-	struct wheel_options wheel_options = WHEEL_OPTIONS_DEFAULT;
-	wheel_options.lenient_record = add->lenient;
-	CLEANUP(interpreter_freep) struct interpreter *python = NULL;
 	bool pinned = false;
 	for (size_t i = 0; i < count; i++)
 		pinned = pinned || dists[i].pinned;
 	int r =
-	    pinned ? python_find(cache_own(cache), add->python, NULL, &python, &err) : 0;
-	CLEANUP(target_release) struct target target = { .interpreter = NULL };
+	    pinned ? python_find(cache_own(cache), add->python, NULL, python, &err) : 0;
 	if (r == 0 && pinned)
-		r = target_init(python, &target, &err);
-	if (r < 0)
-		return say_error(&err, r);
-	struct wanted_judge judge = target_judge(&target);
+		r = target_init(*python, target, &err);
+	return r < 0 ? say_error(&err, r) : 0;
+}
+
+int sources_get(struct cache *cache, const struct source_settings *settings,
+		const struct source_get *get)
+{
+	struct error err = ERROR_INIT;
+	struct bar bar = { .shown = 0 };
+	struct wheel_options wheel_options = WHEEL_OPTIONS_DEFAULT;
+	struct wanted_judge judge = target_judge(get->target);
 	struct source_request request = { .cache = cache,
 					  .settings = settings,
 					  .judge = &judge,
@@ -195,17 +203,36 @@ static int get(struct cache *cache, const struct source_add *add,
 							  ? show_progress
 							  : NULL,
 					  .context = &bar };
-	cleanup_free struct source_job *jobs = calloc(count + 1, sizeof(*jobs));
+	cleanup_free struct source_job *jobs = calloc(get->count + 1, sizeof(*jobs));
 	if (!jobs)
 		return say_failed("%s", strerror(ENOMEM));
-	for (size_t i = 0; i < count; i++)
-		jobs[i].wanted = &dists[i];
+	wheel_options.lenient_record = get->lenient;
+	for (size_t i = 0; i < get->count; i++)
+		jobs[i].wanted = &get->dists[i];
 	interrupt_explain();
-	r = source_get_many(&request, jobs, count, &err);
-	int status = r < 0 ? say_error(&err, r) : report(jobs, count, add->verbose);
-	for (size_t i = 0; i < count; i++)
+	int r = source_get_many(&request, jobs, get->count, &err);
+	int status = r < 0 ? say_error(&err, r) : report(jobs, get->count, get->verbose);
+	for (size_t i = 0; i < get->count; i++) {
+		if (get->ret_notes)
+			get->ret_notes[i] = jobs[i].note;
 		source_job_release(&jobs[i]);
+	}
 	return status;
+}
+
+static int get_all(struct cache *cache, const struct source_add *add,
+		   const struct source_settings *settings,
+		   const struct wanted_dist *dists, size_t count)
+{
+	CLEANUP(interpreter_freep) struct interpreter *python = NULL;
+	CLEANUP(target_release) struct target target = { .interpreter = NULL };
+	int status = take_judge(cache, add, dists, count, &python, &target);
+	const struct source_get get = { .dists = dists,
+					.count = count,
+					.target = &target,
+					.lenient = add->lenient,
+					.verbose = add->verbose };
+	return status ? status : sources_get(cache, settings, &get);
 }
 
 int sources_add(struct cache *cache, const struct source_add *add,
@@ -218,7 +245,8 @@ int sources_add(struct cache *cache, const struct source_add *add,
 	cleanup_free struct wanted_dist *dists = calloc(add->count, sizeof(*dists));
 	if (!dists)
 		return say_failed("%s", strerror(ENOMEM));
-	int status = source_settings_make(options, &settings);
+	const struct wanted_indexes nothing = { .index_url = NULL };
+	int status = source_settings_make(options, &nothing, &settings);
 	size_t count = 0;
 	int wrong = 0;
 	for (size_t i = 0; status == 0 && i < add->count; i++) {
@@ -232,7 +260,7 @@ int sources_add(struct cache *cache, const struct source_add *add,
 		wrong = bad ? bad : wrong;
 	}
 	if (status == 0)
-		status = get(cache, add, &settings, dists, count);
+		status = get_all(cache, add, &settings, dists, count);
 	for (size_t i = 0; i < count; i++)
 		wanted_dist_release(&dists[i]);
 	return status ? status : wrong;

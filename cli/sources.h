@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "cache/env/lock/target.h"
 #include "cache/source/source.h"
 #include "cli/options.h"
 
@@ -30,9 +31,26 @@ void source_options_release(struct source_options *options);
 		"offline", 0, OPTION_FLAG, OFFSET(offline), NULL, "open no connection"       \
 	}
 
-/* What pip and uv are set to, and the options over it. Exit status. */
+/*
+ * What pip and uv are set to, what a requirements file says over it, and the options over
+ * both. Exit status.
+ */
 int source_settings_make(const struct source_options *options,
-			 struct source_settings *ret);
+			 const struct wanted_indexes *file, struct source_settings *ret);
+
+/*
+ * Brings distributions into the cache; says one line for each that failed, and when
+ * `verbose` one for each other. Exit status.
+ */
+struct source_get {
+	const struct wanted_dist *dists;
+	size_t count;
+	const struct target *target; /* needed for what is pinned only */
+	bool lenient, verbose;
+	struct wheel_note *ret_notes; /* as many; or NULL */
+};
+int sources_get(struct cache *cache, const struct source_settings *settings,
+		const struct source_get *get);
 
 /* Is an operand one of those that are fetched, and no path? */
 bool is_source_operand(const char *text);

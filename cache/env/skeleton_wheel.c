@@ -226,11 +226,7 @@ static int add_direct_url(struct derived *d)
 	char path[400];
 	char *row = NULL;
 	cleanup_buffer struct buffer text = BUFFER_INIT;
-	int r = buffer_append_text(&text, "{\"url\":\"");
-	if (r == 0)
-		r = path_append_url(&text, d->wheel->path);
-	if (r == 0)
-		r = buffer_append_text(&text, "\",\"archive_info\":{}}");
+	int r = buffer_append_text(&text, d->wheel->direct_url);
 	if (r < 0)
 		return r;
 	(void)snprintf(path, sizeof(path), "site-packages/%s/direct_url.json",
@@ -367,7 +363,7 @@ int skeleton_add_wheel(struct image_writer *w, const struct environment_request 
 	(void)snprintf(d.dist_info, sizeof(d.dist_info), "%.*s", (int)info.size,
 		       info.value);
 	r = add_infos(&d);
-	if (r == 0 && wheel->path)
+	if (r == 0 && wheel->direct_url)
 		r = add_direct_url(&d);
 	*ret_needed = d.count > 0;
 	return r < 0 || d.count == 0 ? r : add_record(&d);

@@ -134,22 +134,34 @@ static bool take_dev(struct reader *r, struct version *v)
 	return take_optional_number(r, &v->dev);
 }
 
+static void lower(const char *from, size_t size, char *to)
+{
+	for (size_t i = 0; i < size; i++)
+		to[i] =
+		    (char)(from[i] >= 'A' && from[i] <= 'Z' ? from[i] | 0x20 : from[i]);
+}
+
+static bool is_number(const char *text, const char *end)
+{
+	while (text < end && isdigit((unsigned char)*text))
+		text++;
+	return text == end;
+}
+
 /* One part behind "+", in its one spelling. */
 static bool take_local_part(struct reader *r, char *to, size_t room, size_t *ret_size)
 {
 	const char *start = r->p;
-	bool number = true;
-	while (r->p < r->end && isalnum((unsigned char)*r->p)) {
-		number = number && isdigit((unsigned char)*r->p);
+	while (r->p < r->end && isalnum((unsigned char)*r->p))
 		r->p++;
+	if (is_number(start, r->p)) {
+		while (r->p - start > 1 && *start == '0')
+			start++;
 	}
-	while (number && r->p - start > 1 && *start == '0')
-		start++;
 	size_t size = (size_t)(r->p - start);
 	if (size == 0 || size >= room)
 		return false;
-	for (size_t i = 0; i < size; i++)
-		to[i] = (char)tolower((unsigned char)start[i]);
+	lower(start, size, to);
 	*ret_size = size;
 	return true;
 }

@@ -111,35 +111,49 @@ int fill_name(const struct reading *r, const char *name, char **ret)
 	return 0;
 }
 
-static bool is_hex(const char *text)
+enum { HEX_MOST = 256, NAME_MOST_OF_HASH = 32, HASHES_MOST = 16 };
+
+static bool is_hash(const char *algorithm, const char *hex)
 {
-	size_t size = strspn(text, "0123456789abcdef");
-	return size >= 32 && size <= 256 && text[size] == '\0';
+	size_t size = strspn(hex, "0123456789abcdef");
+	return size >= 32 && size <= HEX_MOST && hex[size] == '\0' && *algorithm &&
+	       !has_control(algorithm) && strlen(algorithm) <= NAME_MOST_OF_HASH;
 }
 
-int fill_hash(const struct reading *r, const char *algorithm, const char *hex,
-	      struct wanted_bytes *to)
+static int add_hash(const char *algorithm, const char *hex, struct wanted_bytes *to)
 {
-	char lower[257];
-	size_t size = 0;
-	for (; hex && hex[size] && size + 1 < sizeof(lower); size++)
-		lower[size] = (char)tolower((unsigned char)hex[size]);
-	lower[size] = '\0';
-	if (strcmp(algorithm, "sha256") == 0) {
-		to->has_sha256 = sha256_parse(lower, &to->sha256);
-		return to->has_sha256 ? 0 : fill_bad(r, "a SHA-256 in it is none");
-	}
-	if (!is_hex(lower) || !*algorithm || has_control(algorithm) ||
-	    strlen(algorithm) > 32 || to->other_count == 16)
-		return fill_bad(r, "a hash in it is none");
 	struct wanted_hash *more =
 	    realloc(to->others, (to->other_count + 1) * sizeof(*more));
 	if (!more)
 		return -ENOMEM;
 	to->others = more;
 	struct wanted_hash *hash = &more[to->other_count++];
-	*hash = (struct wanted_hash){ strdup(algorithm), strdup(lower) };
+	*hash = (struct wanted_hash){ strdup(algorithm), strdup(hex) };
 	return hash->algorithm && hash->hex ? 0 : -ENOMEM;
+}
+
+static void to_lower(const char *hex, char ret_lower[HEX_MOST + 1])
+{
+	size_t size = 0;
+	for (; hex[size] && size < HEX_MOST; size++)
+		ret_lower[size] =
+		    (char)(hex[size] >= 'A' && hex[size] <= 'F' ? hex[size] | 0x20
+								: hex[size]);
+	ret_lower[size] = '\0';
+}
+
+int fill_hash(const struct reading *r, const char *algorithm, const char *hex,
+	      struct wanted_bytes *to)
+{
+	char lower[HEX_MOST + 1];
+	to_lower(hex ? hex : "", lower);
+	if (strcmp(algorithm, "sha256") == 0) {
+		to->has_sha256 = sha256_parse(lower, &to->sha256);
+		return to->has_sha256 ? 0 : fill_bad(r, "a SHA-256 in it is none");
+	}
+	if (!is_hash(algorithm, lower) || to->other_count == HASHES_MOST)
+		return fill_bad(r, "a hash in it is none");
+	return add_hash(algorithm, lower, to);
 }
 
 int fill_hash_text(const struct reading *r, const char *text, struct wanted_bytes *to)

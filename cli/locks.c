@@ -1,0 +1,336 @@
+#include "cli/locks.h"
+
+#include "cache/base/file.h"
+#include "cache/env/lock/plan.h"
+#include "cache/source/url.h"
+#include "cli/output.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* All that is in hand while locks are read. */
+struct reading {
+	const struct lock_request *request;
+	struct cache *cache;
+	struct lock_file *files;
+	size_t file_count;
+	struct target target;
+	struct wanted wanted;
+	struct lock_notes notes;
+	struct digest key;
+};
+
+static void reading_release(struct reading *r)
+{
+	for (size_t i = 0; i < r->file_count; i++)
+		lock_file_release(&r->files[i]);
+	free(r->files);
+	target_release(&r->target);
+	wanted_release(&r->wanted);
+	lock_notes_release(&r->notes);
+}
+
+void lock_args_release(struct lock_args *a)
+{
+	text_list_release(&a->requirements);
+	text_list_release(&a->extras);
+	text_list_release(&a->no_extras);
+	text_list_release(&a->groups);
+	text_list_release(&a->no_groups);
+	text_list_release(&a->only_groups);
+	source_options_release(&a->source);
+}
+
+void locked_release(struct locked *locked)
+{
+	for (size_t i = 0; i < locked->count; i++)
+		free(locked->wheels[i].direct_url);
+	free(locked->wheels);
+	free(locked->path);
+	*locked = (struct locked){ .wheels = NULL };
+}
+
+static bool says_anything(const struct lock_args *a)
+{
+	return a->lock || a->requirements.count > 0 || a->extras.count > 0 ||
+	       a->no_extras.count > 0 || a->groups.count > 0 || a->no_groups.count > 0 ||
+	       a->only_groups.count > 0 || a->all_extras || a->all_groups ||
+	       a->no_default_groups || a->no_dev || a->only_dev || a->all_packages ||
+	       a->no_project || a->no_build;
+}
+
+static bool is_found(void)
+{
+	CLEANUP(lock_file_release) struct lock_file file = { .path = NULL };
+	return lock_find(".", &file, NULL) == 0;
+}
+
+const struct lock_args *lock_args_apply(const struct lock_args *args, size_t named,
+					bool seed)
+{
+	bool apply = says_anything(args) || (named == 0 && (!seed || is_found()));
+	return apply ? args : NULL;
+}
+
+/* --lock, else each -r, else what is found. */
+static int name_files(struct reading *r, struct error *reterr)
+{
+	const struct lock_args *a = r->request->args;
+	r->files = calloc(a->requirements.count + 1, sizeof(*r->files));
+	if (!r->files)
+		return -ENOMEM;
+	int result = 0;
+	for (size_t i = 0; result == 0 && i < a->requirements.count; i++) {
+		result = lock_name_requirements(a->requirements.items[i],
+						&r->files[r->file_count], reterr);
+		r->file_count += result == 0;
+	}
+	if (r->file_count > 0 || result < 0)
+		return result;
+	result = a->lock ? lock_name(a->lock, &r->files[0], reterr)
+			 : lock_find(".", &r->files[0], reterr);
+	r->file_count = result == 0;
+	return result;
+}
+
+static struct lock_names names_of(const struct text_list *list)
+{
+	return (struct lock_names){ list->items, list->count };
+}
+
+static struct lock_options options_of(const struct lock_args *a)
+{
+	return (struct lock_options){ .extras = names_of(&a->extras),
+				      .no_extras = names_of(&a->no_extras),
+				      .groups = names_of(&a->groups),
+				      .no_groups = names_of(&a->no_groups),
+				      .only_groups = names_of(&a->only_groups),
+				      .all_extras = a->all_extras,
+				      .all_groups = a->all_groups,
+				      .no_default_groups = a->no_default_groups,
+				      .no_dev = a->no_dev,
+				      .only_dev = a->only_dev,
+				      .all_packages = a->all_packages,
+				      .no_project = a->no_project,
+				      .no_editable = a->no_editable };
+}
+
+static int spell_list(struct buffer *out, const struct text_list *list)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < list->count; i++)
+		r = buffer_printf(out, "%zu %s ", strlen(list->items[i]), list->items[i]);
+	return r == 0 ? buffer_append_text(out, ";") : r;
+}
+
+/* What a plan depends on beside the files and the interpreter. */
+static int spell_options(const struct lock_args *a, struct buffer *out)
+{
+	const struct text_list *const lists[] = {
+		&a->extras,           &a->no_extras,   &a->groups,
+		&a->no_groups,        &a->only_groups, &a->source.extra_indexes,
+		&a->source.find_links
+	};
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < sizeof(lists) / sizeof(*lists); i++)
+		r = spell_list(out, lists[i]);
+	if (r == 0)
+		r = buffer_printf(out, "%d%d%d%d%d%d%d%d%d %s", a->all_extras,
+				  a->all_groups, a->no_default_groups, a->no_dev,
+				  a->only_dev, a->all_packages, a->no_project,
+				  a->no_editable, a->no_build,
+				  a->source.index_url ? a->source.index_url : "");
+	return r;
+}
+
+static int make_key(struct reading *r)
+{
+	cleanup_buffer struct buffer options = BUFFER_INIT;
+	int result = spell_options(r->request->args, &options);
+	const char *text = result == 0 ? buffer_cstr(&options) : NULL;
+	if (!text)
+		return -ENOMEM;
+	r->key = lock_plan_key(r->files, r->file_count, r->request->interpreter, text);
+	return 0;
+}
+
+/* All of a plan that was saved, unless a wheel of it is gone. */
+static bool take_plan(struct reading *r, struct locked *ret)
+{
+	CLEANUP(lock_plan_release) struct lock_plan plan = { .wheels = NULL };
+	CLEANUP(locked_release) struct locked locked = { .wheels = NULL };
+	if (lock_plan_load(cache_own(r->cache), &r->key, &plan) < 0)
+		return false;
+	locked.wheels = calloc(plan.count + 1, sizeof(*locked.wheels));
+	for (size_t i = 0; locked.wheels && i < plan.count; i++) {
+		struct store *store;
+		if (cache_find_wheel(r->cache, &plan.wheels[i].sha256, &store,
+				     &locked.wheels[i].note) < 0)
+			return false;
+		locked.wheels[i].direct_url = steal_ptr(plan.wheels[i].direct_url);
+		locked.count++;
+	}
+	if (!locked.wheels)
+		return false;
+	if (plan.notes)
+		say_lines("lock", plan.notes);
+	*ret = locked;
+	locked = (struct locked){ .wheels = NULL };
+	return true;
+}
+
+static int read_all(struct reading *r, struct error *reterr)
+{
+	const struct lock_options options = options_of(r->request->args);
+	int result = target_init(r->request->interpreter, &r->target, reterr);
+	for (size_t i = 0; result == 0 && i < r->file_count; i++)
+		result = lock_read(&r->files[i], &options, &r->target, &r->wanted,
+				   &r->notes, reterr);
+	return result;
+}
+
+/* Takes out what would have to be built, or refuses it. */
+static int leave_out_sources(struct reading *r, struct error *reterr)
+{
+	size_t kept = 0;
+	int result = 0;
+	for (size_t i = 0; i < r->wanted.count; i++) {
+		struct wanted_dist *dist = &r->wanted.dists[i];
+		if (!dist->source) {
+			r->wanted.dists[kept++] = *dist;
+			continue;
+		}
+		cleanup_free char *place = url_shown(dist->source->path_or_url);
+		if (result == 0 && !r->request->args->no_build)
+			result = error_set(
+			    reterr, -EINVAL,
+			    "%s is to be built from '%s', and venvfs builds nothing; "
+			    "leave it out with --no-build",
+			    dist->name, place ? place : "its source");
+		else if (result == 0)
+			result = buffer_printf(&r->notes.warnings,
+					       "%s is left out: it is to be built from "
+					       "'%s'\n",
+					       dist->name, place ? place : "its source");
+		wanted_dist_release(dist);
+	}
+	r->wanted.count = kept;
+	return result;
+}
+
+/* PEP 610, as uv writes it; NULL with 0: it came from an index. */
+static int spell_direct_url(const struct wanted_dist *dist, char **ret)
+{
+	const struct wanted_wheel *wheel = dist->wheels;
+	cleanup_buffer struct buffer url = BUFFER_INIT;
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	*ret = NULL;
+	if (!dist->direct || dist->wheel_count == 0)
+		return 0;
+	int r = wheel->url ? buffer_append_text(&url, wheel->url)
+			   : path_append_url(&url, wheel->path);
+	const char *all = r == 0 ? buffer_cstr(&url) : NULL;
+	cleanup_json json_t *value =
+	    all ? json_pack("{ss s{}}", "url", all, "archive_info") : NULL;
+	r = value ? json_print(value, false, &text) : -ENOMEM;
+	if (r < 0 || !buffer_cstr(&text))
+		return r < 0 ? r : -ENOMEM;
+	*ret = buffer_steal(&text);
+	return 0;
+}
+
+/* A file that may change without its lock: what became of it is not remembered. */
+static bool is_fixed(const struct wanted_dist *dist)
+{
+	return dist->pinned || !dist->wheels[0].path || dist->wheels[0].bytes.has_sha256;
+}
+
+static void save_plan(struct reading *r, const struct locked *locked)
+{
+	struct lock_plan plan = { .count = locked->count };
+	plan.wheels = calloc(locked->count + 1, sizeof(*plan.wheels));
+	const char *notes = buffer_cstr(&r->notes.warnings);
+	bool fixed = plan.wheels && notes;
+	for (size_t i = 0; fixed && i < locked->count; i++) {
+		plan.wheels[i] = (struct lock_plan_wheel){ locked->wheels[i].note.sha256,
+							   locked->wheels[i].direct_url };
+		fixed = is_fixed(&r->wanted.dists[i]);
+	}
+	plan.notes = notes && *notes ? strdup(notes) : NULL;
+	/* Without it the next time is slower, and nothing else. */
+	if (fixed)
+		(void)lock_plan_save(cache_own(r->cache), &r->key, &r->notes.inputs,
+				     &plan);
+	free(plan.notes);
+	free(plan.wheels);
+}
+
+static int fetch(struct reading *r, struct locked *locked)
+{
+	const struct lock_request *q = r->request;
+	CLEANUP(source_settings_release)
+	struct source_settings settings = { .offline = true };
+	size_t count = r->wanted.count;
+	cleanup_free struct wheel_note *notes = calloc(count + 1, sizeof(*notes));
+	locked->wheels = calloc(count + 1, sizeof(*locked->wheels));
+	if (!notes || !locked->wheels)
+		return say_failed("%s", strerror(ENOMEM));
+	int status =
+	    source_settings_make(&q->args->source, &r->wanted.indexes, &settings);
+	const struct source_get get = { .dists = r->wanted.dists,
+					.count = count,
+					.target = &r->target,
+					.lenient = q->lenient,
+					.verbose = q->verbose,
+					.ret_notes = notes };
+	if (status == 0)
+		status = sources_get(r->cache, &settings, &get);
+	for (size_t i = 0; status == 0 && i < count; i++) {
+		struct locked_wheel *to = &locked->wheels[locked->count++];
+		to->note = notes[i];
+		if (spell_direct_url(&r->wanted.dists[i], &to->direct_url) < 0)
+			status = say_failed("%s", strerror(ENOMEM));
+	}
+	return status;
+}
+
+static int read_and_fetch(struct reading *r, struct locked *locked)
+{
+	struct error err = ERROR_INIT;
+	int result = read_all(r, &err);
+	if (result == 0)
+		result = leave_out_sources(r, &err);
+	if (result < 0)
+		return say_error(&err, result);
+	const char *notes = buffer_cstr(&r->notes.warnings);
+	if (notes && *notes)
+		say_lines("lock", notes);
+	int status = fetch(r, locked);
+	if (status == 0)
+		save_plan(r, locked);
+	return status;
+}
+
+int locks_get(struct cache *cache, const struct lock_request *request, struct locked *ret)
+{
+	struct error err = ERROR_INIT;
+	CLEANUP(reading_release)
+	struct reading r = { .request = request, .cache = cache };
+	CLEANUP(locked_release) struct locked locked = { .wheels = NULL };
+	int result = name_files(&r, &err);
+	if (result == 0)
+		result = make_key(&r);
+	if (result < 0)
+		return say_error(&err, result);
+	bool known = take_plan(&r, &locked);
+	if (request->verbose)
+		say_note("%s: %s", r.files[0].path, known ? "known" : "read");
+	int status = known ? 0 : read_and_fetch(&r, &locked);
+	if (status != 0)
+		return status;
+	locked.path = steal_ptr(r.files[0].path);
+	*ret = locked;
+	locked = (struct locked){ .wheels = NULL };
+	return 0;
+}
