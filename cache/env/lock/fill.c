@@ -226,7 +226,7 @@ char *fill_decode(const char *text, size_t size)
 		int high = i + 2 < size && text[i] == '%' ? hex_value(text[i + 1]) : -1;
 		int low = high >= 0 ? hex_value(text[i + 2]) : -1;
 		bool escaped = low >= 0 && (high > 0 || low > 0);
-		out[used++] = escaped ? (char)(high << 4 | low) : text[i];
+		out[used++] = (char)(escaped ? high << 4 | low : text[i]);
 		i += escaped ? 2 : 0;
 	}
 	if (out)
