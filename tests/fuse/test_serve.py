@@ -514,7 +514,7 @@ def test_under_sudo_user_root_is_root(venvfs, tmp_path, python):
 
 
 @pytest.mark.parametrize("args", [
-    ["mount"], ["mount", "--nonsense"], ["unmount", "--all", "x"], ["list", "x"], ["nonsense"], [],
+    ["mount", "--nonsense"], ["unmount", "--all", "x"], ["list", "x"], ["nonsense"], [],
     ["cache"], ["cache", "nonsense"], ["cache", "add"],
 ])
 def test_wrong_usage_is_status_2(venvfs, args):
