@@ -127,13 +127,14 @@ static int spell_list(struct buffer *out, const struct text_list *list)
 /* What a plan depends on beside the files and the interpreter. */
 static int spell_options(const struct lock_args *a, struct buffer *out)
 {
-	const struct text_list *const lists[] = {
+	enum { LISTS = 7 };
+	const struct text_list *const lists[LISTS] = {
 		&a->extras,           &a->no_extras,   &a->groups,
 		&a->no_groups,        &a->only_groups, &a->source.extra_indexes,
 		&a->source.find_links
 	};
 	int r = 0;
-	for (size_t i = 0; r == 0 && i < sizeof(lists) / sizeof(*lists); i++)
+	for (size_t i = 0; r == 0 && i < LISTS; i++)
 		r = spell_list(out, lists[i]);
 	if (r == 0)
 		r = buffer_printf(out, "%d%d%d%d%d%d%d%d%d %s", a->all_extras,

@@ -16,8 +16,9 @@
 struct environment_wheel {
 	struct digest image_id;
 	struct image *image; /* borrowed */
-	const char *direct_url; /* what direct_url.json says; NULL: it came from an index */
-	const char *name;       /* for people */
+	const char
+	    *direct_url;  /* what direct_url.json says; NULL: it came from an index */
+	const char *name; /* for people */
 };
 
 struct environment_request {

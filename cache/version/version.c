@@ -134,22 +134,33 @@ static bool take_dev(struct reader *r, struct version *v)
 	return take_optional_number(r, &v->dev);
 }
 
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+static bool is_number(const char *text, size_t size)
+{
+	size_t i = 0;
+	while (i < size && isdigit((unsigned char)text[i]))
+		i++;
+	return i == size;
+}
+
 /* One part behind "+", in its one spelling. */
 static bool take_local_part(struct reader *r, char *to, size_t room, size_t *ret_size)
 {
 	const char *start = r->p;
-	bool number = true;
-	while (r->p < r->end && isalnum((unsigned char)*r->p)) {
-		number = number && isdigit((unsigned char)*r->p);
+	while (r->p < r->end && isalnum((unsigned char)*r->p))
 		r->p++;
-	}
-	while (number && r->p - start > 1 && *start == '0')
-		start++;
 	size_t size = (size_t)(r->p - start);
+	for (bool number = is_number(start, size); number && size > 1 && *start == '0';
+	     size--)
+		start++;
 	if (size == 0 || size >= room)
 		return false;
 	for (size_t i = 0; i < size; i++)
-		to[i] = (char)tolower((unsigned char)start[i]);
+		to[i] = lower(start[i]);
 	*ret_size = size;
 	return true;
 }

@@ -962,7 +962,7 @@ def test_another_file_name_that_is_right_is_taken(venvfs, tmp_path):
 
 
 @pytest.mark.parametrize("args, status", [
-    (["no\nverb"], 2), (["mount", "two\nlines"], 2), (["unmount", "two\nlines"], 1), (["unmount", "\x1b[31m"], 1),
+    (["no\nverb"], 2), (["mount", "two\nlines"], 1), (["unmount", "two\nlines"], 1), (["unmount", "\x1b[31m"], 1),
     (["cache", "two\nlines"], 2), (["mount", "--two\nlines"], 2), (["cache", "dir", "x"], 2),
 ])
 def test_what_is_said_is_one_line_whatever_was_typed(venvfs, args, status):

@@ -117,29 +117,45 @@ static bool is_hex(const char *text)
 	return size >= 32 && size <= 256 && text[size] == '\0';
 }
 
-int fill_hash(const struct reading *r, const char *algorithm, const char *hex,
-	      struct wanted_bytes *to)
+static char lower(char c)
 {
-	char lower[257];
-	size_t size = 0;
-	for (; hex && hex[size] && size + 1 < sizeof(lower); size++)
-		lower[size] = (char)tolower((unsigned char)hex[size]);
-	lower[size] = '\0';
-	if (strcmp(algorithm, "sha256") == 0) {
-		to->has_sha256 = sha256_parse(lower, &to->sha256);
-		return to->has_sha256 ? 0 : fill_bad(r, "a SHA-256 in it is none");
-	}
-	if (!is_hex(lower) || !*algorithm || has_control(algorithm) ||
-	    strlen(algorithm) > 32 || to->other_count == 16)
-		return fill_bad(r, "a hash in it is none");
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+static int add_other(struct wanted_bytes *to, const char *algorithm, const char *hex)
+{
 	struct wanted_hash *more =
 	    realloc(to->others, (to->other_count + 1) * sizeof(*more));
 	if (!more)
 		return -ENOMEM;
 	to->others = more;
 	struct wanted_hash *hash = &more[to->other_count++];
-	*hash = (struct wanted_hash){ strdup(algorithm), strdup(lower) };
+	*hash = (struct wanted_hash){ strdup(algorithm), strdup(hex) };
 	return hash->algorithm && hash->hex ? 0 : -ENOMEM;
+}
+
+static bool is_algorithm(const char *text)
+{
+	size_t size = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+	return size > 0 && size <= 32 && text[size] == '\0';
+}
+
+int fill_hash(const struct reading *r, const char *algorithm, const char *hex,
+	      struct wanted_bytes *to)
+{
+	enum { MOST_OTHERS = 16 };
+	char plain[257];
+	size_t size = 0;
+	for (; hex && hex[size] && size + 1 < sizeof(plain); size++)
+		plain[size] = lower(hex[size]);
+	plain[size] = '\0';
+	if (strcmp(algorithm, "sha256") == 0) {
+		to->has_sha256 = sha256_parse(plain, &to->sha256);
+		return to->has_sha256 ? 0 : fill_bad(r, "a SHA-256 in it is none");
+	}
+	if (!is_hex(plain) || !is_algorithm(algorithm) || to->other_count == MOST_OTHERS)
+		return fill_bad(r, "a hash in it is none");
+	return add_other(to, algorithm, plain);
 }
 
 int fill_hash_text(const struct reading *r, const char *text, struct wanted_bytes *to)

@@ -189,8 +189,6 @@ static int take_option(const struct source *s, enum option option, const char *v
 		return include(s, value, false);
 	case OPTION_CONSTRAIN:
 		return include(s, value, true);
-	case OPTION_EDITABLE:
-		return add_line(s, value, true);
 	case OPTION_INDEX:
 		return set_index(s, value);
 	case OPTION_EXTRA_INDEX:
@@ -213,6 +211,7 @@ static int take_option(const struct source *s, enum option option, const char *v
 	case OPTION_REQUIRE_HASHES:
 		w->require_hashes = true;
 		return 0;
+	case OPTION_EDITABLE: /* has words of its own */
 	case OPTION_VALUE_IGNORED:
 	case OPTION_FLAG_IGNORED:
 	default:
@@ -256,32 +255,36 @@ static int take_editable(const struct source *s, const char **p, const char *val
 	return all ? add_line(s, all, true) : -ENOMEM;
 }
 
+/* One option, whose first word was taken off. */
+static int take_word(const struct source *s, const char *word, const char **p)
+{
+	int r = 0;
+	const char *value;
+	cleanup_free char *next = NULL;
+	size_t i = word[0] == '-' ? find_option(word, &value) : OPTIONS;
+	if (i == OPTIONS)
+		return refuse(s, word, "is not known in a requirements file");
+	if (options[i].option == OPTION_EDITABLE)
+		return take_editable(s, p, value);
+	if (options[i].has_value && !value) {
+		value = next = requirement_text_word(p, &r);
+		if (!value)
+			return r < 0 ? r : refuse(s, word, "lacks its value");
+	}
+	return take_option(s, options[i].option, value);
+}
+
 static int take_options(const struct source *s, const char *text)
 {
 	int r = 0;
 	const char *p = text;
-	for (;;) {
+	while (r == 0) {
 		cleanup_free char *word = requirement_text_word(&p, &r);
-		cleanup_free char *next = NULL;
-		const char *value;
 		if (!word)
 			return r;
-		size_t i = word[0] == '-' ? find_option(word, &value) : OPTIONS;
-		if (i == OPTIONS)
-			return refuse(s, word, "is not known in a requirements file");
-		if (options[i].option == OPTION_EDITABLE) {
-			r = take_editable(s, &p, value);
-		} else {
-			if (options[i].has_value && !value)
-				value = next = requirement_text_word(&p, &r);
-			if (r == 0 && options[i].has_value && !value)
-				return refuse(s, word, "lacks its value");
-			if (r == 0)
-				r = take_option(s, options[i].option, value);
-		}
-		if (r < 0)
-			return r;
+		r = take_word(s, word, &p);
 	}
+	return r;
 }
 
 static int take_line(const struct source *s, char *line)

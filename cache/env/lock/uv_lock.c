@@ -64,7 +64,7 @@ static const char *own_folder(const struct uv_package *p)
 
 static int add_root(struct uv_package ***roots, size_t *count, struct uv_package *p)
 {
-	struct uv_package **more = realloc(*roots, (*count + 1) * sizeof(*more));
+	struct uv_package **more = realloc(*roots, (*count + 1) * sizeof(void *));
 	if (!more)
 		return -ENOMEM;
 	*roots = more;
@@ -125,15 +125,16 @@ static int take_roots(struct uv_graph *g, struct uv_package ***roots, size_t *co
 static int offer_root(const struct json_t *package, struct offered *to)
 {
 	const json_t *metadata = json_object_get(package, "metadata");
-	const json_t *sources[] = { json_object_get(package, "dev-dependencies"),
-				    json_object_get(package, "dependency-groups"),
-				    json_object_get(metadata, "requires-dev") };
+	enum { SOURCES = 3 };
+	const json_t *sources[SOURCES] = { json_object_get(package, "dev-dependencies"),
+					   json_object_get(package, "dependency-groups"),
+					   json_object_get(metadata, "requires-dev") };
 	int r = name_list_add_json(&to->extras,
 				   json_object_get(package, "optional-dependencies"));
 	if (r == 0)
 		r = name_list_add_json(&to->extras,
 				       json_object_get(metadata, "provides-extras"));
-	for (size_t i = 0; r == 0 && i < sizeof(sources) / sizeof(*sources); i++)
+	for (size_t i = 0; r == 0 && i < SOURCES; i++)
 		r = name_list_add_json(&to->groups, sources[i]);
 	return r;
 }
