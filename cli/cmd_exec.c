@@ -74,6 +74,7 @@ static int make_plan(struct executing *e, struct error *reterr)
 	const struct upper_request upper = { .read_only = e->options->read_only,
 					     .ephemeral = !e->options->read_only };
 	bool is_new;
+	struct plan nothing; /* in an upper that is made now */
 	int r = mount_upper_path(e->place.state, &upper, &e->upper, reterr);
 	struct plan_request request = { .mount_path = e->place.path,
 					.interpreter = e->g.interpreter,
@@ -87,8 +88,9 @@ static int make_plan(struct executing *e, struct error *reterr)
 	if (r == 0)
 		r = mount_plan_make(e->place.state, &request, &e->plan, &is_new, reterr);
 	e->plan.throwaway = true;
+	const struct carry carry = { .plan = &e->plan };
 	if (r == 0)
-		r = mount_upper_prepare(&e->plan, &upper, reterr);
+		r = mount_upper_prepare(&carry, &upper, &nothing, reterr);
 	if (r == 0)
 		r = mount_plan_write(e->place.state, &request, &e->plan, reterr);
 	if (r == 0)

@@ -78,7 +78,8 @@ struct mounting {
 	struct state *state;
 	int lock;
 	struct plan plan;
-	bool is_new; /* other layers than were mounted there last */
+	bool is_new;    /* other layers than were mounted there last */
+	bool is_before; /* the plan of before, as changes conflict with the new one */
 	struct mount_point point;
 	struct broker broker;
 	const struct broker *device_broker; /* to it, or NULL */
@@ -185,6 +186,29 @@ static int check_outside(const struct mounting *m, struct error *err)
 	return r;
 }
 
+/* Changes over other packages decide what is mounted. */
+static int prepare_upper(struct mounting *m, const struct upper_request *upper,
+			 const struct plan_request *request, struct error *err)
+{
+	struct plan before;
+	cleanup_fd int layers = mount_plan_open_layers(m->state, request);
+	const struct carry carry = { .state = m->state,
+				     .cache = m->g.cache,
+				     .plan = &m->plan,
+				     .layers_fd = layers,
+				     .verbose = m->options->verbose };
+	if (layers < 0)
+		return error_errno(err, layers, "cannot open '%s'", state_path(m->state));
+	int r = mount_upper_prepare(&carry, upper, &before, err);
+	if (r != 1)
+		return r;
+	plan_release(&m->plan);
+	m->plan = before;
+	m->is_before = true;
+	m->is_new = false;
+	return mount_plan_again(m->state, request, &m->plan, err);
+}
+
 static int make_plan(struct mounting *m, const struct upper_request *upper,
 		     struct error *err)
 {
@@ -200,8 +224,10 @@ static int make_plan(struct mounting *m, const struct upper_request *upper,
 					.ephemeral = upper->ephemeral,
 					.cache = m->g.cache };
 	int r = mount_plan_make(m->state, &request, &m->plan, &m->is_new, err);
+	if (r == 0 && m->options->strict)
+		r = clashes_report(m->state, &m->plan, m->g.cache, true, err);
 	if (r == 0)
-		r = mount_upper_prepare(&m->plan, upper, err);
+		r = prepare_upper(m, upper, &request, err);
 	return r < 0 ? r : mount_plan_write(m->state, &request, &m->plan, err);
 }
 
@@ -219,11 +245,7 @@ static int prepare(struct mounting *m, struct error *err)
 		r = mount_point_open(m->path, m->options->over, &m->point, err);
 	if (r == 0)
 		r = check_outside(m, err);
-	if (r == 0)
-		r = make_plan(m, &upper, err);
-	if (r == 0 && m->options->strict)
-		r = clashes_report(m->state, &m->plan, m->g.cache, true, err);
-	return r;
+	return r == 0 ? make_plan(m, &upper, err) : r;
 }
 
 /* What can be done while the server starts, so that nobody waits for it. */
@@ -340,6 +362,8 @@ static int mount_operands(const struct command *command, struct mounting *m,
 	if (r < 0)
 		return say_error(&err, r);
 	status = mount_all(m, operands, count);
+	if (status == 0 && m->is_before)
+		return 1;
 	if (status == 0 && !m->options->foreground)
 		say_done(m, dir);
 	return status;

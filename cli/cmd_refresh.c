@@ -1,6 +1,7 @@
 #include "cache/base/file.h"
 #include "cli/behalf.h"
 #include "cli/commands.h"
+#include "cli/environment_dir.h"
 #include "cli/meet.h"
 #include "cli/output.h"
 #include "fusefs/serve/teller.h"
@@ -100,7 +101,7 @@ static int run_refresh(const struct command *command, int argc, char **argv)
 	status = behalf_become(o.user);
 	if (status != 0)
 		return status;
-	int r = path_canonical(first < argc ? argv[first] : ".venv", &path, &err);
+	int r = environment_path(first < argc ? argv[first] : NULL, &path, &err);
 	if (r < 0)
 		return say_error(&err, r);
 	if (state_open(path, false, &state, NULL) == 0 &&
@@ -120,7 +121,7 @@ const struct command command_refresh = {
 	"[DIR]",
 	"have the kernel forget what it remembers of a mount",
 	"The kernel drops names, attributes, listings and contents that it remembers of the\n"
-	"mount at DIR (.venv), which gives their memory back; what is used next is asked for\n"
+	"mount at DIR, which gives their memory back; what is used next is asked for\n"
 	"anew. Nothing in the mount notices.",
 	refresh_options,
 	run_refresh,

@@ -1,6 +1,7 @@
 #include "cache/base/file.h"
 #include "cli/behalf.h"
 #include "cli/commands.h"
+#include "cli/environment_dir.h"
 #include "cli/meet.h"
 #include "cli/output.h"
 
@@ -249,7 +250,7 @@ static int find_subject(const char *dir, struct subject *s)
 {
 	struct error err = ERROR_INIT;
 	cleanup_free char *path = NULL;
-	int r = path_canonical(dir, &path, &err);
+	int r = environment_path(dir, &path, &err);
 	if (r < 0)
 		return say_error(&err, r);
 	if (state_open(path, false, &s->state, NULL) < 0 ||
@@ -277,7 +278,7 @@ static int run_status(const struct command *command, int argc, char **argv)
 	status = behalf_become(o.user);
 	if (status != 0)
 		return status;
-	status = find_subject(first < argc ? argv[first] : ".venv", &s);
+	status = find_subject(first < argc ? argv[first] : NULL, &s);
 	if (status != 0)
 		return status;
 	status = o.json ? print_object(&s) : print_table(&s);
@@ -288,7 +289,7 @@ const struct command command_status = {
 	"status",
 	"[DIR]",
 	"how the server of a mount does",
-	"Tells of the mount at DIR (.venv): its state, processes, memory and counters, what\n"
+	"Tells of the mount at DIR: its state, processes, memory and counters, what\n"
 	"is being answered for how long, and where its log is; also while it hangs, and why\n"
 	"it was given up. The exit status is 1 when it is not served.",
 	status_options,

@@ -1,8 +1,11 @@
 #include "cli/environment_dir.h"
 
 #include "cache/base/file.h"
+#include "cache/base/json.h"
+#include "cache/toml/toml.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,4 +41,33 @@ int environment_dir(char **ret_dir)
 	bool plain = *name == '/' || !project || strcmp(project, here) == 0;
 	*ret_dir = plain ? strdup(name) : path_join(project, name);
 	return *ret_dir ? 0 : -ENOMEM;
+}
+
+int environment_path(const char *dir, char **ret_path, struct error *reterr)
+{
+	cleanup_free char *usual = NULL;
+	int r = dir ? 0 : environment_dir(&usual);
+	if (r < 0)
+		return error_errno(reterr, r, "cannot find out the working directory");
+	return path_canonical(dir ? dir : usual, ret_path, reterr);
+}
+
+int environment_requires(const char *project, char **ret_specifiers, struct error *reterr)
+{
+	enum { LARGEST_PROJECT = 16 << 20 };
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	cleanup_json json_t *document = NULL;
+	cleanup_free char *file = path_join(project, "pyproject.toml");
+	if (!file)
+		return -ENOMEM;
+	int r = file_read_at(AT_FDCWD, file, LARGEST_PROJECT, &text);
+	if (r < 0)
+		return error_errno(reterr, r, "cannot read '%s'", file);
+	r = toml_parse(text.data, text.size, &document, reterr);
+	if (r < 0)
+		return error_prefix(reterr, r, "%s", file);
+	const char *said =
+	    json_get_text(json_object_get(document, "project"), "requires-python");
+	*ret_specifiers = said ? strdup(said) : NULL;
+	return said && !*ret_specifiers ? -ENOMEM : 0;
 }

@@ -123,11 +123,7 @@ static int add_wheels(const struct gather_request *q, struct gathered *g)
 static int gather_wheels(const struct gather_request *q, struct gathered *g)
 {
 	struct error err = ERROR_INIT;
-	cleanup_free char *requires = NULL;
-	int r = q->locks ? python_requirement(&requires, &err) : 0;
-	if (r == 0)
-		r = python_find(cache_own(g->cache), q->python, requires, &g->interpreter,
-				&err);
+	int r = python_find(cache_own(g->cache), q->python, NULL, &g->interpreter, &err);
 	if (r == 0 && q->seed && !names_pip(q))
 		r = seed_find_pip(g->interpreter, &g->pip, &err);
 	if (r < 0)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 static const char pack_name[] = "skeleton/pack";
+static const char new_pack_name[] = "skeleton/pack.new";
 
 static int digest_file(int fd, struct digest *ret)
 {
@@ -135,7 +136,7 @@ static int copy_texts(const struct plan_request *request, struct plan *plan)
 }
 
 /* Beside the rows that name them, wherever those are kept. */
-static int open_layers(const struct state *state, const struct plan_request *request)
+int mount_plan_open_layers(const struct state *state, const struct plan_request *request)
 {
 	if (!request->own_upper) {
 		int fd = fcntl(state_fd(state), F_DUPFD_CLOEXEC, 0);
@@ -149,7 +150,7 @@ static int number_layers(const struct state *state, const struct plan_request *r
 			 struct plan *plan)
 {
 	bool changed;
-	cleanup_fd int fd = open_layers(state, request);
+	cleanup_fd int fd = mount_plan_open_layers(state, request);
 	return fd < 0 ? fd : layers_number(fd, plan, &changed);
 }
 
@@ -162,10 +163,12 @@ static bool has_rows(int layers_fd, bool own_upper)
 }
 
 int mount_plan_write(const struct state *state, const struct plan_request *request,
-		     const struct plan *plan, struct error *reterr)
+		     struct plan *plan, struct error *reterr)
 {
-	cleanup_fd int fd = open_layers(state, request);
+	cleanup_fd int fd = mount_plan_open_layers(state, request);
 	int r = fd < 0 ? fd : layers_write(fd, plan, has_rows(fd, request->own_upper));
+	if (r == 0)
+		r = plan_keep_changed(state_fd(state), plan);
 	if (r == 0)
 		r = plan_write(state_fd(state), plan);
 	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", state_path(state))
@@ -197,33 +200,25 @@ int mount_plan_layers(struct plan_request *request, int pack_fd, struct plan *pl
 	return r;
 }
 
-static int publish_pack(const struct state *state, int fd, const char *aside,
-			struct plan *plan)
-{
-	int r = digest_file(fd, &plan->pack);
-	if (r == 0 && renameat(state_fd(state), aside, state_fd(state), pack_name) < 0)
-		r = -errno;
-	return r;
-}
-
 static int build(const struct state *state, struct plan_request *request,
 		 struct plan *plan, struct error *reterr)
 {
-	static const char aside[] = "skeleton/pack.new";
 	cleanup_fd int fd = -1;
 	int r = 0;
 	if (request->interpreter)
 		r = file_make_dir_at(state_fd(state), "skeleton", 0700);
 	if (r == 0 && request->interpreter)
-		r = fd = file_open_beneath(state_fd(state), aside,
+		r = fd = file_open_beneath(state_fd(state), new_pack_name,
 					   O_RDWR | O_CREAT | O_TRUNC, 0600);
 	if (r < 0)
 		return error_errno(reterr, r, "cannot write to '%s'", state_path(state));
 	r = mount_plan_layers(request, fd, plan, reterr);
 	if (r < 0)
 		return r;
-	if (request->interpreter)
-		r = publish_pack(state, fd, aside, plan);
+	if (request->interpreter) {
+		plan->pack_file = new_pack_name;
+		r = digest_file(fd, &plan->pack);
+	}
 	if (r < 0)
 		return error_errno(reterr, r, "cannot write to '%s'", state_path(state));
 	r = number_layers(state, request, plan);
@@ -279,6 +274,13 @@ static struct digest plan_key(const struct plan_request *request)
 	/* Without memory: a key that no other request has. */
 	return r < 0 ? (struct digest){ .bytes = { 0 } }
 		     : digest_of(text.data, text.size);
+}
+
+int mount_plan_again(const struct state *state, const struct plan_request *request,
+		     struct plan *plan, struct error *reterr)
+{
+	(void)unlinkat(state_fd(state), new_pack_name, 0);
+	return stamp(state, request, plan, reterr);
 }
 
 int mount_plan_make(const struct state *state, struct plan_request *request,

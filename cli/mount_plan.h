@@ -29,14 +29,19 @@ struct plan_request {
 };
 
 /*
- * Writes skeleton/pack as needed and nothing else. *ret_new: it is not what was mounted
- * there last.
+ * Writes a new skeleton aside as needed and nothing else. *ret_new: it is not what was
+ * mounted there last.
  */
 int mount_plan_make(const struct state *state, struct plan_request *request,
 		    struct plan *ret, bool *ret_new, struct error *reterr);
+/* A descriptor of the directory that holds `layers`. */
+int mount_plan_open_layers(const struct state *state, const struct plan_request *request);
+/* A plan of before, and not the one that was made, is going to be mounted. */
+int mount_plan_again(const struct state *state, const struct plan_request *request,
+		     struct plan *plan, struct error *reterr);
 /* From now on it is what is mounted there: layers and mount.json. */
 int mount_plan_write(const struct state *state, const struct plan_request *request,
-		     const struct plan *plan, struct error *reterr);
+		     struct plan *plan, struct error *reterr);
 /*
  * Only the layers, without numbers and without a state directory: the skeleton goes to
  * pack_fd, an empty file.

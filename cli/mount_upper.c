@@ -12,11 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LARGEST_BASE = 64 << 20 };
-
-/* Rows name nodes by layer, so they fit only to the layers that they were made over. */
-static const char base_name[] = "base";
-
 static bool has_changes(const char *upper)
 {
 	cleanup_free char *index = path_join(upper, "index.db");
@@ -55,45 +50,17 @@ int mount_upper_path(const struct state *state, const struct upper_request *requ
 	return *ret_path ? 0 : -ENOMEM;
 }
 
-static int describe(const struct plan *plan, struct buffer *out)
-{
-	int r = buffer_printf(out, "%s\n%s\n", plan->site_packages, plan->include);
-	for (size_t i = 0; r == 0 && i < plan->count; i++) {
-		char hex[DIGEST_HEX_SIZE];
-		digest_format(&plan->layers[i].image, hex);
-		r = buffer_printf(out, "%u %s\n", plan->layers[i].number, hex);
-	}
-	return r;
-}
-
-static bool is_of(int fd, const struct buffer *wanted)
-{
-	cleanup_buffer struct buffer found = BUFFER_INIT;
-	return file_read_at(fd, base_name, LARGEST_BASE, &found) == 0 &&
-	       found.size == wanted->size &&
-	       memcmp(found.data, wanted->data, wanted->size) == 0;
-}
-
 static int write_base(const struct plan *plan, struct error *reterr)
 {
-	struct stat st;
-	cleanup_buffer struct buffer wanted = BUFFER_INIT;
-	int r = describe(plan, &wanted);
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	int r = carry_describe(plan, &text);
 	if (r == 0)
 		r = file_make_dirs(plan->upper, 0700);
 	cleanup_fd int fd =
 	    r < 0 ? r : file_open(AT_FDCWD, plan->upper, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return error_errno(reterr, fd, "cannot make '%s'", plan->upper);
-	if (is_of(fd, &wanted))
-		return 0;
-	if (fstatat(fd, "index.db", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > 0)
-		return error_set(
-		    reterr, -EEXIST,
-		    "'%s' was changed while other packages were mounted there; "
-		    "mount those, or drop the changes with --fresh",
-		    plan->path);
-	r = file_replace_at(fd, base_name, wanted.data, wanted.size, false);
+	r = file_replace_at(fd, "base", text.data, text.size, false);
 	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", plan->upper) : 0;
 }
 
@@ -107,16 +74,24 @@ static bool is_confirmed(const char *path)
 	return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
 }
 
-int mount_upper_prepare(const struct plan *plan, const struct upper_request *request,
-			struct error *reterr)
+int mount_upper_prepare(const struct carry *carry, const struct upper_request *request,
+			struct plan *ret_before, struct error *reterr)
 {
+	const struct plan *plan = carry->plan;
+	enum carry_state found;
 	if (!*plan->upper)
 		return 0;
 	if (request->fresh && has_changes(plan->upper) && !is_confirmed(plan->path))
 		return error_set(reterr, -ECANCELED, "nothing was changed");
 	int r =
 	    request->fresh || request->ephemeral ? upper_discard(plan->upper, reterr) : 0;
-	return r < 0 ? r : write_base(plan, reterr);
+	if (r == 0)
+		r = carry_look(plan, &found, reterr);
+	if (r < 0)
+		return r;
+	if (found == CARRY_NEEDED)
+		return carry_over(carry, ret_before, reterr);
+	return found == CARRY_FITS ? 0 : write_base(plan, reterr);
 }
 
 /* Goes up from `path`, whose end need not exist, and compares each directory. */

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "cli/mount_carry.h"
 #include "fusefs/serve/plan.h"
 #include "fusefs/serve/state.h"
 
@@ -20,11 +21,11 @@ struct upper_request {
 int mount_upper_path(const struct state *state, const struct upper_request *request,
 		     char **ret_path, struct error *reterr);
 /*
- * Makes the directory at plan->upper ready for the plan. -EEXIST: it holds changes that
- * were made over other layers.
+ * Makes the directory at plan->upper ready for the plan; changes over another one are
+ * carried over, and what is returned is what carry_over() says.
  */
-int mount_upper_prepare(const struct plan *plan, const struct upper_request *request,
-			struct error *reterr);
+int mount_upper_prepare(const struct carry *carry, const struct upper_request *request,
+			struct plan *ret_before, struct error *reterr);
 /*
  * -EINVAL when `path` lies in the directory that dirfd is of, by whatever name: a server
  * that needs it would wait for itself. `what` tells people what it is.

@@ -8,12 +8,8 @@ struct store;
 
 /*
  * `wanted` is --python, or NULL: what the environment and the project here ask for
- * (cache/env/discover.h). `requires_python`: the project's specifiers, or NULL.
+ * (cache/env/discover.h). `requires_python`: the project's specifiers; NULL:
+ * those of its pyproject.toml.
  */
 int python_find(struct store *store, const char *wanted, const char *requires_python,
 		struct interpreter **ret, struct error *reterr);
-/*
- * requires-python of the project here, for python_find(). NULL: it says nothing, or there
- * is none. The caller frees it.
- */
-int python_requirement(char **ret, struct error *reterr);

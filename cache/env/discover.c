@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -118,9 +119,9 @@ static int take_text(struct asked *a, const char *text, const char *who)
 static bool pin_counts(const struct discovery *d, const char *line, bool global)
 {
 	const char *requires = d->requires_python;
-	if (!global || !requires || !*requires || !d->fits || !request_is_version(line))
+	if (!global || !requires || !*requires || !request_is_version(line))
 		return true;
-	return d->fits(requires, line) != 0;
+	return request_range_has(requires, line) != 0;
 }
 
 static int ask(const struct discovery *d, struct asked *a, struct error *reterr)
@@ -138,7 +139,7 @@ static int ask(const struct discovery *d, struct asked *a, struct error *reterr)
 		return r;
 	asked_release(a);
 	*a = (struct asked){ .text = NULL };
-	if (d->requires_python && *d->requires_python && d->fits)
+	if (d->requires_python && *d->requires_python)
 		return take_text(a, d->requires_python, "requires-python");
 	return take_text(a, "any", "");
 }
@@ -197,7 +198,7 @@ static int consider(void *context, enum place place, const char *program)
 		(void)error_set(&h->err, r, "%s", error_text(&err, r));
 	if (r < 0)
 		return 0;
-	r = request_fits(h->request, h->discovery->fits, p);
+	r = request_fits(h->request, p);
 	if (r < 0)
 		return r;
 	bool other = strcmp(p->name, "cpython") != 0 && place == PLACE_UV &&
@@ -249,7 +250,7 @@ static int say_none(struct hunt *h, const struct asked *a, struct error *reterr)
 	if (!text)
 		return -ENOMEM;
 	if (h->request->kind == REQUEST_VERSION || h->request->kind == REQUEST_RANGE)
-		(void)places_visit(&any, NULL, name_others, h);
+		(void)places_visit(&any, name_others, h);
 	const char *others = h->others.size ? buffer_cstr(&h->others) : NULL;
 	if (others)
 		return error_set(reterr, -ENOENT,
@@ -271,9 +272,13 @@ static int check_requires(const struct discovery *d, const struct asked *a,
 			  const struct interpreter *p, struct error *reterr)
 {
 	const char *requires = d->requires_python;
-	if (!requires || !*requires || !d->fits)
+	if (!requires || !*requires)
 		return 0;
-	int r = d->fits(requires, p->version);
+	char version[64];
+	/* A build between two releases calls itself "3.14.0b1+". */
+	(void)snprintf(version, sizeof(version), "%.*s", (int)strcspn(p->version, "+"),
+		       p->version);
+	int r = request_range_has(requires, version);
 	if (r < 0)
 		return error_set(reterr, -EINVAL,
 				 "requires-python '%s' cannot be understood", requires);
@@ -301,11 +306,10 @@ int discover_interpreter(struct store *store, const struct discovery *discovery,
 	struct hunt hunt = { .store = store,
 			     .discovery = discovery,
 			     .request = &request };
-	r = request.kind == REQUEST_RANGE &&
-		    (!discovery->fits || discovery->fits(request.text, "3.0.0") < 0)
+	r = request.kind == REQUEST_RANGE && request_range_has(request.text, "3") < 0
 		? error_set(reterr, -EINVAL, "%s: '%s' is no version of Python",
 			    asked.who, asked.text)
-		: places_visit(&request, discovery->fits, consider, &hunt);
+		: places_visit(&request, consider, &hunt);
 	if (r < 0)
 		return *hunt.err.text ? error_set(reterr, r, "%s", hunt.err.text) : r;
 	if (!hunt.found)

@@ -13,19 +13,12 @@
 
 struct store;
 
-/*
- * Is `version` one that `specifiers` (PEP 440: ">=3.12,<3.14") allow? 1, 0, or -EINVAL
- * when these are no specifiers.
- */
-typedef int discover_fits(const char *specifiers, const char *version);
-
 struct discovery {
 	const char *wanted; /* --python: a version, a range, a name or a path; or NULL */
 	const char
 	    *project;     /* absolute: .python-version is looked for from here upward */
 	const char *root; /* ... to this one of its parents; NULL: to the topmost */
-	const char *requires_python; /* the project's specifiers, or NULL */
-	discover_fits *fits;         /* NULL: ranges are not understood, and refused */
+	const char *requires_python; /* the project's PEP 440 specifiers, or NULL */
 };
 
 /*

@@ -22,7 +22,6 @@ enum { NAMES_MOST = 16, NAME_SIZE = 96, FOLDERS_MOST = 4096 };
 
 struct search {
 	const struct python_request *request;
-	discover_fits *fits;
 	place_visit *visit;
 	void *context;
 };
@@ -101,8 +100,7 @@ static bool is_wanted(const struct search *s, const struct managed *m)
 	(void)snprintf(version, sizeof(version), "%d.%d.%d%s", n[0], n[1], n[2],
 		       m->key.pre);
 	return is_for_this_machine(&m->key) && m->key.count == 3 &&
-	       request_fits_version(s->request, s->fits, m->key.implementation,
-				    version) != 0;
+	       request_fits_version(s->request, m->key.implementation, version) != 0;
 }
 
 static int add_managed(const struct search *s, int dir, const struct dirent *entry,
@@ -271,9 +269,10 @@ static int visit_minors(const struct search *s, const char *folder)
 	cleanup_dir DIR *dir = opendir(folder);
 	while (dir && count < MINORS_MOST && (entry = readdir(dir)) != NULL) {
 		int minor = minor_of(entry->d_name);
-		if (minor >= 0 && strlen(entry->d_name) < NAME_SIZE &&
+		size_t size = strlen(entry->d_name) + 1;
+		if (minor >= 0 && size <= NAME_SIZE &&
 		    request_may_be_minor(s->request, minor))
-			(void)snprintf(found[count++], NAME_SIZE, "%s", entry->d_name);
+			memcpy(found[count++], entry->d_name, size);
 	}
 	if (count > 0)
 		qsort(found, count, NAME_SIZE, compare_minors);
@@ -389,10 +388,9 @@ static int visit_named(const struct search *s)
 	return r;
 }
 
-int places_visit(const struct python_request *request, discover_fits *fits,
-		 place_visit *visit, void *context)
+int places_visit(const struct python_request *request, place_visit *visit, void *context)
 {
-	const struct search s = { request, fits, visit, context };
+	const struct search s = { request, visit, context };
 	enum preference preference = get_preference();
 	if (request->kind == REQUEST_PATH)
 		return visit_named(&s);

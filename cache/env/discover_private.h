@@ -32,11 +32,12 @@ struct python_request {
 /* Never fails: what is nothing else is the name of a command. */
 struct python_request request_parse(const char *text);
 /* -EINVAL: not specifiers. 1: it is what was asked for; 0: not. */
-int request_fits(const struct python_request *request, discover_fits *fits,
-		 const struct interpreter *p);
+int request_fits(const struct python_request *request, const struct interpreter *p);
 /* As request_fits(), by what a name tells: "3.13.1" and the implementation. */
-int request_fits_version(const struct python_request *request, discover_fits *fits,
-			 const char *implementation, const char *version);
+int request_fits_version(const struct python_request *request, const char *implementation,
+			 const char *version);
+/* Do PEP 440 specifiers allow it? 1, 0, or -EINVAL: they are none. */
+int request_range_has(const char *specifiers, const char *version);
 /* Is 3.minor worth a look? */
 bool request_may_be_minor(const struct python_request *request, int minor);
 /* Is `text` a version, "3.13" or "3.13.0rc1" or "312", and nothing else? */
@@ -50,8 +51,7 @@ enum place { PLACE_NAMED, PLACE_UV, PLACE_PATH };
 /* Returns 0 to go on. */
 typedef int place_visit(void *context, enum place place, const char *program);
 /* Visits what may be it, the best first; a range's names are all worth a look. */
-int places_visit(const struct python_request *request, discover_fits *fits,
-		 place_visit *visit, void *context);
+int places_visit(const struct python_request *request, place_visit *visit, void *context);
 
 /*
  * The first line of the nearest .python-version (or of the user's own, which stands in

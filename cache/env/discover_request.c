@@ -5,6 +5,8 @@
  */
 #include "cache/env/discover_private.h"
 
+#include "cache/version/specifier.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -191,6 +193,14 @@ static bool is_finished(const struct python_request *version)
 	return !version->pre[0];
 }
 
+int request_range_has(const char *specifiers, const char *version)
+{
+	struct version parsed;
+	if (!version_parse(version, strlen(version), &parsed))
+		return 0;
+	return specifiers_match(specifiers, &parsed, version);
+}
+
 /* Both given as numbers; `found` has three. */
 static bool numbers_fit(const struct python_request *asked,
 			const struct python_request *found)
@@ -205,8 +215,8 @@ static bool numbers_fit(const struct python_request *asked,
 	return asked->count < 3 || is_finished(found);
 }
 
-int request_fits_version(const struct python_request *request, discover_fits *fits,
-			 const char *implementation, const char *version)
+int request_fits_version(const struct python_request *request, const char *implementation,
+			 const char *version)
 {
 	struct python_request found = { .kind = REQUEST_VERSION };
 	char plain[64];
@@ -216,7 +226,7 @@ int request_fits_version(const struct python_request *request, discover_fits *fi
 	    strcmp(request->implementation, implementation) != 0)
 		return 0;
 	if (request->kind == REQUEST_RANGE)
-		return fits ? fits(request->text, plain) : -EINVAL;
+		return request_range_has(request->text, plain);
 	if (request->kind != REQUEST_VERSION)
 		return 1;
 	return take_version(plain, &found) && found.count == 3 &&
@@ -238,8 +248,7 @@ static bool threads_fit(const struct python_request *request, const struct inter
 	return !p->free_threaded || p->minor >= 14;
 }
 
-int request_fits(const struct python_request *request, discover_fits *fits,
-		 const struct interpreter *p)
+int request_fits(const struct python_request *request, const struct interpreter *p)
 {
 	if (request->kind == REQUEST_PATH || request->kind == REQUEST_NAME)
 		return 1;
@@ -249,7 +258,7 @@ int request_fits(const struct python_request *request, discover_fits *fits,
 	const char *libc = strcmp(p->libc, "musl") == 0 ? "musl" : "gnu";
 	if (!part_fits(request->libc, libc))
 		return 0;
-	return request_fits_version(request, fits, p->name, p->version);
+	return request_fits_version(request, p->name, p->version);
 }
 
 bool request_may_be_minor(const struct python_request *request, int minor)

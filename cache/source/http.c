@@ -201,5 +201,9 @@ int http_resolve(const char *base, const char *reference, char **ret,
 		r = *ret ? 0 : -ENOMEM;
 	}
 	curl->curl_free(text);
-	return r;
+	return r == -EBADMSG
+		   ? error_set(reterr, r,
+			       "the index names it by what is no URL of http or "
+			       "https")
+		   : r;
 }

@@ -134,17 +134,18 @@ static bool take_dev(struct reader *r, struct version *v)
 	return take_optional_number(r, &v->dev);
 }
 
-static char lower(char c)
+static void lower(const char *from, size_t size, char *to)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+	for (size_t i = 0; i < size; i++)
+		to[i] =
+		    (char)(from[i] >= 'A' && from[i] <= 'Z' ? from[i] | 0x20 : from[i]);
 }
 
-static bool is_number(const char *text, size_t size)
+static bool is_number(const char *text, const char *end)
 {
-	size_t i = 0;
-	while (i < size && isdigit((unsigned char)text[i]))
-		i++;
-	return i == size;
+	while (text < end && isdigit((unsigned char)*text))
+		text++;
+	return text == end;
 }
 
 /* One part behind "+", in its one spelling. */
@@ -153,14 +154,14 @@ static bool take_local_part(struct reader *r, char *to, size_t room, size_t *ret
 	const char *start = r->p;
 	while (r->p < r->end && isalnum((unsigned char)*r->p))
 		r->p++;
+	if (is_number(start, r->p)) {
+		while (r->p - start > 1 && *start == '0')
+			start++;
+	}
 	size_t size = (size_t)(r->p - start);
-	for (bool number = is_number(start, size); number && size > 1 && *start == '0';
-	     size--)
-		start++;
 	if (size == 0 || size >= room)
 		return false;
-	for (size_t i = 0; i < size; i++)
-		to[i] = lower(start[i]);
+	lower(start, size, to);
 	*ret_size = size;
 	return true;
 }

@@ -58,21 +58,21 @@ int content_find(struct overlay *o, uint64_t node, struct content_ref *ret,
 
 /* Whole lower files by reflink where the disk can, once they were read and found right.
  */
-static int copy_lower(const struct found *f, uint64_t keep, int fd)
+int content_copy_lower(const struct node *lower, uint64_t keep, int fd)
 {
 	cleanup_free void *scratch = malloc(IMAGE_SCRATCH(COPY_CHUNK));
-	const struct entry *e = &f->lower.entry;
+	const struct entry *e = &lower->entry;
 	bool shared = false;
 	if (!scratch)
 		return -ENOMEM;
 	if (e->in_object && keep == e->size) {
-		cleanup_fd int object = image_open_object(f->lower.image, e);
+		cleanup_fd int object = image_open_object(lower->image, e);
 		shared = object >= 0 && ioctl(fd, FICLONE, object) == 0;
 	}
 	for (uint64_t at = 0; at < keep;) {
 		struct image_bytes bytes;
 		size_t size = keep - at < COPY_CHUNK ? (size_t)(keep - at) : COPY_CHUNK;
-		int r = image_read(f->lower.image, e, at, size, scratch, &bytes);
+		int r = image_read(lower->image, e, at, size, scratch, &bytes);
 		if (r == 0 && bytes.size == 0)
 			return -EIO;
 		if (r == 0 && !shared)
@@ -96,7 +96,7 @@ static int fill_staged(struct overlay *o, const struct found *f, uint64_t keep)
 	cleanup_fd int fd = content_stage(o->options.upper, f->id);
 	int r = fd < 0 ? fd : (f->has_row ? 0 : node_as_row(o, f, &row));
 	if (r == 0)
-		r = copy_lower(f, keep, fd);
+		r = content_copy_lower(&f->lower, keep, fd);
 	if (r == 0)
 		r = set_times(fd, &row.atime, &row.mtime);
 	/* What was cut to nothing may be lost in a power cut, as on any disk. */

@@ -33,9 +33,9 @@ int name_check(const char *name)
 	return 0;
 }
 
-/* What a row that covers a lower name remembers of it. */
-static void set_base(const struct node *lower, struct upper_dentry *row)
+void name_cover(const struct node *lower, struct upper_dentry *row)
 {
+	row->cookie = tree_cookie(lower->name_id);
 	const char *target;
 	const struct entry *e = &lower->entry;
 	if (e->type == ENTRY_FILE) {
@@ -70,9 +70,8 @@ static int pin(struct overlay *o, struct upper_reader *r, const struct node *low
 				     .name = e->name,
 				     .name_size = e->name_size,
 				     .node = lower->id,
-				     .cookie = tree_cookie(lower->name_id),
 				     .pin = true };
-	set_base(lower, &row);
+	name_cover(lower, &row);
 	return upper_put_dentry(o->options.upper, &row);
 }
 
@@ -111,12 +110,10 @@ int name_put(struct overlay *o, const struct found_name *n, uint64_t node)
 	struct upper_dentry row = n->row;
 	if (!n->has_row) {
 		row = (struct upper_dentry){ .parent = n->dir };
-		if (n->node.has_lower) {
-			row.cookie = tree_cookie(n->node.lower.name_id);
-			set_base(&n->node.lower, &row);
-		} else {
+		if (n->node.has_lower)
+			name_cover(&n->node.lower, &row);
+		else
 			row.cookie = upper_new_cookie(o->options.upper);
-		}
 	}
 	row.name = n->name;
 	row.name_size = n->name_size;

@@ -80,6 +80,8 @@ int directory_is_empty(struct overlay *o, uint64_t dir);
 int parent_find(struct overlay *o, struct upper_reader *r, uint64_t dir,
 		struct found *ret);
 int name_check(const char *name);
+/* Cookie and base of a row that covers a lower name. */
+void name_cover(const struct node *lower, struct upper_dentry *row);
 
 /* Ends a change that may have failed with `r`: commits and keeps the lock, or undoes. */
 int change_end(struct overlay *o, const struct caller *caller, int r, uint64_t node);
@@ -99,5 +101,7 @@ int content_take(struct overlay *o, uint64_t node, uint64_t keep,
 /* Content of its own if it has any; -ENOENT: it has none, and *ret_found is the node. */
 int content_find(struct overlay *o, uint64_t node, struct content_ref *ret,
 		 struct found *ret_found);
+/* Of a lower file its first `keep` bytes, each block checked. */
+int content_copy_lower(const struct node *lower, uint64_t keep, int fd);
 /* Clears set-id bits where the caller's write does that. */
 int privileges_drop(struct overlay *o, const struct caller *caller, uint64_t node);

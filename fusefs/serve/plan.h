@@ -45,11 +45,26 @@ struct plan {
 	struct digest pack; /* XXH3-128 of skeleton/pack; all zero: there is none */
 	struct plan_layer *layers; /* highest priority first */
 	size_t count;
+	/* Where the pack is while it is not of what is mounted; NULL: skeleton/pack. Not
+	 * written. */
+	const char *pack_file;
 };
+
+/* Of what is mounted, or was last; and of what was when an upper was last in use, where
+ * that is another one. */
+enum plan_file { PLAN_MOUNTED, PLAN_CHANGED };
 
 /* -ENOENT: there is none; -EBADMSG: damaged or of another version. */
 int plan_read(int state_fd, struct plan *ret);
-int plan_write(int state_fd, const struct plan *plan);
+int plan_read_file(int state_fd, enum plan_file file, struct plan *ret);
+/* The pack at plan->pack_file takes its place. */
+int plan_write(int state_fd, struct plan *plan);
+/*
+ * Before plan_write(): what is mounted now stays known as PLAN_CHANGED when changes over
+ * it are kept and `plan` leaves them aside.
+ */
+int plan_keep_changed(int state_fd, const struct plan *plan);
+int plan_write_changed(int state_fd, const struct plan *plan);
 void plan_release(struct plan *plan);
 size_t plan_wheels(const struct plan *plan); /* layers that are wheels */
 size_t plan_folders(const struct plan *plan);

@@ -260,6 +260,35 @@ int content_publish(struct upper *u, uint64_t node, int fd, bool sync)
 	return r == 0 && sync ? sync_folder(u, folder) : r;
 }
 
+static int link_file(struct upper *u, const char *from, const char *to)
+{
+	return linkat(u->content.fd, from, u->content.fd, to, 0) < 0 ? -errno : 0;
+}
+
+int content_link(struct upper *u, uint64_t from, uint64_t to)
+{
+	char from_path[NAME_SIZE];
+	char to_path[NAME_SIZE];
+	char folder[NAME_SIZE];
+	struct stat st;
+	int r = content_stat(u, from, &st);
+	if (r < 0)
+		return r;
+	if (st.st_nlink > 1)
+		return -EEXIST;
+	path_of(from, from_path);
+	path_of(to, to_path);
+	folder_of(to, folder);
+	r = content_remove(u, to);
+	if (r == 0)
+		r = file_make_dir_at(u->content.fd, folder, 0700);
+	if (r == 0)
+		r = link_file(u, from_path, to_path);
+	if (r == 0 && u->sync)
+		r = sync_folder(u, folder);
+	return r == 0 && u->sync ? file_sync_dir(u->content.fd) : r;
+}
+
 void content_drop(struct upper *u, uint64_t node)
 {
 	char name[NAME_SIZE];

@@ -39,6 +39,12 @@ int content_stage(struct upper *u, uint64_t node);
 int content_publish(struct upper *u, uint64_t node, int fd, bool sync);
 void content_drop(struct upper *u, uint64_t node);
 
+/*
+ * The content of `from` is that of `to` as well, until one of them is removed; on disk
+ * when it returns. -ENOENT: there is none; -EEXIST: it was linked before, and is shared.
+ */
+int content_link(struct upper *u, uint64_t from, uint64_t to);
+
 /* -ENOENT never: what is not there is removed. */
 int content_remove(struct upper *u, uint64_t node);
 /* Its bytes are on disk when it returns; nothing to do for a node without content. */

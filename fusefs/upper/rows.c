@@ -224,6 +224,21 @@ int upper_each(struct upper_reader *r, upper_visit *visit, void *context)
 	return code;
 }
 
+int upper_each_node(struct upper_reader *r, upper_visit_node *visit, void *context)
+{
+	if (!r)
+		return 0;
+	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_NODE_ALL);
+	int code = s ? 0 : sql_error(&r->sql);
+	while (code == 0 && (code = sql_step(&r->sql, s)) == 1) {
+		struct upper_node n;
+		code = row_node(s, 0, &n);
+		if (code == 0)
+			code = visit(context, &n);
+	}
+	return code;
+}
+
 int upper_find_xattr(struct upper_reader *r, uint64_t node, const char *name,
 		     struct buffer *out)
 {

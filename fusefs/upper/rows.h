@@ -76,6 +76,9 @@ typedef int upper_visit(void *context, const struct upper_dentry *dentry,
 int upper_list(struct upper_reader *r, uint64_t parent, uint64_t after,
 	       upper_visit *visit, void *context);
 int upper_each(struct upper_reader *r, upper_visit *visit, void *context);
+/* Each node that has a row, whether a name's row leads to it or not. */
+typedef int upper_visit_node(void *context, const struct upper_node *node);
+int upper_each_node(struct upper_reader *r, upper_visit_node *visit, void *context);
 /* One step of such a walk for who merges it with another; 1 with a row, 0 at the end. */
 int upper_list_start(struct upper_reader *r, uint64_t parent, uint64_t after);
 int upper_list_next(struct upper_reader *r, struct upper_dentry *ret,

@@ -60,6 +60,7 @@ static const char *const texts[STATEMENTS] = {
 	[SQL_DENTRY_CLEAR] = "DELETE FROM dentry WHERE parent = ?1",
 	[SQL_PARENTS] = "SELECT DISTINCT parent FROM dentry",
 	[SQL_NODE_FIND] = "SELECT " NODE_COLUMNS " FROM node n WHERE id = ?1",
+	[SQL_NODE_ALL] = "SELECT " NODE_COLUMNS " FROM node n",
 	[SQL_NODE_INSERT] = "INSERT INTO node VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
 			    "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
 	[SQL_NODE_UPDATE] =

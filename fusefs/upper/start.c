@@ -88,6 +88,27 @@ int upper_arm(struct upper *u)
 	return r;
 }
 
+int upper_take_numbers(struct upper *u, uint64_t count, uint64_t *ret_first)
+{
+	(void)pthread_mutex_lock(&u->lock);
+	uint64_t first = u->next;
+	uint64_t mark = u->mark;
+	u->next += count;
+	if (u->next + NUMBERS_OF_ONE_CHANGE >= u->mark)
+		u->mark = u->next + NUMBERS_RESERVED;
+	int r =
+	    count < NODE_UPPER && u->mark < NODE_UPPER ? write_mark(u, false) : -ENOSPC;
+	if (r == 0) {
+		u->armed = true;
+		*ret_first = first;
+	} else {
+		u->next = first;
+		u->mark = mark;
+	}
+	(void)pthread_mutex_unlock(&u->lock);
+	return r;
+}
+
 static int add_ids(struct upper *u, enum statement which)
 {
 	cleanup_statement sqlite3_stmt *s = sql_use(&u->writer.sql, which);
@@ -124,6 +145,11 @@ static int remove_unknown(void *context, uint64_t node)
 	return r;
 }
 
+int upper_sweep(struct upper *u)
+{
+	return content_each(u, remove_unknown, u);
+}
+
 static int clear_staging(struct upper *u)
 {
 	cleanup_dir DIR *dir = file_list_dir(u->content.stage);
@@ -147,7 +173,7 @@ static int recover(struct upper *u, const struct meta *meta)
 		return 0;
 	if (u->mark > u->next)
 		u->next = u->mark;
-	return content_each(u, remove_unknown, u);
+	return upper_sweep(u);
 }
 
 static int load(struct upper *u)
@@ -160,6 +186,8 @@ static int load(struct upper *u)
 		r = add_ids(u, SQL_PARENTS);
 	if (r == 0)
 		r = recover(u, &meta);
+	if (r == 0)
+		r = upper_base_recover(u);
 	/* Numbers of requests start again with each mount. */
 	if (!u->again)
 		u->record = (struct upper_record){ .unique = 0 };

@@ -136,7 +136,8 @@ void upper_close(struct upper *u)
 int upper_discard(const char *path, struct error *reterr)
 {
 	static const char *const names[] = { "index.db", "index.db-wal", "files",
-					     "staging",  "reserve",      "base" };
+					     "staging",  "reserve",      "base.new",
+					     "base" };
 	CLEANUP(upper_closep) struct upper *u = calloc(1, sizeof(*u));
 	if (!u)
 		return -ENOMEM;

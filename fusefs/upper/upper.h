@@ -83,6 +83,11 @@ bool upper_last_record(const struct upper *u, struct upper_record *ret);
 /* Numbers never come again. Inside a change. */
 uint64_t upper_new_node(struct upper *u);
 uint64_t upper_new_cookie(struct upper *u);
+/*
+ * As many in a row, for more than one change needs: given out on disk when it returns, so
+ * that content can be made under them first. Outside of a change, with rows.
+ */
+int upper_take_numbers(struct upper *u, uint64_t count, uint64_t *ret_first);
 
 /* An unlinked node that nobody uses any more: row and content go, not at once. */
 void upper_reap(struct upper *u, uint64_t id);
@@ -98,3 +103,17 @@ int upper_reap_left(struct upper *u, bool (*is_used)(void *context, uint64_t id)
 
 /* What was committed is on disk when it returns. */
 int upper_sync(struct upper *u);
+
+/*
+ * The file `base`, which says what layers the rows are over, and the rows change as one:
+ * announced before content is made that no row speaks of yet, staged inside the change
+ * before its commit, then settled. What a crash leaves in between upper_open() settles,
+ * by whether that change is there, and content without a row goes.
+ */
+int upper_base_announce(struct upper *u);
+int upper_base_stage(struct upper *u, const void *text, size_t size);
+/* On disk when it returns, and so is the change. */
+int upper_base_settle(struct upper *u);
+void upper_base_drop(struct upper *u);
+/* Does something wait to be settled in an upper at `path`? */
+bool upper_base_is_staged(int upper_fd);

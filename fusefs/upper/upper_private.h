@@ -69,6 +69,12 @@ void upper_close_index(struct upper *u);
 void upper_drop_index(struct upper *u);
 /* Reserves numbers and marks the upper as in use, on disk. Under the writer's lock. */
 int upper_arm(struct upper *u);
+/* Removes content of which no row knows. */
+int upper_sweep(struct upper *u);
+
+/* base.c: decides what becomes of a staged base; `u->change` is the last one committed.
+ */
+int upper_base_recover(struct upper *u);
 
 /* janitor.c */
 int janitor_start(struct upper *u);

@@ -178,6 +178,37 @@ def test_a_pin_is_found_upward_to_the_project_and_in_uvs_configuration(ground):
     assert ground.found(cwd=sub) == "path/python3.11"
 
 
+def test_the_project_s_requires_python_decides_and_has_the_last_word(ground):
+    for minor in (10, 11, 13):
+        ground.python(ground.path / f"python3.{minor}", f"3.{minor}.1")
+    project = ground.project / "pyproject.toml"
+    assert ground.found() == "path/python3.13"
+    project.write_text('[project]\nname = "x"\nrequires-python = ">=3.10,<3.12"\n')
+    sub = ground.project / "sub"
+    sub.mkdir()
+    assert ground.found() == ground.found(cwd=sub) == "path/python3.11"
+    assert ground.found("-p", "3.10") == ground.found("-p", "<3.11") == "path/python3.10"
+    line = ground.refused("-p", "3.13")
+    assert ">=3.10,<3.12" in line and "--python" in line and "3.13.1" in line
+    pin = ground.project / ".python-version"
+    pin.write_text("3.13\n")
+    assert str(pin) in ground.refused()
+    pin.unlink()
+    config = ground.root / "home/.config/uv"
+    config.mkdir(parents=True)
+    (config / ".python-version").write_text("3.13\n")  # the user's own gives way
+    assert ground.found() == "path/python3.11"
+    project.write_text('[project]\nrequires-python = ">=3.14"\n')
+    line = ground.refused()
+    assert ">=3.14" in line and "requires-python" in line and "3.13.1" in line
+    project.write_text('[project]\nrequires-python = "nonsense"\n')
+    assert "nonsense" in ground.refused("-p", "3.11")
+    project.write_text("[project\n")
+    assert f"{project}" in ground.refused()
+    project.unlink()
+    assert "'>=x' is no version" in ground.refused("-p", ">=x")
+
+
 def test_a_virtual_environment_stands_for_its_base(venvfs, tmp_path, python, uv):
     env = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
     subprocess.run([uv, "venv", "-q", "--no-config", "--python", python, tmp_path / "venv"], check=True, env=env)

@@ -589,7 +589,10 @@ def test_everything_works_for_an_ordinary_user(person, real_wheels):
             .venv/bin/python -c 'import rich, demo; print(rich.x)'
             if $v unmount .venv < .venv/pyvenv.cfg; then exit 1; fi
             $v unmount .venv
+            # What was edited is not in it: mounted as before.
             if $v mount --python {PYTHON} .venv {extra}; then exit 1; fi
+            .venv/bin/python -c 'import rich; print(rich.x)'
+            $v unmount .venv
             $v mount --fresh --python {PYTHON} .venv {extra}
             $v unmount --all
             echo plain > ../data/file

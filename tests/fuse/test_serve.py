@@ -277,7 +277,7 @@ def test_a_changed_byte_of_content_is_eio_and_logged(venvfs, venv, tmp_path):
     w, wheel = big_wheel(tmp_path)
     path = venv(wheel)
     obj = max((p for p in (venvfs.cache / "objects").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
-    overwrite(obj, 2_000_000, b"!")
+    overwrite(obj, 2_000_000, bytes([obj.read_bytes()[2_000_000] ^ 1]))
     target = site(path) / "big/object.bin"
     assert read_error(target) == errno.EIO
     content = w.files["big/blocks.bin"]

@@ -74,7 +74,8 @@ def test_in_a_pipe_each_line_is_a_field_and_its_value(venvfs, mounted):
 
 def test_on_a_terminal_it_is_a_table(venvfs, mounted):
     ours, theirs = pty.openpty()
-    done = subprocess.run([BINARY, "status", mounted], stdout=theirs, stdin=subprocess.DEVNULL, env=venvfs.env)
+    done = subprocess.run([BINARY, "status", mounted], stdout=theirs, stdin=subprocess.DEVNULL,
+                          env={**venvfs.env, "NO_COLOR": "1"})
     os.close(theirs)
     text = b""
     with contextlib.suppress(OSError):  # which is how a terminal ends

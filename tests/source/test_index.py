@@ -363,3 +363,10 @@ def test_the_best_wheel_is_taken_and_requires_python_heeded(venvfs, server):
     server.add(Wheel("demo", tag=f"{PYTHON}-{PYTHON}-linux_x86_64"), **{"requires-python": "<3"})
     venvfs.run("cache", "add", "-i", server.index(), "-p", sys.executable, "demo==1.0")
     assert names(venvfs) == [f"demo-1.0-{PYTHON}-abi3-linux_x86_64.whl"]
+
+
+def test_a_link_that_leads_elsewhere_is_not_followed(venvfs, form, tmp_path):
+    file = Wheel().write(tmp_path)
+    form.add(Wheel(), url=file.as_uri())
+    assert "no URL of http" in venvfs.refused("cache", "add", "-i", form.index(), "demo==1.0")
+    assert names(venvfs) == []

@@ -111,18 +111,16 @@ int fill_name(const struct reading *r, const char *name, char **ret)
 	return 0;
 }
 
-static bool is_hex(const char *text)
+enum { HEX_MOST = 256, NAME_MOST_OF_HASH = 32, HASHES_MOST = 16 };
+
+static bool is_hash(const char *algorithm, const char *hex)
 {
-	size_t size = strspn(text, "0123456789abcdef");
-	return size >= 32 && size <= 256 && text[size] == '\0';
+	size_t size = strspn(hex, "0123456789abcdef");
+	return size >= 32 && size <= HEX_MOST && hex[size] == '\0' && *algorithm &&
+	       !has_control(algorithm) && strlen(algorithm) <= NAME_MOST_OF_HASH;
 }
 
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
-static int add_other(struct wanted_bytes *to, const char *algorithm, const char *hex)
+static int add_hash(const char *algorithm, const char *hex, struct wanted_bytes *to)
 {
 	struct wanted_hash *more =
 	    realloc(to->others, (to->other_count + 1) * sizeof(*more));
@@ -134,28 +132,28 @@ static int add_other(struct wanted_bytes *to, const char *algorithm, const char 
 	return hash->algorithm && hash->hex ? 0 : -ENOMEM;
 }
 
-static bool is_algorithm(const char *text)
+static void to_lower(const char *hex, char ret_lower[HEX_MOST + 1])
 {
-	size_t size = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-");
-	return size > 0 && size <= 32 && text[size] == '\0';
+	size_t size = 0;
+	for (; hex[size] && size < HEX_MOST; size++)
+		ret_lower[size] =
+		    (char)(hex[size] >= 'A' && hex[size] <= 'F' ? hex[size] | 0x20
+								: hex[size]);
+	ret_lower[size] = '\0';
 }
 
 int fill_hash(const struct reading *r, const char *algorithm, const char *hex,
 	      struct wanted_bytes *to)
 {
-	enum { MOST_OTHERS = 16 };
-	char plain[257];
-	size_t size = 0;
-	for (; hex && hex[size] && size + 1 < sizeof(plain); size++)
-		plain[size] = lower(hex[size]);
-	plain[size] = '\0';
+	char lower[HEX_MOST + 1];
+	to_lower(hex ? hex : "", lower);
 	if (strcmp(algorithm, "sha256") == 0) {
-		to->has_sha256 = sha256_parse(plain, &to->sha256);
+		to->has_sha256 = sha256_parse(lower, &to->sha256);
 		return to->has_sha256 ? 0 : fill_bad(r, "a SHA-256 in it is none");
 	}
-	if (!is_hex(plain) || !is_algorithm(algorithm) || to->other_count == MOST_OTHERS)
+	if (!is_hash(algorithm, lower) || to->other_count == HASHES_MOST)
 		return fill_bad(r, "a hash in it is none");
-	return add_other(to, algorithm, plain);
+	return add_hash(algorithm, lower, to);
 }
 
 int fill_hash_text(const struct reading *r, const char *text, struct wanted_bytes *to)
@@ -228,7 +226,7 @@ char *fill_decode(const char *text, size_t size)
 		int high = i + 2 < size && text[i] == '%' ? hex_value(text[i + 1]) : -1;
 		int low = high >= 0 ? hex_value(text[i + 2]) : -1;
 		bool escaped = low >= 0 && (high > 0 || low > 0);
-		out[used++] = escaped ? (char)(high << 4 | low) : text[i];
+		out[used++] = (char)(escaped ? high << 4 | low : text[i]);
 		i += escaped ? 2 : 0;
 	}
 	if (out)

@@ -189,6 +189,8 @@ static int take_option(const struct source *s, enum option option, const char *v
 		return include(s, value, false);
 	case OPTION_CONSTRAIN:
 		return include(s, value, true);
+	case OPTION_EDITABLE:
+		return add_line(s, value, true);
 	case OPTION_INDEX:
 		return set_index(s, value);
 	case OPTION_EXTRA_INDEX:
@@ -211,7 +213,6 @@ static int take_option(const struct source *s, enum option option, const char *v
 	case OPTION_REQUIRE_HASHES:
 		w->require_hashes = true;
 		return 0;
-	case OPTION_EDITABLE: /* has words of its own */
 	case OPTION_VALUE_IGNORED:
 	case OPTION_FLAG_IGNORED:
 	default:
@@ -255,7 +256,7 @@ static int take_editable(const struct source *s, const char **p, const char *val
 	return all ? add_line(s, all, true) : -ENOMEM;
 }
 
-/* One option, whose first word was taken off. */
+/* The option that `word` is, with what follows it at *p. */
 static int take_word(const struct source *s, const char *word, const char **p)
 {
 	int r = 0;
@@ -266,12 +267,11 @@ static int take_word(const struct source *s, const char *word, const char **p)
 		return refuse(s, word, "is not known in a requirements file");
 	if (options[i].option == OPTION_EDITABLE)
 		return take_editable(s, p, value);
-	if (options[i].has_value && !value) {
+	if (options[i].has_value && !value)
 		value = next = requirement_text_word(p, &r);
-		if (!value)
-			return r < 0 ? r : refuse(s, word, "lacks its value");
-	}
-	return take_option(s, options[i].option, value);
+	if (r == 0 && options[i].has_value && !value)
+		return refuse(s, word, "lacks its value");
+	return r == 0 ? take_option(s, options[i].option, value) : r;
 }
 
 static int take_options(const struct source *s, const char *text)

@@ -64,7 +64,8 @@ static const char *own_folder(const struct uv_package *p)
 
 static int add_root(struct uv_package ***roots, size_t *count, struct uv_package *p)
 {
-	struct uv_package **more = realloc(*roots, (*count + 1) * sizeof(void *));
+	struct uv_package **more =
+	    realloc(*roots, (*count + 1) * sizeof(struct uv_package *));
 	if (!more)
 		return -ENOMEM;
 	*roots = more;
