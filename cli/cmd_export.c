@@ -292,7 +292,7 @@ static int run_export(const struct command *command, int argc, char **argv)
 
 const struct command command_export = {
 	"export",
-	"[DIR] WHEEL...|--from MOUNT",
+	"[DIR] [WHEEL...|--from MOUNT]",
 	"write a plain virtual environment, without a mount",
 	"Writes a virtual environment of wheel files to DIR, as plain files: what a mount\n"
 	"there would show; or what is mounted elsewhere. It is made beside DIR and put in its place at the end. Without\n"

@@ -416,11 +416,12 @@ static int run_mount(const struct command *command, int argc, char **argv)
 const struct command command_mount = {
 	"mount",
 	"[DIR] [WHEEL...] [--layer FOLDER]...",
-	"make a virtual environment of wheel files appear at DIR",
-	"Makes a virtual environment of wheel files appear at DIR, served from the\n"
-	"cache; wheels that are not there yet are added. Of two wheels with the same file\n"
-	"the one named later wins. DIR is made when it is missing; without one it is\n"
-	"$UV_PROJECT_ENVIRONMENT, else .venv, of the project.\n"
+	"make a virtual environment appear at DIR",
+	"Makes a virtual environment appear at DIR, served from the cache: of wheel files, or\n"
+	"of a lock file. Where neither wheels nor folders are named, that of the project:\n"
+	"pylock.toml, uv.lock or requirements.txt. Wheels that are not there yet are added.\n"
+	"Of two wheels with the same file the one named later wins. DIR is made when it is\n"
+	"missing; without one it is $UV_PROJECT_ENVIRONMENT, else .venv, of the project.\n"
 	"Plain folders (--layer) are read into the cache too and appear below the wheels;\n"
 	"without a wheel there is nothing but what they hold.",
 	mount_options,
