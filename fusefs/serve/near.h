@@ -26,7 +26,7 @@ struct near {
 };
 
 /* Requests in a row: before a client's CPU is looked for, and before it is again. */
-enum { NEAR_ANYWHERE = -1, NEAR_ROW = 32, NEAR_AGAIN = 128 };
+enum { NEAR_ANYWHERE = -1, NEAR_ROW = 8, NEAR_AGAIN = 128 };
 
 enum near_kind {
 	NEAR_COUNTS, /* its client waits for the answer */
