@@ -20,33 +20,21 @@
 enum { EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 
 struct exec_options {
-	const char *python, *user;
-	struct text_list layers;
-	struct lock_args locks;
-	bool seed, read_only, strict, lenient, verbose;
+	struct gather_options gather;
+	const char *user;
+	bool read_only;
 };
 
 #define OFFSET(field) offsetof(struct exec_options, field)
-#define LOCK(field) offsetof(struct exec_options, locks.field)
-#define SOURCE(field) offsetof(struct exec_options, locks.source.field)
+#define GATHER_OFFSET(field) offsetof(struct exec_options, gather.field)
 
 static const struct option_spec exec_options[] = {
-	LOCK_OPTION_SPECS(LOCK),
-	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
-	  "a version (3.12), a command or a path; else what the project says, or any" },
-	{ "seed", 0, OPTION_FLAG, OFFSET(seed), NULL,
-	  "pip too, as the Python brings it" },
-	{ "layer", 0, OPTION_LIST, OFFSET(layers), "FOLDER",
+	GATHER_OPTION_SPECS,
+	{ "layer", 0, OPTION_LIST, GATHER_OFFSET(layers), "FOLDER",
 	  "a plain folder to show below the wheels; may be repeated" },
 	{ "read-only", 0, OPTION_FLAG, OFFSET(read_only), NULL,
 	  "nothing can be changed" },
-	{ "strict", 0, OPTION_FLAG, OFFSET(strict), NULL,
-	  "refuse wheels that have different files at one path" },
-	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
-	  "take old wheels whose RECORD lists more or less than there is" },
-	SOURCE_OPTION_SPECS(SOURCE),
 	BEHALF_OPTION(struct exec_options),
-	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "say what is done" },
 	{ .name = NULL },
 };
 
@@ -95,7 +83,7 @@ static int make_plan(struct executing *e, struct error *reterr)
 		r = mount_plan_write(e->place.state, &request, &e->plan, reterr);
 	if (r == 0)
 		r = clashes_report(e->place.state, &e->plan, e->g.cache,
-				   e->options->strict, reterr);
+				   e->options->gather.strict, reterr);
 	return r;
 }
 
@@ -121,7 +109,7 @@ static int make_environment(struct executing *e, struct error *reterr)
 	if (r < 0)
 		exec_place_remove(&e->place);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
-	if (r == 0 && e->options->verbose)
+	if (r == 0 && e->options->gather.verbose)
 		say_note("%s, seen by %s", e->plan.path,
 			 private ? "the command only" : "all until it ends");
 	return r;
@@ -158,18 +146,10 @@ static int become_command(struct executing *e, char **command)
 static int execute(struct executing *e, char **wheels, size_t count, char **command)
 {
 	struct error err = ERROR_INIT;
-	const struct exec_options *o = e->options;
-	const struct gather_request request = {
-		.who = "exec",
-		.python = o->python,
-		.wheels = wheels,
-		.count = count,
-		.locks = lock_args_apply(&o->locks, count + o->layers.count, o->seed),
-		.layers = &o->layers,
-		.lenient = o->lenient,
-		.seed = o->seed,
-		.verbose = o->verbose
-	};
+	const struct gather_request request = { .who = "exec",
+						.options = &e->options->gather,
+						.wheels = wheels,
+						.count = count };
 	int status = gather(&request, &e->g);
 	if (status != 0)
 		return status;
@@ -188,7 +168,7 @@ static int find_command(int argc, char **argv)
 
 static int run_exec(const struct command *command, int argc, char **argv)
 {
-	struct exec_options o = { .python = NULL };
+	struct exec_options o = { .user = NULL };
 	CLEANUP(executing_release)
 	struct executing e = { .options = &o, .place = EXEC_PLACE_INIT };
 	int first;
@@ -199,8 +179,7 @@ static int run_exec(const struct command *command, int argc, char **argv)
 	else if (status < 0 && (status = behalf_become(o.user)) == 0)
 		status =
 		    execute(&e, argv + first, (size_t)(ours - first), argv + ours + 1);
-	text_list_release(&o.layers);
-	lock_args_release(&o.locks);
+	gather_options_release(&o.gather);
 	return status;
 }
 

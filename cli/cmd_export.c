@@ -23,34 +23,23 @@
 #include <unistd.h>
 
 struct export_options {
-	const char *python, *link_mode, *from, *user;
-	struct lock_args locks;
-	bool seed, clear, strict, lenient, verbose;
+	struct gather_options gather; /* without folders */
+	const char *link_mode, *from, *user;
+	bool clear;
 };
 
 #define OFFSET(field) offsetof(struct export_options, field)
-#define LOCK(field) offsetof(struct export_options, locks.field)
-#define SOURCE(field) offsetof(struct export_options, locks.source.field)
+#define GATHER_OFFSET(field) offsetof(struct export_options, gather.field)
 
 static const struct option_spec export_options[] = {
-	LOCK_OPTION_SPECS(LOCK),
-	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
-	  "a version (3.12), a command or a path; else what the project says, or any" },
-	{ "seed", 0, OPTION_FLAG, OFFSET(seed), NULL,
-	  "pip too, as the Python brings it" },
+	GATHER_OPTION_SPECS,
 	{ "from", 0, OPTION_TEXT, OFFSET(from), "MOUNT",
 	  "what is mounted there, with what was changed in it, in place of wheels" },
 	{ "link-mode", 0, OPTION_TEXT, OFFSET(link_mode), "MODE",
 	  "clone, hardlink or copy: how large files are taken from the cache" },
 	{ "clear", 0, OPTION_FLAG, OFFSET(clear), NULL,
 	  "take the place of what is at DIR" },
-	{ "strict", 0, OPTION_FLAG, OFFSET(strict), NULL,
-	  "refuse wheels that have different files at one path" },
-	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
-	  "take old wheels whose RECORD lists more or less than there is" },
-	SOURCE_OPTION_SPECS(SOURCE),
 	BEHALF_OPTION(struct export_options),
-	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "say what is done" },
 	{ .name = NULL },
 };
 
@@ -125,7 +114,7 @@ static int write_wheels(struct exporting *e, struct error *reterr)
 {
 	int r = open_view(e, reterr);
 	if (r == 0)
-		r = clashes_in(e->view, &e->plan, e->options->strict, reterr);
+		r = clashes_in(e->view, &e->plan, e->options->gather.strict, reterr);
 	if (r < 0)
 		return r;
 	const struct export_request request = { .tree = view_tree(e->view),
@@ -137,12 +126,12 @@ static int write_wheels(struct exporting *e, struct error *reterr)
 
 static void say_done(const struct exporting *e, const char *dir)
 {
-	if (e->options->verbose && !e->options->from)
+	if (e->options->gather.verbose && !e->options->from)
 		say_note("large files: %llu cloned, %llu linked, %llu copied",
 			 (unsigned long long)e->counts.cloned,
 			 (unsigned long long)e->counts.linked,
 			 (unsigned long long)e->counts.copied);
-	if (!e->options->verbose && isatty(STDERR_FILENO) != 1)
+	if (!e->options->gather.verbose && isatty(STDERR_FILENO) != 1)
 		return;
 	if (*e->plan.python_version)
 		(void)fprintf(stderr,
@@ -199,16 +188,10 @@ static int check_path(const char *dir, char **ret_path, struct error *reterr)
 
 static int gather_wheels(struct exporting *e, char **wheels, size_t count)
 {
-	const struct export_options *o = e->options;
 	const struct gather_request request = { .who = "export",
-						.python = o->python,
+						.options = &e->options->gather,
 						.wheels = wheels,
-						.count = count,
-						.locks = lock_args_apply(&o->locks, count,
-									 o->seed),
-						.lenient = o->lenient,
-						.seed = o->seed,
-						.verbose = o->verbose };
+						.count = count };
 	return gather(&request, &e->g);
 }
 
@@ -227,10 +210,11 @@ static int find_mount(struct exporting *e)
 static int check_operands(const struct command *command, const struct export_options *o,
 			  size_t wheels)
 {
+	const struct gather_options *g = &o->gather;
 	if (!o->from)
 		return 0;
-	if (wheels > 0 || lock_args_apply(&o->locks, 1, false) || o->seed || o->python ||
-	    o->link_mode || o->strict || o->lenient)
+	if (wheels > 0 || lock_args_apply(&g->locks, 1, false) || g->seed || g->python ||
+	    o->link_mode || g->strict || g->lenient)
 		return options_wrong_usage(command,
 					   "--from takes no wheels, no lock, and none of "
 					   "--python, --seed, --link-mode, --strict and "
@@ -271,13 +255,13 @@ static int export_operands(const struct command *command, struct exporting *e,
 
 static int run_export(const struct command *command, int argc, char **argv)
 {
-	struct export_options o = { .python = NULL };
+	struct export_options o = { .user = NULL };
 	CLEANUP(exporting_release)
 	struct exporting e = { .options = &o, .stage = EXPORT_STAGE_INIT };
 	int first;
 	int status = options_parse(command, argc, argv, &o, &first);
 	if (status >= 0) {
-		lock_args_release(&o.locks);
+		gather_options_release(&o.gather);
 		return status;
 	}
 	status = behalf_become(o.user);
@@ -286,7 +270,7 @@ static int run_export(const struct command *command, int argc, char **argv)
 	if (status == 0)
 		status =
 		    export_operands(command, &e, argv + first, (size_t)(argc - first));
-	lock_args_release(&o.locks);
+	gather_options_release(&o.gather);
 	return status;
 }
 

@@ -23,28 +23,22 @@
 enum { LOCK_MILLISECONDS = 10000 };
 
 struct mount_options {
-	const char *python, *user, *upper;
-	struct text_list options, layers;
-	struct lock_args locks;
-	bool seed, foreground, over, strict, lenient, keep_owner, verbose;
-	bool read_only, ephemeral, fresh;
+	struct gather_options gather;
+	const char *user, *upper;
+	struct text_list options;
+	bool foreground, over, keep_owner, read_only, ephemeral, fresh;
 };
 
 #define OFFSET(field) offsetof(struct mount_options, field)
-#define LOCK(field) offsetof(struct mount_options, locks.field)
-#define SOURCE(field) offsetof(struct mount_options, locks.source.field)
+#define GATHER_OFFSET(field) offsetof(struct mount_options, gather.field)
 
 static const struct option_spec mount_options[] = {
-	LOCK_OPTION_SPECS(LOCK),
-	{ "python", 'p', OPTION_TEXT, OFFSET(python), "PYTHON",
-	  "a version (3.12), a command or a path; else what the project says, or any" },
-	{ "seed", 0, OPTION_FLAG, OFFSET(seed), NULL,
-	  "pip too, as the Python brings it" },
+	GATHER_OPTION_SPECS,
 	{ "foreground", 'f', OPTION_FLAG, OFFSET(foreground), NULL,
 	  "return when it was unmounted; Ctrl-C unmounts" },
 	{ "over", 0, OPTION_FLAG, OFFSET(over), NULL,
 	  "mount over a directory that is not empty" },
-	{ "layer", 0, OPTION_LIST, OFFSET(layers), "FOLDER",
+	{ "layer", 0, OPTION_LIST, GATHER_OFFSET(layers), "FOLDER",
 	  "a plain folder to show below the wheels, or without any; may be repeated" },
 	{ "keep-owner", 0, OPTION_FLAG, OFFSET(keep_owner), NULL,
 	  "files of folders belong to whom they did; only for root" },
@@ -58,13 +52,7 @@ static const struct option_spec mount_options[] = {
 	  "drop what was changed in earlier mounts" },
 	{ "option", 'o', OPTION_LIST, OFFSET(options), "OPTION[,...]",
 	  "mount options: allow_other, noexec, fsname=NAME, ..." },
-	{ "strict", 0, OPTION_FLAG, OFFSET(strict), NULL,
-	  "refuse wheels that have different files at one path" },
-	{ "lenient-record", 0, OPTION_FLAG, OFFSET(lenient), NULL,
-	  "take old wheels whose RECORD lists more or less than there is" },
-	SOURCE_OPTION_SPECS(SOURCE),
 	BEHALF_OPTION(struct mount_options),
-	{ "verbose", 'v', OPTION_FLAG, OFFSET(verbose), NULL, "say what is done" },
 	{ .name = NULL },
 };
 
@@ -117,18 +105,10 @@ static int join_options(struct mounting *m, struct error *err)
 
 static int gather_for(struct mounting *m, char **wheels, size_t count)
 {
-	const struct mount_options *o = m->options;
-	const struct gather_request request = {
-		.who = "mount",
-		.python = o->python,
-		.wheels = wheels,
-		.count = count,
-		.locks = lock_args_apply(&o->locks, count + o->layers.count, o->seed),
-		.layers = &o->layers,
-		.lenient = o->lenient,
-		.seed = o->seed,
-		.verbose = o->verbose
-	};
+	const struct gather_request request = { .who = "mount",
+						.options = &m->options->gather,
+						.wheels = wheels,
+						.count = count };
 	return gather(&request, &m->g);
 }
 
@@ -196,7 +176,7 @@ static int prepare_upper(struct mounting *m, const struct upper_request *upper,
 				     .cache = m->g.cache,
 				     .plan = &m->plan,
 				     .layers_fd = layers,
-				     .verbose = m->options->verbose };
+				     .verbose = m->options->gather.verbose };
 	if (layers < 0)
 		return error_errno(err, layers, "cannot open '%s'", state_path(m->state));
 	int r = mount_upper_prepare(&carry, upper, &before, err);
@@ -224,7 +204,7 @@ static int make_plan(struct mounting *m, const struct upper_request *upper,
 					.ephemeral = upper->ephemeral,
 					.cache = m->g.cache };
 	int r = mount_plan_make(m->state, &request, &m->plan, &m->is_new, err);
-	if (r == 0 && m->options->strict)
+	if (r == 0 && m->options->gather.strict)
 		r = clashes_report(m->state, &m->plan, m->g.cache, true, err);
 	if (r == 0)
 		r = prepare_upper(m, upper, &request, err);
@@ -253,7 +233,7 @@ static int report_and_tidy(void *context, struct error *err)
 {
 	struct mounting *m = context;
 	int r = 0;
-	if (m->is_new && !m->options->strict)
+	if (m->is_new && !m->options->gather.strict)
 		r = clashes_report(m->state, &m->plan, m->g.cache, false, err);
 	mounting_close_images(m);
 	return r;
@@ -291,7 +271,7 @@ static int mount_all(struct mounting *m, char **wheels, size_t count)
 
 static void say_done(const struct mounting *m, const char *dir)
 {
-	if (!m->options->verbose && isatty(STDERR_FILENO) != 1)
+	if (!m->options->gather.verbose && isatty(STDERR_FILENO) != 1)
 		return;
 	const char *plural = m->g.folders.count == 1 ? "" : "s";
 	if (!m->g.interpreter) {
@@ -313,11 +293,12 @@ static void say_done(const struct mounting *m, const char *dir)
 static int check_operands(const struct command *command, const struct mount_options *o,
 			  const char *dir, size_t wheels)
 {
-	bool only_folders = wheels == 0 && o->layers.count > 0 && !o->seed &&
-			    !lock_args_apply(&o->locks, o->layers.count, false);
+	const struct gather_options *g = &o->gather;
+	bool only_folders = wheels == 0 && g->layers.count > 0 && !g->seed &&
+			    !lock_args_apply(&g->locks, g->layers.count, false);
 	if (only_folders && !dir)
 		return options_wrong_usage(command, "where shall the folders appear?");
-	if (only_folders && o->python)
+	if (only_folders && g->python)
 		return options_wrong_usage(command, "--python is for wheels");
 	if (o->ephemeral && (o->read_only || o->upper || o->fresh))
 		return options_wrong_usage(command, "--ephemeral goes with none of "
@@ -326,7 +307,7 @@ static int check_operands(const struct command *command, const struct mount_opti
 		return options_wrong_usage(command,
 					   "with --read-only nothing is changed, "
 					   "so not --upper or --fresh either");
-	if (o->keep_owner && o->layers.count == 0)
+	if (o->keep_owner && g->layers.count == 0)
 		return options_wrong_usage(command, "--keep-owner is for --layer");
 	if (o->keep_owner && geteuid() != 0)
 		return say_failed("--keep-owner is for root: whoever else serves files "
@@ -396,7 +377,7 @@ static int become_user(struct mounting *m)
 
 static int run_mount(const struct command *command, int argc, char **argv)
 {
-	struct mount_options o = { .python = NULL };
+	struct mount_options o = { .user = NULL };
 	CLEANUP(mounting_release)
 	struct mounting m = { .options = &o, .lock = -1, .point = { .fd = -1 } };
 	int first;
@@ -408,8 +389,7 @@ static int run_mount(const struct command *command, int argc, char **argv)
 						(size_t)(argc - first));
 	}
 	text_list_release(&o.options);
-	text_list_release(&o.layers);
-	lock_args_release(&o.locks);
+	gather_options_release(&o.gather);
 	return status;
 }
 

@@ -5,6 +5,7 @@
 #include "fusefs/serve/account.h"
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/launch.h"
+#include "fusefs/supervise/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,45 +46,18 @@ struct helper {
 static int send_fd(int socket, int fd, bool private)
 {
 	char byte = private ? 1 : 0;
-	struct iovec io = { &byte, 1 };
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { .bytes = { 0 } };
-	struct msghdr message = { .msg_iov = &io,
-				  .msg_iovlen = 1,
-				  .msg_control = control.bytes,
-				  .msg_controllen = sizeof(control.bytes) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return descriptors_send(socket, &byte, sizeof(byte), &fd, 1);
 }
 
 static int receive_fd(int socket, bool *ret_private)
 {
 	char byte = 0;
-	struct iovec io = { &byte, 1 };
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr message = { .msg_iov = &io,
-				  .msg_iovlen = 1,
-				  .msg_control = control.bytes,
-				  .msg_controllen = sizeof(control.bytes) };
 	int fd;
-	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) <= 0)
+	ssize_t n = descriptors_receive_one(socket, &byte, sizeof(byte), &fd);
+	if (n <= 0)
 		return -ECONNRESET; /* there will be no mount */
-	const struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-	    c->cmsg_len != CMSG_LEN(sizeof(fd)))
-		return -EIO;
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
 	*ret_private = byte != 0;
-	return fd;
+	return fd < 0 ? -EIO : fd;
 }
 
 /* --- the helper --- */

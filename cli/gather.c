@@ -35,6 +35,12 @@ void gathered_release(struct gathered *g)
 	*g = (struct gathered){ .cache = NULL };
 }
 
+void gather_options_release(struct gather_options *options)
+{
+	text_list_release(&options->layers);
+	lock_args_release(&options->locks);
+}
+
 static int open_caches(const struct gather_request *q, struct gathered *g,
 		       struct error *reterr)
 {
@@ -115,27 +121,29 @@ static int add_wheels(const struct gather_request *q, struct gathered *g)
 	paths[0] = g->pip;
 	for (size_t i = 0; i < q->count; i++)
 		paths[own + i] = q->wheels[i];
-	return wheels_add(g->cache, paths, own + q->count, q->lenient, q->verbose,
-			  &g->wheels);
+	return wheels_add(g->cache, paths, own + q->count, q->options->lenient,
+			  q->options->verbose, &g->wheels);
 }
 
 /* The interpreter and what is known of the wheels. */
-static int gather_wheels(const struct gather_request *q, struct gathered *g)
+static int gather_wheels(const struct gather_request *q, const struct lock_args *locks,
+			 struct gathered *g)
 {
 	struct error err = ERROR_INIT;
-	int r = python_find(cache_own(g->cache), q->python, NULL, &g->interpreter, &err);
-	if (r == 0 && q->seed && !names_pip(q))
+	const struct gather_options *o = q->options;
+	int r = python_find(cache_own(g->cache), o->python, &g->interpreter, &err);
+	if (r == 0 && o->seed && !names_pip(q))
 		r = seed_find_pip(g->interpreter, &g->pip, &err);
 	if (r < 0)
 		return say_error(&err, r);
-	if (q->verbose)
+	if (o->verbose)
 		say_note("Python %s: %s", g->interpreter->version,
 			 g->interpreter->executable);
-	const struct lock_request locks = { .args = q->locks,
-					    .interpreter = g->interpreter,
-					    .lenient = q->lenient,
-					    .verbose = q->verbose };
-	int status = q->locks ? locks_get(g->cache, &locks, &g->locked) : 0;
+	const struct lock_request request = { .args = locks,
+					      .interpreter = g->interpreter,
+					      .lenient = o->lenient,
+					      .verbose = o->verbose };
+	int status = locks ? locks_get(g->cache, &request, &g->locked) : 0;
 	if (status == 0)
 		status = add_wheels(q, g);
 	return status != 0 ? status : fill_wheels(q, g);
@@ -144,14 +152,17 @@ static int gather_wheels(const struct gather_request *q, struct gathered *g)
 int gather(const struct gather_request *q, struct gathered *g)
 {
 	struct error err = ERROR_INIT;
+	const struct gather_options *o = q->options;
+	const struct lock_args *locks =
+	    lock_args_apply(&o->locks, q->count + o->layers.count, o->seed);
 	int r = open_caches(q, g, &err);
 	if (r < 0)
 		return say_error(&err, r);
-	if (q->verbose)
+	if (o->verbose)
 		say_lines("VENVFS_CACHE_PATH", cache_skipped(g->cache));
-	int status = q->count > 0 || q->seed || q->locks ? gather_wheels(q, g) : 0;
-	if (status != 0 || !q->layers)
+	int status = q->count > 0 || o->seed || locks ? gather_wheels(q, locks, g) : 0;
+	if (status != 0)
 		return status;
-	return folders_add(g->cache, q->layers->items, q->layers->count, q->verbose,
+	return folders_add(g->cache, o->layers.items, o->layers.count, o->verbose,
 			   &g->folders);
 }

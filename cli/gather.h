@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "cache/env/environment.h"
 #include "cache/store/cache.h"
@@ -14,16 +15,44 @@
 #include "cli/options.h"
 #include "cli/wheels.h"
 
-struct gather_request {
-	const char *who;    /* the command, as the lease names it */
+/* What commands that make an environment have in common on their command lines. */
+struct gather_options {
 	const char *python; /* --python, or NULL */
-	char **wheels;      /* files */
-	size_t count;
-	const struct lock_args *locks;  /* lock files, too; or NULL */
-	const struct text_list *layers; /* folders; or NULL */
-	bool lenient;                   /* --lenient-record */
-	bool seed;                      /* --seed: pip, too */
+	struct lock_args locks;
+	struct text_list layers; /* folders */
+	bool seed;               /* pip, too */
+	bool strict;             /* files that clash are refused */
+	bool lenient;            /* --lenient-record */
 	bool verbose;
+};
+void gather_options_release(struct gather_options *options);
+
+/*
+ * Rows of an option table, where GATHER_OFFSET(field) is defined: the offset of a field
+ * of that struct. Not --layer, which not all have.
+ */
+/* clang-format off */
+#define GATHER_LOCK(field) GATHER_OFFSET(locks.field)
+#define GATHER_SOURCE(field) GATHER_OFFSET(locks.source.field)
+#define GATHER_OPTION_SPECS \
+	LOCK_OPTION_SPECS(GATHER_LOCK), \
+	SOURCE_OPTION_SPECS(GATHER_SOURCE), \
+	{ "python", 'p', OPTION_TEXT, GATHER_OFFSET(python), "PYTHON", \
+	  "a version (3.12), a command or a path; else what the project says, or any" }, \
+	{ "seed", 0, OPTION_FLAG, GATHER_OFFSET(seed), NULL, \
+	  "pip too, as the Python brings it" }, \
+	{ "strict", 0, OPTION_FLAG, GATHER_OFFSET(strict), NULL, \
+	  "refuse wheels that have different files at one path" }, \
+	{ "lenient-record", 0, OPTION_FLAG, GATHER_OFFSET(lenient), NULL, \
+	  "take old wheels whose RECORD lists more or less than there is" }, \
+	{ "verbose", 'v', OPTION_FLAG, GATHER_OFFSET(verbose), NULL, "say what is done" }
+/* clang-format on */
+
+struct gather_request {
+	const char *who; /* the command, as the lease names it */
+	const struct gather_options *options;
+	char **wheels; /* files */
+	size_t count;
 };
 
 struct gathered {

@@ -112,8 +112,7 @@ static struct lock_options options_of(const struct lock_args *a)
 				      .no_dev = a->no_dev,
 				      .only_dev = a->only_dev,
 				      .all_packages = a->all_packages,
-				      .no_project = a->no_project,
-				      .no_editable = a->no_editable };
+				      .no_project = a->no_project };
 }
 
 static int spell_list(struct buffer *out, const struct text_list *list)
@@ -137,10 +136,10 @@ static int spell_options(const struct lock_args *a, struct buffer *out)
 	for (size_t i = 0; r == 0 && i < LISTS; i++)
 		r = spell_list(out, lists[i]);
 	if (r == 0)
-		r = buffer_printf(out, "%d%d%d%d%d%d%d%d%d %s", a->all_extras,
+		r = buffer_printf(out, "%d%d%d%d%d%d%d%d %s", a->all_extras,
 				  a->all_groups, a->no_default_groups, a->no_dev,
 				  a->only_dev, a->all_packages, a->no_project,
-				  a->no_editable, a->no_build,
+				  a->no_build,
 				  a->source.index_url ? a->source.index_url : "");
 	return r;
 }

@@ -16,7 +16,7 @@ struct lock_args {
 	const char *lock;
 	struct text_list requirements, extras, no_extras, groups, no_groups, only_groups;
 	bool all_extras, all_groups, no_default_groups, no_dev, only_dev;
-	bool all_packages, no_project, no_editable, no_build;
+	bool all_packages, no_project, no_build;
 	struct source_options source;
 };
 void lock_args_release(struct lock_args *args);

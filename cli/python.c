@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int python_find(struct store *store, const char *wanted, const char *requires_python,
-		struct interpreter **ret, struct error *reterr)
+int python_find(struct store *store, const char *wanted, struct interpreter **ret,
+		struct error *reterr)
 {
 	cleanup_free char *here = NULL;
 	cleanup_free char *project = NULL;
@@ -16,15 +16,13 @@ int python_find(struct store *store, const char *wanted, const char *requires_py
 	int r = path_canonical(".", &here, reterr);
 	if (r == 0)
 		r = environment_project(&project);
-	if (r == 0 && project && !requires_python)
+	if (r == 0 && project)
 		r = environment_requires(project, &required, reterr);
 	if (r < 0)
 		return r;
 	const struct discovery discovery = { .wanted = wanted,
 					     .project = here,
 					     .root = project,
-					     .requires_python = requires_python
-								    ? requires_python
-								    : required };
+					     .requires_python = required };
 	return discover_interpreter(store, &discovery, ret, reterr);
 }

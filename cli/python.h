@@ -8,8 +8,7 @@ struct store;
 
 /*
  * `wanted` is --python, or NULL: what the environment and the project here ask for
- * (cache/env/discover.h). `requires_python`: the project's specifiers; NULL:
- * those of its pyproject.toml.
+ * (cache/env/discover.h); pyproject.toml has the last word.
  */
-int python_find(struct store *store, const char *wanted, const char *requires_python,
-		struct interpreter **ret, struct error *reterr);
+int python_find(struct store *store, const char *wanted, struct interpreter **ret,
+		struct error *reterr);

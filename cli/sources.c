@@ -181,8 +181,7 @@ static int take_judge(struct cache *cache, const struct source_add *add,
 	bool pinned = false;
 	for (size_t i = 0; i < count; i++)
 		pinned = pinned || dists[i].pinned;
-	int r =
-	    pinned ? python_find(cache_own(cache), add->python, NULL, python, &err) : 0;
+	int r = pinned ? python_find(cache_own(cache), add->python, python, &err) : 0;
 	if (r == 0 && pinned)
 		r = target_init(*python, target, &err);
 	return r < 0 ? say_error(&err, r) : 0;

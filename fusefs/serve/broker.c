@@ -2,6 +2,7 @@
 
 #include "cache/base/file.h"
 #include "fusefs/serve/mounts.h"
+#include "fusefs/supervise/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,56 +61,18 @@ struct rights {
 
 static int send_message(int socket, const void *bytes, size_t size, int fd)
 {
-	struct iovec io = { (void *)(uintptr_t)bytes, size };
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { .bytes = { 0 } };
-	struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
-	if (fd >= 0) {
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	ssize_t n = sendmsg(socket, &message, MSG_NOSIGNAL);
-	return n < 0 ? -errno : 0;
-}
-
-/* The descriptor in a message, or -1. There is room for one: others are not taken. */
-static int take_descriptor(struct msghdr *message)
-{
-	int fd = -1;
-	const struct cmsghdr *c = CMSG_FIRSTHDR(message);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(fd)))
-		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
+	return descriptors_send(socket, bytes, size, &fd, fd >= 0 ? 1 : 0);
 }
 
 /* A whole message of this size; -ECONNRESET at the end. */
 static int receive_message(int socket, void *bytes, size_t size, int *ret_fd)
 {
-	struct iovec io = { bytes, size };
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr message = { .msg_iov = &io,
-				  .msg_iovlen = 1,
-				  .msg_control = control.bytes,
-				  .msg_controllen = sizeof(control.bytes) };
-	ssize_t n;
-	do
-		n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	int received;
+	ssize_t n = descriptors_receive_one(socket, bytes, size, &received);
+	cleanup_fd int fd = received;
 	if (n <= 0)
-		return n < 0 ? -errno : -ECONNRESET;
-	cleanup_fd int fd = take_descriptor(&message);
-	if ((size_t)n != size || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+		return n < 0 ? (int)n : -ECONNRESET;
+	if ((size_t)n != size)
 		return -EBADMSG;
 	*ret_fd = steal_fd(&fd);
 	return 0;

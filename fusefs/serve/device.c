@@ -6,6 +6,7 @@
 #include "fusefs/serve/broker.h"
 #include "fusefs/serve/mounts.h"
 #include "fusefs/serve/refusals.h"
+#include "fusefs/supervise/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -217,24 +218,9 @@ int device_mount_for(const char *path, int dirfd, const struct device_options *o
 static int receive_fd(int socket)
 {
 	char byte;
-	struct iovec io = { &byte, 1 };
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr message = { .msg_iov = &io,
-				  .msg_iovlen = 1,
-				  .msg_control = control.bytes,
-				  .msg_controllen = sizeof(control.bytes) };
-	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) <= 0)
-		return -EIO;
-	const struct cmsghdr *c = CMSG_FIRSTHDR(&message);
 	int fd;
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-	    c->cmsg_len != CMSG_LEN(sizeof(fd)))
-		return -EIO;
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
+	ssize_t n = descriptors_receive_one(socket, &byte, sizeof(byte), &fd);
+	return n < 0 || fd < 0 ? -EIO : fd;
 }
 
 /* The last line that a helper wrote, without its own name before it. */

@@ -68,6 +68,25 @@ ssize_t descriptors_receive(int socket, void *bytes, size_t room,
 	return -EMSGSIZE;
 }
 
+ssize_t descriptors_receive_one(int socket, void *bytes, size_t room, int *ret_fd)
+{
+	int fds[DESCRIPTORS_MOST];
+	*ret_fd = -1;
+	ssize_t n = descriptors_receive(socket, bytes, room, fds);
+	if (n < 0)
+		return n;
+	for (size_t i = 1; i < DESCRIPTORS_MOST; i++) {
+		if (fds[i] >= 0)
+			n = -EBADMSG;
+	}
+	if (n < 0) {
+		descriptors_close(fds);
+		return n;
+	}
+	*ret_fd = fds[0];
+	return n;
+}
+
 void descriptors_close(int fds[DESCRIPTORS_MOST])
 {
 	for (size_t i = 0; i < DESCRIPTORS_MOST; i++) {

@@ -16,4 +16,6 @@ int descriptors_send(int socket, const void *bytes, size_t size, const int *fds,
  */
 ssize_t descriptors_receive(int socket, void *bytes, size_t room,
 			    int ret_fds[DESCRIPTORS_MOST]);
+/* The same of a message that has one descriptor or none (-1); -EBADMSG: it had more. */
+ssize_t descriptors_receive_one(int socket, void *bytes, size_t room, int *ret_fd);
 void descriptors_close(int fds[DESCRIPTORS_MOST]);

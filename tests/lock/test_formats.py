@@ -174,7 +174,7 @@ def test_uv_lock_refusals(read):
     assert "uv export" in read("version = 2", "uv.lock", status=1)
     assert "no version" in read("", "uv.lock", status=1)
     assert "for Python <3" in read('version = 1\nrequires-python = "<3"', "uv.lock", status=1)
-    assert "none of the environments" in read(UV + "supported-markers = [\"os_name == 'nt'\"]\n", "uv.lock", status=1)
+    assert "none of its environments" in read(UV + "supported-markers = [\"os_name == 'nt'\"]\n", "uv.lock", status=1)
     assert "lacks the package x" in read(UV + ROOT + 'dependencies = [{ name = "x" }]\n', "uv.lock", status=1)
     twice = UV + ROOT + 'dependencies = [{ name = "x" }]\n'
     twice += "".join(f'[[package]]\nname = "x"\nversion = "{v}"\nsource = {{ registry = "https://i.example" }}\n' for v in "12")

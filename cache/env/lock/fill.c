@@ -391,3 +391,30 @@ struct wanted_source *fill_new_source(struct wanted_dist *dist,
 	source->version = dist->version ? strdup(dist->version) : NULL;
 	return source->name && (!dist->version || source->version) ? source : NULL;
 }
+
+int fill_check_target(const struct reading *r, const char *python,
+		      const json_t *environments)
+{
+	size_t i;
+	json_t *marker;
+	int fits = python ? target_python_fits(r->target, python) : 1;
+	if (fits < 0)
+		return fill_bad(r, "its requires-python '%.100s' is none", python);
+	if (fits == 0)
+		return fill_refuse(r, "it is for Python %.100s, and this is %s", python,
+				   r->target->interpreter->version);
+	fits = json_array_size(environments) == 0;
+	json_array_foreach(environments, i, marker)
+	{
+		int holds =
+		    fill_marker(r, &r->target->markers, json_string_value(marker));
+		if (holds < 0)
+			return holds;
+		fits = fits || holds;
+	}
+	return fits ? 0
+		    : fill_refuse(r,
+				  "none of its environments is this machine with "
+				  "Python %s",
+				  r->target->interpreter->version);
+}

@@ -37,6 +37,9 @@ int fill_read_toml(const struct reading *r, const char *path, json_t **ret);
 /* A marker of the lock; NULL holds. 1, 0 or an error. */
 int fill_marker(const struct reading *r, const struct marker_environment *environment,
 		const char *marker);
+/* Is a lock for this interpreter and machine? Both may be NULL: it says nothing. */
+int fill_check_target(const struct reading *r, const char *python,
+		      const json_t *environments);
 
 /* Copies a text within limits; NULL stays NULL. */
 int fill_text(const struct reading *r, const char *text, char **ret);

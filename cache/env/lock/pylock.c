@@ -29,34 +29,6 @@ static int check_version(const struct reading *r, const json_t *lock)
 	return 0;
 }
 
-static int check_target(const struct reading *r, const json_t *lock)
-{
-	const char *python = json_get_text(lock, "requires-python");
-	const json_t *environments = json_object_get(lock, "environments");
-	size_t i;
-	json_t *marker;
-	int fits = python ? target_python_fits(r->target, python) : 1;
-	if (fits < 0)
-		return fill_bad(r, "its requires-python '%.100s' is none", python);
-	if (fits == 0)
-		return fill_refuse(r, "it is for Python %.100s, and this is %s", python,
-				   r->target->interpreter->version);
-	fits = json_array_size(environments) == 0;
-	json_array_foreach(environments, i, marker)
-	{
-		int holds =
-		    fill_marker(r, &r->target->markers, json_string_value(marker));
-		if (holds < 0)
-			return holds;
-		fits = fits || holds;
-	}
-	return fits ? 0
-		    : fill_refuse(r,
-				  "none of its environments is this machine with "
-				  "Python %s",
-				  r->target->interpreter->version);
-}
-
 static int add_wheels(const struct reading *r, const json_t *package,
 		      struct wanted_dist *dist)
 {
@@ -269,7 +241,8 @@ int read_pylock(struct reading *r, const json_t *lock)
 	if (result == 0 && !json_is_array(packages))
 		result = fill_bad(r, "it has no packages, so it is no pylock.toml");
 	if (result == 0)
-		result = check_target(r, lock);
+		result = fill_check_target(r, json_get_text(lock, "requires-python"),
+					   json_object_get(lock, "environments"));
 	if (result == 0)
 		result = select_names(r, lock, &chosen);
 	return result == 0 ? add_packages(r, packages, &chosen) : result;

@@ -24,34 +24,6 @@ static int check_version(const struct reading *r, const json_t *lock)
 			(long long)version);
 }
 
-static int check_target(const struct reading *r, const json_t *lock)
-{
-	const char *python = json_get_text(lock, "requires-python");
-	const json_t *markers = json_object_get(lock, "supported-markers");
-	size_t i;
-	json_t *marker;
-	int fits = python ? target_python_fits(r->target, python) : 1;
-	if (fits < 0)
-		return fill_bad(r, "its requires-python '%.100s' is none", python);
-	if (fits == 0)
-		return fill_refuse(r, "it is for Python %.100s, and this is %s", python,
-				   r->target->interpreter->version);
-	fits = json_array_size(markers) == 0;
-	json_array_foreach(markers, i, marker)
-	{
-		int holds =
-		    fill_marker(r, &r->target->markers, json_string_value(marker));
-		if (holds < 0)
-			return holds;
-		fits = fits || holds;
-	}
-	return fits ? 0
-		    : fill_refuse(r,
-				  "this machine with Python %s is none of the "
-				  "environments that it was made for",
-				  r->target->interpreter->version);
-}
-
 /* The lock's packages that projects are: `.` or a folder below. */
 static const char *own_folder(const struct uv_package *p)
 {
@@ -211,7 +183,8 @@ int read_uv_lock(struct reading *r, const json_t *lock)
 	struct uv_graph graph;
 	int result = check_version(r, lock);
 	if (result == 0)
-		result = check_target(r, lock);
+		result = fill_check_target(r, json_get_text(lock, "requires-python"),
+					   json_object_get(lock, "supported-markers"));
 	if (result < 0)
 		return result;
 	result = uv_graph_init(r, lock, &graph);
