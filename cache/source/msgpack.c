@@ -125,10 +125,7 @@ int msgpack_skip(struct msgpack *m)
 		int r = msgpack_next(m, &token);
 		if (r < 0)
 			return r;
-		if (token.kind == MSGPACK_ARRAY)
-			left += token.number;
-		else if (token.kind == MSGPACK_MAP)
-			left += 2 * token.number;
+		left += msgpack_children(&token);
 	}
 	return 0;
 }

@@ -42,6 +42,13 @@ bool msgpack_is_there(void);
 
 /* -EBADMSG: no token, or the end. A text's bytes are behind the reader then. */
 int msgpack_next(struct msgpack *m, struct msgpack_token *ret);
+/* How many values an array or a map holds; of what is neither: 0. */
+static inline uint64_t msgpack_children(const struct msgpack_token *token)
+{
+	if (token->kind == MSGPACK_MAP)
+		return 2 * token->number;
+	return token->kind == MSGPACK_ARRAY ? token->number : 0;
+}
 /* The value that comes next, whatever it holds. */
 int msgpack_skip(struct msgpack *m);
 /* A text of less than `room` bytes and without a NUL, NUL-terminated; false otherwise. */

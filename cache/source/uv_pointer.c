@@ -24,10 +24,7 @@ static int read_hashes(struct msgpack *m, struct uv_pointer *ret)
 		int r = msgpack_next(m, &token);
 		if (r < 0)
 			return r;
-		if (token.kind == MSGPACK_ARRAY)
-			left += token.number;
-		else if (token.kind == MSGPACK_MAP)
-			left += 2 * token.number;
+		left += msgpack_children(&token);
 		if (!msgpack_text(m, &token, text, sizeof(text)))
 			continue;
 		if (is_sha256 && sha256_parse(text, &ret->sha256))
