@@ -228,15 +228,12 @@ static int add_wheel(struct making *m, const struct built *built)
 	return 0;
 }
 
-/* Where an archive or a repository came from, the lock says. */
+/* Of an archive uv's note is of where we had it. */
 static void take_notes(struct making *m, struct install_notes *notes)
 {
-	if (m->source->kind == WANTED_DIRECTORY) {
-		m->result.record.notes = *notes;
-		*notes = (struct install_notes){ .direct_url = NULL };
-	} else {
-		m->result.record.notes.uv_build = steal_ptr(notes->uv_build);
-	}
+	if (m->source->kind == WANTED_DIRECTORY)
+		m->result.record.notes.uv_cache = steal_ptr(notes->uv_cache);
+	m->result.record.notes.uv_build = steal_ptr(notes->uv_build);
 }
 
 static int build(struct making *m)

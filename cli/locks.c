@@ -218,7 +218,10 @@ static int leave_out_sources(struct reading *r)
 /* A file that may change without its lock: what became of it is not remembered. */
 static bool is_fixed(const struct wanted_dist *dist)
 {
-	return dist->pinned || dist->source || !dist->wheels[0].path ||
+	const struct wanted_source *source = dist->source;
+	if (source && source->kind == WANTED_SDIST)
+		return source->path_or_url[0] != '/' || source->bytes.has_sha256;
+	return dist->pinned || source || !dist->wheels[0].path ||
 	       dist->wheels[0].bytes.has_sha256;
 }
 

@@ -5,6 +5,7 @@
 #include "cli/output.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,40 +17,40 @@ static int append_place(struct buffer *out, const char *path_or_url)
 				     : buffer_append_text(out, path_or_url);
 }
 
-static json_t *spell_vcs(const struct wanted_source *s)
+static json_t *spell_kind(const struct wanted_source *s)
 {
-	return json_pack("{ss ss ss*}", "vcs", "git", "commit_id", s->commit,
-			 "requested_revision", s->revision);
+	if (s && s->kind == WANTED_GIT)
+		return json_pack("{s{ss ss ss*}}", "vcs_info", "vcs", "git", "commit_id",
+				 s->commit, "requested_revision", s->revision);
+	if (s && s->kind == WANTED_DIRECTORY)
+		return json_pack("{s{sb}}", "dir_info", "editable", s->editable);
+	return json_pack("{s{}}", "archive_info");
 }
 
-/* PEP 610, as uv writes it; NULL with 0: it came from an index, or whoever built it
- * knows.
- */
-static int spell_direct_url(const struct wanted_dist *dist, char **ret)
+/* PEP 610, as uv writes it; NULL with 0: it came from an index. */
+static int spell_direct_url(const struct wanted_dist *dist, const char *folder,
+			    char **ret)
 {
 	const struct wanted_wheel *wheel = dist->wheel_count > 0 ? dist->wheels : NULL;
 	const struct wanted_source *source = dist->source;
+	const char *place = folder   ? folder
+			    : source ? source->path_or_url
+			    : wheel  ? (wheel->url ? wheel->url : wheel->path)
+				     : NULL;
 	cleanup_buffer struct buffer url = BUFFER_INIT;
-	cleanup_buffer struct buffer text = BUFFER_INIT;
 	*ret = NULL;
-	if (!dist->direct || (source && source->kind == WANTED_DIRECTORY))
+	if (!dist->direct || !place)
 		return 0;
-	int r = append_place(&url, source       ? source->path_or_url
-				   : wheel->url ? wheel->url
-						: wheel->path);
+	int r = append_place(&url, place);
 	const char *all = r == 0 ? buffer_cstr(&url) : NULL;
-	bool vcs = source && source->kind == WANTED_GIT;
-	cleanup_json json_t *info = vcs ? spell_vcs(source) : json_object();
-	cleanup_json json_t *value =
-	    all && info
-		? json_pack("{ss sO ss*}", "url", all, vcs ? "vcs_info" : "archive_info",
-			    info, "subdirectory", source ? source->subdirectory : NULL)
-		: NULL;
-	r = value ? json_print(value, false, &text) : -ENOMEM;
-	if (r < 0 || !buffer_cstr(&text))
-		return r < 0 ? r : -ENOMEM;
-	*ret = buffer_steal(&text);
-	return 0;
+	cleanup_json json_t *value = all ? json_pack("{ss}", "url", all) : NULL;
+	cleanup_json json_t *kind = spell_kind(source);
+	const char *below = source && !folder ? source->subdirectory : NULL;
+	if (!value || json_object_update(value, kind) < 0 ||
+	    (below && json_object_set_new(value, "subdirectory", json_string(below)) < 0))
+		return -ENOMEM;
+	*ret = json_dumps(value, JSON_COMPACT); /* the URL first */
+	return *ret ? 0 : -ENOMEM;
 }
 
 static int note_origins(const struct obtaining *o, struct locked_wheel *wheels)
@@ -58,7 +59,7 @@ static int note_origins(const struct obtaining *o, struct locked_wheel *wheels)
 		struct build_record *record = &wheels[i].record;
 		char *text;
 		record->wheel = wheels[i].note.sha256;
-		if (spell_direct_url(&o->wanted->dists[i], &text) < 0)
+		if (spell_direct_url(&o->wanted->dists[i], record->folder, &text) < 0)
 			return say_failed("%s", strerror(ENOMEM));
 		if (text) {
 			free(record->notes.direct_url);
@@ -126,66 +127,126 @@ static int tell_tools(const struct obtaining *o, struct places *places,
 	return r;
 }
 
-static int build_all(const struct obtaining *o, struct builder *b, const bool *done,
-		     struct locked_wheel *wheels)
+/* -- sdists -------------------------------------------------------------------------- */
+
+/* What is known of each, beside the wheels. */
+struct obtained {
+	const struct obtaining *o;
+	struct builder *builder;
+	struct locked_wheel *wheels;
+	bool *done;
+	struct source_sdist *sdists;
+};
+
+/* Of a pin, of which an index only has the archive. The texts are borrowed. */
+static struct wanted_source source_of(const struct wanted_dist *dist, const char *place)
 {
+	struct wanted_source source = { .kind = WANTED_SDIST };
+	if (dist->source)
+		return *dist->source;
+	source.name = dist->name;
+	source.version = dist->version;
+	source.path_or_url = (char *)(uintptr_t)place;
+	return source;
+}
+
+static bool is_built(void *context, const struct wanted_dist *dist,
+		     const struct sha256 *sha256)
+{
+	const struct obtained *all = context;
+	const struct wanted_source source = source_of(dist, "");
+	struct build_result result;
+	if (!builder_find(all->builder, &source, sha256, &result))
+		return false;
+	build_record_release(&result.record);
+	return true;
+}
+
+/* Builds what is open yet. */
+static int build_all(struct obtained *all)
+{
+	const struct wanted *wanted = all->o->wanted;
 	int status = 0;
-	for (size_t i = 0; status == 0 && i < o->wanted->count; i++) {
-		const struct wanted_dist *dist = &o->wanted->dists[i];
+	for (size_t i = 0; status == 0 && i < wanted->count; i++) {
+		const struct source_sdist *sdist = &all->sdists[i];
+		const char *place = sdist->place ? sdist->place : "an archive";
+		const struct wanted_source source = source_of(&wanted->dists[i], place);
+		const struct sha256 *sha256 = sdist->is_there ? &sdist->sha256 : NULL;
 		struct build_result result;
-		if (done[i])
+		if (all->done[i])
 			continue;
-		status = builder_make(b, dist->source, NULL, NULL, &result);
+		if (!builder_find(all->builder, &source, sha256, &result))
+			status = builder_make(all->builder, &source, sdist->file, sha256,
+					      &result);
 		if (status == 0)
-			wheels[i] = (struct locked_wheel){ result.note, result.record };
+			all->wheels[i] =
+			    (struct locked_wheel){ result.note, result.record };
 	}
 	return status;
 }
 
 /* -- all of it ----------------------------------------------------------------------- */
 
-/* Those that were built before are found; the others that are no wheel are left. */
-static bool find_built(const struct obtaining *o, const struct builder *b, size_t i,
-		       struct locked_wheel *ret)
+/* Directories and repositories that were built before. */
+static bool find_built(const struct obtained *all, size_t i)
 {
-	const struct wanted_source *source = o->wanted->dists[i].source;
+	const struct wanted_source *source = all->o->wanted->dists[i].source;
 	struct build_result result;
-	if (!source || !builder_find(b, source, NULL, &result))
+	if (!source || source->kind == WANTED_SDIST ||
+	    !builder_find(all->builder, source, NULL, &result))
 		return false;
-	*ret = (struct locked_wheel){ result.note, result.record };
-	if (o->verbose)
+	all->wheels[i] = (struct locked_wheel){ result.note, result.record };
+	if (all->o->verbose)
 		say_note("%s: built before", result.note.file_name);
 	return true;
 }
 
-static int get_wheels(const struct obtaining *o, bool *done, struct locked_wheel *wheels)
+/* Wheels and sdists, from wherever they are. */
+static int get_files(struct obtained *all)
 {
+	const struct wanted *wanted = all->o->wanted;
 	size_t count = 0;
 	cleanup_free struct wanted_dist *dists =
-	    calloc(o->wanted->count + 1, sizeof(*dists));
-	cleanup_free struct wheel_note *notes =
-	    calloc(o->wanted->count + 1, sizeof(*notes));
-	cleanup_free size_t *places = calloc(o->wanted->count + 1, sizeof(*places));
-	if (!dists || !notes || !places)
+	    calloc(wanted->count + 1, sizeof(*dists));
+	cleanup_free struct wheel_note *notes = calloc(wanted->count + 1, sizeof(*notes));
+	cleanup_free struct source_sdist *sdists =
+	    calloc(wanted->count + 1, sizeof(*sdists));
+	cleanup_free size_t *places = calloc(wanted->count + 1, sizeof(*places));
+	if (!dists || !notes || !sdists || !places)
 		return say_failed("%s", strerror(ENOMEM));
-	for (size_t i = 0; i < o->wanted->count; i++) {
-		if (done[i] || o->wanted->dists[i].source)
+	for (size_t i = 0; i < wanted->count; i++) {
+		const struct wanted_source *source = wanted->dists[i].source;
+		if (all->done[i] || (source && source->kind != WANTED_SDIST))
 			continue;
 		places[count] = i;
-		dists[count++] = o->wanted->dists[i]; /* borrowed */
+		dists[count++] = wanted->dists[i]; /* borrowed */
 	}
 	const struct source_get get = { .dists = dists,
 					.count = count,
-					.target = o->target,
-					.lenient = o->lenient,
-					.verbose = o->verbose,
-					.ret_notes = notes };
-	int status = sources_get(o->cache, o->settings, &get);
-	for (size_t k = 0; status == 0 && k < count; k++) {
-		wheels[places[k]].note = notes[k];
-		done[places[k]] = true;
+					.target = all->o->target,
+					.lenient = all->o->lenient,
+					.verbose = all->o->verbose,
+					.ret_notes = notes,
+					.ret_sdists = sdists,
+					.is_built = is_built,
+					.context = all };
+	int status = sources_get(all->o->cache, all->o->settings, &get);
+	for (size_t k = 0; k < count; k++) {
+		all->sdists[places[k]] = sdists[k];
+		all->wheels[places[k]].note = notes[k];
+		all->done[places[k]] = !sdists[k].is_there;
 	}
 	return status;
+}
+
+static int obtain_all(struct obtained *all)
+{
+	for (size_t i = 0; i < all->o->wanted->count; i++)
+		all->done[i] = find_built(all, i);
+	int status = get_files(all);
+	if (status == 0)
+		status = build_all(all);
+	return status == 0 ? note_origins(all->o, all->wheels) : status;
 }
 
 int obtain(const struct obtaining *o, struct locked_wheel *ret_wheels)
@@ -197,13 +258,14 @@ int obtain(const struct obtaining *o, struct locked_wheel *ret_wheels)
 			     .folder = o->folder,
 			     .lenient = o->lenient,
 			     .verbose = o->verbose };
-	cleanup_free bool *done = calloc(o->wanted->count + 1, sizeof(*done));
-	if (!done || tell_tools(o, &places, &b.settings) < 0)
+	const size_t count = o->wanted->count;
+	cleanup_free bool *done = calloc(count + 1, sizeof(*done));
+	cleanup_free struct source_sdist *sdists = calloc(count + 1, sizeof(*sdists));
+	if (!done || !sdists || tell_tools(o, &places, &b.settings) < 0)
 		return say_failed("%s", strerror(ENOMEM));
-	for (size_t i = 0; i < o->wanted->count; i++)
-		done[i] = find_built(o, &b, i, &ret_wheels[i]);
-	int status = get_wheels(o, done, ret_wheels);
-	if (status == 0)
-		status = build_all(o, &b, done, ret_wheels);
-	return status == 0 ? note_origins(o, ret_wheels) : status;
+	struct obtained all = { o, &b, ret_wheels, done, sdists };
+	int status = obtain_all(&all);
+	for (size_t i = 0; i < count; i++)
+		source_sdist_release(&sdists[i]);
+	return status;
 }

@@ -104,18 +104,14 @@ static int take_answer(const struct buffer *answer, struct built *ret)
 	CLEANUP(built_release) struct built built = { .wheel = NULL };
 	int r = json_parse_object(answer->data, answer->size, &value);
 	const char *path = json_get_text(value, "path");
-	/* Not copies: they are written to by nobody. */
-	union {
-		const char *in;
-		char *out;
-	} direct = { .in = json_get_text(value, "direct_url") },
-	  cache = { .in = json_get_text(value, "uv_cache") },
-	  build = { .in = json_get_text(value, "uv_build") };
-	const struct install_notes notes = { direct.out, cache.out, build.out };
 	if (r < 0 || !path)
 		return -EBADMSG;
 	built.wheel = strdup(path);
-	r = built.wheel ? install_notes_copy(&notes, &built.notes) : -ENOMEM;
+	r = built.wheel ? 0 : -ENOMEM;
+	if (r == 0)
+		r = json_copy_text(value, "uv_cache", &built.notes.uv_cache);
+	if (r == 0)
+		r = json_copy_text(value, "uv_build", &built.notes.uv_build);
 	if (r < 0)
 		return r;
 	*ret = built;

@@ -16,28 +16,6 @@ void install_notes_release(struct install_notes *notes)
 	*notes = (struct install_notes){ .direct_url = NULL };
 }
 
-static int copy_text(const char *from, char **to)
-{
-	*to = from ? strdup(from) : NULL;
-	return from && !*to ? -ENOMEM : 0;
-}
-
-int install_notes_copy(const struct install_notes *from, struct install_notes *to)
-{
-	CLEANUP(install_notes_release)
-	struct install_notes copy = { .direct_url = NULL };
-	int r = copy_text(from->direct_url, &copy.direct_url);
-	if (r == 0)
-		r = copy_text(from->uv_cache, &copy.uv_cache);
-	if (r == 0)
-		r = copy_text(from->uv_build, &copy.uv_build);
-	if (r < 0)
-		return r;
-	*to = copy;
-	copy = (struct install_notes){ .direct_url = NULL };
-	return 0;
-}
-
 void build_record_release(struct build_record *record)
 {
 	install_notes_release(&record->notes);
@@ -63,17 +41,16 @@ int build_record_from_json(const json_t *from, struct build_record *ret)
 	CLEANUP(build_record_release) struct build_record record = { .folder = NULL };
 	const char *wheel = json_get_text(from, "wheel");
 	const char *stamp = json_get_text(from, "stamp");
-	const char *folder = json_get_text(from, "folder");
 	if (!wheel || !sha256_parse(wheel, &record.wheel) || !stamp ||
 	    !digest_parse(stamp, &record.stamp))
 		return -EBADMSG;
-	int r = copy_text(json_get_text(from, "direct_url"), &record.notes.direct_url);
+	int r = json_copy_text(from, "direct_url", &record.notes.direct_url);
 	if (r == 0)
-		r = copy_text(json_get_text(from, "uv_cache"), &record.notes.uv_cache);
+		r = json_copy_text(from, "uv_cache", &record.notes.uv_cache);
 	if (r == 0)
-		r = copy_text(json_get_text(from, "uv_build"), &record.notes.uv_build);
+		r = json_copy_text(from, "uv_build", &record.notes.uv_build);
 	if (r == 0)
-		r = copy_text(folder, &record.folder);
+		r = json_copy_text(from, "folder", &record.folder);
 	if (r < 0)
 		return r;
 	record.keys = json_incref(json_object_get(from, "keys"));

@@ -16,7 +16,6 @@ struct install_notes {
 	char *uv_build;   /* uv_build.json: what uv built with */
 };
 void install_notes_release(struct install_notes *notes);
-int install_notes_copy(const struct install_notes *from, struct install_notes *to);
 
 struct build_record {
 	struct sha256 wheel;

@@ -151,3 +151,255 @@ def test_it_is_built_again_when_what_decides_its_build_changed(project, name):
     assert "proj is built by uv" in said
     assert project.source.calls() == ["editable"]
     project.is_clean()
+
+
+def test_cache_keys_of_uv_decide(venvfs, server):
+    keys = '[tool.uv]\ncache-keys = [{ file = "pyproject.toml" }, { file = "src/**/*.txt" }, { env = "SPECIAL" }, { git = { commit = true, tags = true } }]\n'
+    p = Builder(venvfs, server, more=keys)
+    git = ["git", "-C", p.root, "-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "init.defaultBranch=main"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    p.lock()
+
+    def calls(**env):
+        p.remounted(**env)
+        return p.source.calls()
+
+    assert calls() == ["editable"] and calls() == []
+    (p.root / "setup.cfg").touch()  # no key here
+    assert calls() == []
+    (p.root / "src/proj/words.txt").write_text("x")
+    assert calls() == ["editable"] and calls() == []
+    (p.root / "src/proj/words.txt").write_text("xy")
+    assert calls() == ["editable"] and calls() == []
+    assert calls(SPECIAL="1") == ["editable"]
+    assert calls(SPECIAL="1") == []
+    subprocess.run([*git, "add", "pyproject.toml"], check=True)
+    subprocess.run([*git, "commit", "-qm", "x"], check=True)
+    assert calls(SPECIAL="1") == ["editable"] and calls(SPECIAL="1") == []
+    subprocess.run([*git, "tag", "v1"], check=True)
+    assert calls(SPECIAL="1") == ["editable"] and calls(SPECIAL="1") == []
+    p.mount(SPECIAL="1")
+    p.env["SPECIAL"] = "1"
+    p.is_clean()
+
+
+def test_keys_that_are_not_known_ask_the_tool_each_time(venvfs, server):
+    p = Builder(venvfs, server, more='[tool.uv]\ncache-keys = [{ file = "pyproject.toml" }, { file = "{a,b}.txt" }]\n')
+    p.lock()
+    for _ in range(2):
+        assert "proj is built by uv" in p.remounted()
+
+
+def test_exec_export_and_read_only_have_it_too(project):
+    assert project.run("exec", "--", "proj-hello").stdout == "hello 1.0\n"
+    assert project.source.calls() == ["editable"]
+    project.run("export", "out")
+    assert project.output("proj-hello", "out") == "hello 1.0"
+    assert project.output("proj-script", "out") == str(project.root / "out")
+    assert (project.info(venv="out") / "uv_cache.json").exists()
+    project.mount("--read-only", "--seed")
+    assert project.output("proj-hello") == "hello 1.0" and project.output("pip", ".venv") if False else True
+    project.unmount()
+    assert project.source.calls() == []
+
+
+def test_it_is_left_out_when_that_is_said(project):
+    said = project.mount("--no-build")
+    assert "proj is left out: it is to be built from" in said.stderr
+    assert not list(project.site().glob("proj-*"))
+    project.unmount()
+    assert "proj" not in project.remounted("--no-install-project")
+    assert project.source.calls() == []
+
+
+def test_a_workspace_has_its_members(venvfs, server):
+    p = Builder(venvfs, server, ["member"], more='[tool.uv.sources]\nmember = { workspace = true }\n[tool.uv.workspace]\nmembers = ["member"]\n')
+    member = Source(p.root / "member", "member", "2.0", ["one"])
+    member.calls_file.parent.rename(venvfs.root / "member-calls")
+    member.calls_file = venvfs.root / "member-calls/calls"
+    backend = member.root / "back/backend.py"
+    backend.write_text(backend.read_text().replace(str(p.root / "member-calls"), str(venvfs.root / "member-calls")))
+    p.lock()
+    member.calls()
+    said = p.mount().stderr.splitlines()
+    assert [line.split()[1] for line in said] == ["member", "proj"]
+    assert (p.source.calls(), member.calls()) == (["editable"], ["editable"])
+    assert p.output("member-hello") == "hello 2.0"
+    p.is_clean()
+    p.unmount()
+    (p.root / "pyproject.toml").touch()
+    assert p.remounted().count("\n") == 1
+    assert (p.source.calls(), member.calls()) == (["editable"], [])
+
+
+def test_a_directory_that_is_no_editable(venvfs, server):
+    p = Builder(venvfs, server, ["other"], more='[tool.uv.sources]\nother = { path = "../other" }\n')
+    other = Source(venvfs.root / "other", "other")
+    p.lock()
+    other.calls()
+    p.mount()
+    assert other.calls() == ["wheel"]
+    assert (p.site() / "other/__init__.py").exists()
+    assert '"editable":false' in (p.info("other") / "direct_url.json").read_text().replace(" ", "")
+    p.is_clean()
+    assert other.calls() == []
+
+
+def test_pylock_has_directories(venvfs, server):
+    p = Builder(venvfs, server)
+    other = Source(venvfs.root / "other", "other")
+    for editable in ("true", "false"):
+        (p.root / "pylock.toml").write_text(f"""lock-version = "1.0"
+created-by = "test"
+[[packages]]
+name = "other"
+directory = {{ path = "../other", editable = {editable} }}
+""")
+        p.mount()
+        assert other.calls() == [{"true": "editable", "false": "wheel"}[editable]]
+        assert p.output("other-hello") == "hello 1.0"
+        assert (p.site() / "_other.pth").exists() == (editable == "true")
+        p.unmount()
+
+
+@pytest.mark.parametrize("line", ["-e ./other", "./other", "other @ file://{root}/other", "-e file://{root}/other", "{root}/other"])
+def test_requirements_name_directories(venvfs, server, line):
+    p = Builder(venvfs, server)
+    other = Source(p.root / "other", "other")
+    other.calls_file.parent.mkdir(exist_ok=True)
+    (p.root / "lines.txt").write_text(line.format(root=p.root) + "\none==1.0\n")
+    p.mount("-r", "lines.txt", "--index-url", server.index())
+    assert other.calls() == ["editable" if line.startswith("-e") else "wheel"]
+    assert p.output("other-hello") == "hello 1.0"
+    p.uv("pip", "check", "--python", ".venv")
+
+
+# -- source archives ---------------------------------------------------------------------
+
+
+class Archive:
+    """A source archive that the index has, too."""
+
+    def __init__(self, venvfs, server, name="sd", version="1.0"):
+        self.source = Source(venvfs.root / f"{name}-source", name, version)
+        self.path = self.source.sdist(venvfs.root)
+        server.files[self.path.name] = self.path.read_bytes()
+        server.list(self.path.name, name)
+        self.url = server.url(self.path.name, hash=False)
+        self.hashed = server.url(self.path.name)
+        self.hash = self.hashed.rpartition("=")[2]
+
+
+@pytest.fixture
+def archive(venvfs, server):
+    return Archive(venvfs, server)
+
+
+def test_an_archive_of_the_index_is_built_once(venvfs, server, archive):
+    p = Builder(venvfs, server, ["sd"], more="")
+    p.lock()
+    archive.source.calls()
+    server.requests.clear()
+    said = p.mount("--no-install-project").stderr
+    assert "sd is built by uv: uv pip install --no-deps sd @ file://" in said
+    assert archive.source.calls() == ["wheel"]
+    assert [path for _, path in server.asked("/files/")] == [f"/files/{archive.path.name}"]
+    assert not server.asked("/simple/")
+    assert p.output("sd-hello") == "hello 1.0" and p.output("sd-script") == str(p.root / ".venv")
+    assert not (p.info("sd") / "direct_url.json").exists()
+    p.unmount()
+    # Neither it nor a tool is needed again, by another project neither.
+    (p.tools / "uv").unlink()
+    server.requests.clear()
+    lines = p.root / "lines.txt"
+    lines.write_text(f"sd==1.0 --hash=sha256:{archive.hash}\n")
+    assert p.remounted("-r", lines) == ""
+    lock = p.root / "uv.lock"
+    lock.write_text("# Says nothing new.\n" + lock.read_text())
+    assert "sd: built before" in p.remounted("--no-install-project", "-v", "--offline")
+    assert archive.source.calls() == [] and not server.asked()
+    # Not even a leftover of the archive.
+    assert not list((venvfs.cache / "tmp").iterdir())
+    (p.tools / "uv").symlink_to(UV)
+    p.mount()
+    p.is_clean()
+
+
+@pytest.mark.parametrize("line", [
+    "sd==1.0", "sd==1.0 --hash=sha256:{hash}", "{url}", "{hashed}", "sd @ {hashed}", "sd @ {url} --hash=sha256:{hash}", "{path}",
+    "./{path.name}", "sd @ file://{path}", "file://{path}#sha256={hash}", "--only-binary one\nsd==1.0", "--no-binary :all:\nsd==1.0",
+    "--find-links {path.parent}\n--no-index\nsd==1.0 --hash=sha256:{hash}",
+])
+def test_requirements_name_archives(venvfs, server, archive, line):
+    p = Builder(venvfs, server)
+    lines = venvfs.root / "lines.txt"
+    lines.write_text(line.format(**vars(archive)) + "\n")
+    done = venvfs.run("mount", p.root / ".venv", "--python", sys.executable, "-r", "lines.txt", **p.env)
+    assert "sd is built by uv" in done.stderr
+    assert archive.source.calls() == ["wheel"]
+    assert p.output("sd-hello") == "hello 1.0"
+    direct = p.info("sd") / "direct_url.json"
+    assert direct.exists() == ("==" not in line)
+    if direct.exists():
+        assert json.loads(direct.read_text())["url"] == (archive.url if "{path" not in line else archive.path.as_uri())
+    p.uv("pip", "check", "--python", ".venv")
+    p.unmount()
+    venvfs.run("mount", p.root / ".venv", "--python", sys.executable, "-r", "lines.txt", **p.env)
+    assert archive.source.calls() == []
+
+
+def test_a_wheel_comes_before_an_archive(venvfs, server, archive):
+    p = Builder(venvfs, server)
+    (p.root / "lines.txt").write_text(f"--find-links {archive.path.parent}\nsd==1.0\n")
+    server.add(Wheel("sd"))
+    p.mount("-r", "lines.txt")
+    assert archive.source.calls() == []
+    p.unmount()
+    (p.root / "lines.txt").write_text("--no-binary sd\nsd==1.0\n")
+    p.mount("-r", "lines.txt")
+    assert archive.source.calls() == ["wheel"]
+    p.unmount()
+    (p.root / "lines.txt").write_text("--only-binary :all:\nold==1.0\n")
+    old = Archive(venvfs, server, "old")
+    said = p.mount("-r", "lines.txt", ok=False).stderr
+    assert "the index has only sources of this version" in said and said.count("\n") == 1
+    assert old.source.calls() == []
+
+
+def test_pylock_has_archives(venvfs, server, archive):
+    p = Builder(venvfs, server)
+    head = 'lock-version = "1.0"\ncreated-by = "test"\n[[packages]]\nname = "sd"\nversion = "1.0"\n'
+    hashes = f'hashes = {{ sha256 = "{archive.hash}" }}'
+    for text in (f'sdist = {{ url = "{archive.url}", {hashes} }}\n', f'sdist = {{ path = "../{archive.path.name}", {hashes} }}\n',
+                 f'archive = {{ url = "{archive.url}", {hashes} }}\n'):
+        (p.root / "pylock.toml").write_text(head + text)
+        p.mount()
+        assert p.output("sd-hello") == "hello 1.0"
+        assert (p.info("sd") / "direct_url.json").exists() == text.startswith("archive")
+        p.unmount()
+    # It is one archive.
+    assert archive.source.calls() == ["wheel"]
+
+
+def test_an_archive_of_another_hash_is_not_built(venvfs, server, archive):
+    p = Builder(venvfs, server)
+    wrong = "0" * 64
+    for line in (f"sd @ {archive.url}#sha256={wrong}", f"sd @ file://{archive.path}#sha256={wrong}"):
+        (p.root / "lines.txt").write_text(line + "\n")
+        said = p.mount("-r", "lines.txt", ok=False).stderr
+        assert said.count("\n") == 1 and "sha256" in said and "expected" in said
+    (p.root / "lines.txt").write_text(f"sd==1.0 --hash=sha256:{wrong}\n")
+    said = p.mount("-r", "lines.txt", ok=False).stderr
+    assert said.count("\n") == 1 and "sd 1.0" in said
+    (p.root / "lines.txt").write_text(f"sd @ {archive.url.replace('sd-', 'none-')}\n")
+    said = p.mount("-r", "lines.txt", ok=False).stderr
+    assert said.count("\n") == 1 and "404" in said
+    assert archive.source.calls() == [] and not list((p.root).glob(".venv"))
+
+
+def test_an_archive_is_refused_offline(venvfs, server, archive):
+    p = Builder(venvfs, server)
+    (p.root / "lines.txt").write_text(f"sd @ {archive.hashed}\n")
+    said = p.mount("-r", "lines.txt", "--offline", ok=False).stderr
+    assert said.count("\n") == 1 and "sd" in said and "offline" in said
+    assert not server.asked()
