@@ -1,6 +1,7 @@
 #include "cli/obtain.h"
 
 #include "cache/base/file.h"
+#include "cache/build/stamp.h"
 #include "cache/source/url.h"
 #include "cli/output.h"
 
@@ -53,18 +54,51 @@ static int spell_direct_url(const struct wanted_dist *dist, const char *folder,
 	return *ret ? 0 : -ENOMEM;
 }
 
+/*
+ * Of a file on this machine uv notes when it last changed, and installs it again when
+ * that is not so: the plan is right as long as it is.
+ */
+static int note_file(const char *path, struct build_record *record)
+{
+	struct stat st;
+	char *slash;
+	if (path[0] != '/' || stat(path, &st) < 0)
+		return 0;
+	free(record->notes.uv_cache);
+	if (asprintf(
+		&record->notes.uv_cache,
+		"{\"timestamp\":{\"secs_since_epoch\":%lld,\"nanos_since_epoch\":%ld},"
+		"\"commit\":null,\"tags\":null,\"env\":{},\"directories\":{}}",
+		(long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec) < 0) {
+		record->notes.uv_cache = NULL;
+		return -ENOMEM;
+	}
+	record->folder = strdup(path);
+	slash = record->folder ? strrchr(record->folder, '/') : NULL;
+	record->keys = slash ? json_pack("[s]", slash + 1) : NULL;
+	if (!record->keys)
+		return -ENOMEM;
+	slash[slash == record->folder] = '\0';
+	return stamp_take(record->folder, record->keys, &record->stamp);
+}
+
+static int note_origin(const struct wanted_dist *dist, struct build_record *record)
+{
+	const struct wanted_source *source = dist->source;
+	const char *path = source && source->kind == WANTED_SDIST ? source->path_or_url
+			   : dist->wheel_count > 0                ? dist->wheels->path
+								  : NULL;
+	free(record->notes.direct_url);
+	int r = spell_direct_url(dist, record->folder, &record->notes.direct_url);
+	return r == 0 && dist->direct && path ? note_file(path, record) : r;
+}
+
 static int note_origins(const struct obtaining *o, struct locked_wheel *wheels)
 {
 	for (size_t i = 0; i < o->wanted->count; i++) {
-		struct build_record *record = &wheels[i].record;
-		char *text;
-		record->wheel = wheels[i].note.sha256;
-		if (spell_direct_url(&o->wanted->dists[i], record->folder, &text) < 0)
+		wheels[i].record.wheel = wheels[i].note.sha256;
+		if (note_origin(&o->wanted->dists[i], &wheels[i].record) < 0)
 			return say_failed("%s", strerror(ENOMEM));
-		if (text) {
-			free(record->notes.direct_url);
-			record->notes.direct_url = text;
-		}
 	}
 	return 0;
 }

@@ -16,38 +16,48 @@ void built_release(struct built *built)
 	*built = (struct built){ .wheel = NULL };
 }
 
-static int append_subdirectory(struct buffer *out, const struct wanted_source *source)
+static int append_place(struct buffer *out, const char *path_or_url)
 {
-	return source->subdirectory
-		   ? buffer_printf(out, "#subdirectory=%s", source->subdirectory)
-		   : 0;
+	return path_or_url[0] == '/' ? path_append_url(out, path_or_url)
+				     : buffer_append_text(out, path_or_url);
+}
+
+/* Older pips take no "name @ git+file:". */
+static int spell_git(const struct build_request *q, struct buffer *out)
+{
+	const struct wanted_source *s = q->source;
+	bool uv = q->tool->is_uv;
+	int r = uv ? buffer_printf(out, "%s @ git+", s->name)
+		   : buffer_append_text(out, "git+");
+	if (r == 0)
+		r = append_place(out, s->path_or_url);
+	if (r == 0)
+		r = buffer_printf(out, "@%s", s->commit);
+	if (r == 0 && !uv)
+		r = buffer_printf(out, "#egg=%s", s->name);
+	return r == 0 && s->subdirectory ? buffer_printf(out, "%csubdirectory=%s",
+							 uv ? '#' : '&', s->subdirectory)
+					 : r;
 }
 
 /* As uv and pip take it. */
 static int spell_source(const struct build_request *q, struct buffer *out)
 {
 	const struct wanted_source *s = q->source;
+	const char *below = s->subdirectory;
 	int r = 0;
 	switch (s->kind) {
 	case WANTED_DIRECTORY:
 		r = buffer_append_text(out, s->path_or_url);
-		return r == 0 && s->subdirectory
-			   ? buffer_printf(out, "/%s", s->subdirectory)
-			   : r;
+		return r == 0 && below ? buffer_printf(out, "/%s", below) : r;
 	case WANTED_SDIST:
 		r = buffer_printf(out, "%s @ ", s->name);
 		if (r == 0)
-			r = path_append_url(out, q->file);
-		return r == 0 ? append_subdirectory(out, s) : r;
+			r = append_place(out, q->file);
+		return r == 0 && below ? buffer_printf(out, "#subdirectory=%s", below)
+				       : r;
 	case WANTED_GIT:
-		r = buffer_printf(out, "%s @ git+", s->name);
-		if (r == 0)
-			r = s->path_or_url[0] == '/'
-				? path_append_url(out, s->path_or_url)
-				: buffer_append_text(out, s->path_or_url);
-		if (r == 0)
-			r = buffer_printf(out, "@%s", s->commit);
-		return r == 0 ? append_subdirectory(out, s) : r;
+		return spell_git(q, out);
 	}
 	return -EINVAL;
 }

@@ -45,8 +45,10 @@ static int look_at(struct look *look, const char *path, const char *name)
 	struct stat st;
 	if (stat(path, &st) < 0)
 		return buffer_printf(&look->out, "%s -\n", name);
-	return buffer_printf(&look->out, "%s %lld.%09ld %lld\n", name,
+	/* The ctime is what uv looks at. */
+	return buffer_printf(&look->out, "%s %lld.%09ld %lld.%09ld %lld\n", name,
 			     (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+			     (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec,
 			     (long long)st.st_size);
 }
 

@@ -403,3 +403,212 @@ def test_an_archive_is_refused_offline(venvfs, server, archive):
     said = p.mount("-r", "lines.txt", "--offline", ok=False).stderr
     assert said.count("\n") == 1 and "sd" in said and "offline" in said
     assert not server.asked()
+
+
+def test_files_of_the_project_are_as_uv_leaves_them(venvfs, server, archive):
+    wheel = Wheel("here").write(venvfs.root)
+    more = f'[tool.uv.sources]\nsd = {{ path = "../{archive.path.name}" }}\nhere = {{ path = "../{wheel.name}" }}\n'
+    p = Builder(venvfs, server, ["sd", "here"], more=more)
+    p.lock()
+    archive.source.calls()
+    p.mount()
+    assert archive.source.calls() == ["wheel"]
+    p.is_clean()
+    p.unmount()
+    for path in (archive.path, wheel):
+        path.touch()
+        p.mount()
+        p.is_clean()
+        p.unmount()
+    assert archive.source.calls() == []
+    # Our cache is enough.
+    archive.path.unlink()
+    wheel.unlink()
+    p.mount()
+    assert p.output("sd-hello") == "hello 1.0"
+
+
+# -- Git ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(venvfs):
+    source = Source(venvfs.root / "repository/below", "gp")
+    source.calls_file.parent.rename(venvfs.root / "gp-calls")
+    backend = source.root / "back/backend.py"
+    backend.write_text(backend.read_text().replace(str(source.calls_file), str(venvfs.root / "gp-calls/calls")))
+    source.calls_file = venvfs.root / "gp-calls/calls"
+    root = source.root.parent
+    git = ["git", "-C", root, "-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "init.defaultBranch=main"]
+    for args in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"], ["tag", "v1"]):
+        subprocess.run([*git, *args], check=True)
+    source.commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    source.url = root.as_uri()
+    return source
+
+
+def test_a_repository_is_built_at_its_commit(venvfs, server, repository):
+    more = f'[tool.uv.sources]\ngp = {{ git = "{repository.url}", tag = "v1", subdirectory = "below" }}\n'
+    p = Builder(venvfs, server, ["gp"], more=more)
+    p.lock()
+    repository.calls()
+    shutil.rmtree(venvfs.root / "uv")
+    said = p.mount("--no-install-project").stderr
+    assert f"gp is built by uv: uv pip install --no-deps gp @ git+{repository.url}@{repository.commit}#subdirectory=below" in said
+    assert repository.calls() == ["wheel"] and p.output("gp-hello") == "hello 1.0"
+    p.unmount()
+    (p.tools / "uv").unlink()
+    lock = p.root / "uv.lock"
+    lock.write_text("# Says nothing new.\n" + lock.read_text())
+    assert p.remounted("--no-install-project", "--offline") == ""
+    (p.tools / "uv").symlink_to(UV)
+    p.mount()
+    p.is_clean()
+    assert repository.calls() == []
+
+
+@pytest.mark.parametrize("kind", ["requirements", "pylock"])
+def test_other_locks_name_repositories(venvfs, server, repository, kind):
+    p = Builder(venvfs, server)
+    if kind == "requirements":
+        (p.root / "requirements.txt").write_text(f"gp @ git+{repository.url}@{repository.commit}#subdirectory=below\n")
+    else:
+        (p.root / "pylock.toml").write_text(f"""lock-version = "1.0"
+created-by = "test"
+[[packages]]
+name = "gp"
+vcs = {{ type = "git", url = "{repository.url}", commit-id = "{repository.commit}", requested-revision = "v1", subdirectory = "below" }}
+""")
+    p.mount()
+    assert repository.calls() == ["wheel"] and p.output("gp-hello") == "hello 1.0"
+    direct = json.loads((p.info("gp") / "direct_url.json").read_text())
+    assert direct["vcs_info"]["commit_id"] == repository.commit and direct["subdirectory"] == "below"
+    p.uv("pip", "check", "--python", ".venv")
+
+
+def test_a_repository_that_cannot_be_fetched_is_said(venvfs, server, repository):
+    p = Builder(venvfs, server)
+    (p.root / "requirements.txt").write_text(f"gp @ git+{repository.url}@{'0' * 40}\n")
+    said = p.mount(ok=False).stderr.splitlines()
+    assert "gp is built by uv" in said[0] and "ended with status" in said[1] and ".log" in said[1]
+    (p.tools / "uv").unlink()
+    said = p.mount("--offline", ok=False).stderr
+    assert said.count("\n") == 1 and "nothing is fetched offline" in said
+
+
+# -- tools and what goes wrong -----------------------------------------------------------
+
+
+def test_pip_of_the_interpreter_builds_where_there_is_no_uv(project):
+    (project.tools / "uv").unlink()
+    said = project.mount().stderr
+    assert "proj is built by pip: " in said and "-m pip install --no-deps --editable" in said
+    assert project.source.calls() == ["editable"]
+    assert project.output("proj-hello") == "hello 1.0" and project.output("proj-script") == str(project.root / ".venv")
+    assert f"proj    1.0     {project.root}" in project.uv("pip", "list", "--editable", "--python", ".venv")
+    project.uv("pip", "check", "--python", ".venv")
+    project.unmount()
+    assert project.remounted() == ""
+
+
+def test_pip_builds_archives_and_repositories(venvfs, server, archive, repository):
+    p = Builder(venvfs, server)
+    (p.tools / "uv").unlink()
+    (p.root / "requirements.txt").write_text(f"sd @ {archive.hashed}\ngp @ git+{repository.url}@{repository.commit}#subdirectory=below\n")
+    p.mount()
+    assert (archive.source.calls(), repository.calls()) == (["wheel"], ["wheel"])
+    assert p.output("sd-hello") == p.output("gp-hello") == "hello 1.0"
+
+
+def without_pip(venvfs):
+    """An interpreter that has no pip: of the tests' own Python, seen through a link."""
+    fake = venvfs.root / "python-without-pip"
+    real = os.path.realpath(sys.executable)
+    fake.write_text(f'#!/bin/sh\ncase "$*" in *find_spec*) exit 1;; esac\nexec {real} "$@"\n')
+    fake.chmod(0o755)
+    return fake
+
+
+def test_a_build_that_fails_says_what_was_run_and_where_the_log_is(project):
+    project.source.go_wrong("print('first line'); print('\\x1b[31mbad\\x1b[0m'); raise SystemExit('it does not work here')")
+    done = project.mount(ok=False)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert lines[0].startswith("venvfs: proj is built by uv: uv pip install")
+    command = f"uv pip install --no-deps --editable {project.root}"
+    assert lines[1].startswith(f"venvfs: proj: '{command}' ended with status 1; all that it said is in ")
+    log = pathlib.Path(lines[1].rpartition(" in ")[2])
+    assert "it does not work here" in log.read_text() and log.stat().st_mode & 0o777 == 0o600
+    assert all(line.startswith("uv: ") for line in lines[2:]) and len(lines) < 25
+    assert any("it does not work here" in line for line in lines) and "\x1b" not in done.stderr
+    assert project.venvfs.list() == [] and not (project.root / ".venv").exists()
+    assert not list((project.venvfs.cache / "tmp").iterdir())
+    # It can be left out, and the next run carries on.
+    project.remounted("--no-build")
+    project.source.go_right()
+    project.mount()
+    assert project.output("proj-hello") == "hello 1.0"
+
+
+def test_what_is_said_is_told_when_asked_for(project):
+    project.source.go_wrong("print('this is said')")
+    said = project.remounted("-v")
+    assert "uv: Using CPython" in said and "uv: Installed 1 package" in said
+
+
+def test_another_project_than_the_one_wanted_is_refused(venvfs, server):
+    p = Builder(venvfs, server)
+    Source(p.root / "other", "other")
+    (p.root / "requirements.txt").write_text(f"-e wrong @ file://{p.root}/other\n")
+    said = p.mount(ok=False).stderr
+    assert "wrong: what was built of" in said and "is another project: other-1.0" in said
+
+
+def test_a_wheel_that_was_built_is_checked(project):
+    backend = project.root / "back/backend.py"
+    backend.write_text(backend.read_text().replace('"[console_scripts]\\n', '"[console_scripts]\\npython = os:abort\\n').replace(
+        'f"[console_scripts]\\n', 'f"[console_scripts]\\npython3 = os:abort\\n'))
+    said = project.mount(ok=False).stderr
+    assert "proj" in said.splitlines()[-1] or "uv: " in said
+    assert not (project.root / ".venv").exists()
+
+
+@pytest.mark.parametrize("number", ["INT", "TERM"])
+def test_a_signal_ends_the_tool_and_leaves_nothing(project, number):
+    import signal
+
+    project.source.go_wrong(f"import os, time; open({str(project.root.parent / 'building')!r}, 'w').write(str(os.getpid())); time.sleep(600)")
+    env = {**project.venvfs.env, **project.env}
+    child = subprocess.Popen([os.environ.get("VENVFS", "build/dev/cli/venvfs"), "mount", "--python", sys.executable], cwd=project.root, env=env,
+                             stderr=subprocess.PIPE, text=True)
+    building = project.root.parent / "building"
+    for _ in range(600):
+        if building.exists() and building.read_text():
+            break
+        time.sleep(0.05)
+    backend = int(building.read_text())
+    child.send_signal(getattr(signal, "SIG" + number))
+    said = child.communicate(timeout=60)[1]
+    assert child.returncode == -getattr(signal, "SIG" + number)
+    assert said.splitlines()[1:] == ["venvfs: interrupted; the next run carries on with what has come so far"]
+    for _ in range(100):
+        if not os.path.exists(f"/proc/{backend}"):
+            break
+        time.sleep(0.05)
+    assert not os.path.exists(f"/proc/{backend}")
+    assert not list((project.venvfs.cache / "tmp").iterdir()) and project.venvfs.list() == []
+    project.source.go_right()
+    project.mount()
+    assert project.output("proj-hello") == "hello 1.0"
+
+
+def test_two_at_once_build_once(project):
+    project.source.go_wrong("import time; time.sleep(1)")
+    env = {**project.venvfs.env, **project.env}
+    program = os.environ.get("VENVFS", "build/dev/cli/venvfs")
+    children = [subprocess.Popen([program, "exec", "--python", sys.executable, "--", "proj-hello"], cwd=project.root, env=env,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for child in children:
+        out, err = child.communicate(timeout=120)
+        assert child.returncode == 0 and out == "hello 1.0\n", err
+    assert project.source.calls() == ["editable"]
