@@ -95,7 +95,10 @@ static int fill_wheels(const struct gather_request *q, struct gathered *g)
 		const struct locked_wheel *wheel = &g->locked.wheels[i];
 		g->env_wheels[g->count++] =
 		    (struct environment_wheel){ .image_id = wheel->note.image,
-						.direct_url = wheel->direct_url,
+						.direct_url =
+						    wheel->record.notes.direct_url,
+						.uv_cache = wheel->record.notes.uv_cache,
+						.uv_build = wheel->record.notes.uv_build,
 						.name = wheel->note.file_name };
 	}
 	for (size_t i = 0; i < g->wheels.count; i++) {

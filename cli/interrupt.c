@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 /* Only what may be called in a handler. */
@@ -36,4 +37,34 @@ void interrupt_explain(void)
 		    before.sa_handler != SIG_IGN)
 			(void)sigaction(numbers[i], &action, NULL);
 	}
+}
+
+/* Those that are not ignored. */
+static void deadly_signals(sigset_t *ret)
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction action;
+	(void)sigemptyset(ret);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+		if (sigaction(numbers[i], NULL, &action) == 0 &&
+		    action.sa_handler != SIG_IGN)
+			(void)sigaddset(ret, numbers[i]);
+	}
+}
+
+int interrupt_hold(void)
+{
+	sigset_t signals;
+	deadly_signals(&signals);
+	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
+	return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+void interrupt_let_go(int fd)
+{
+	sigset_t signals;
+	deadly_signals(&signals);
+	if (fd >= 0)
+		(void)close(fd);
+	(void)sigprocmask(SIG_UNBLOCK, &signals, NULL);
 }

@@ -7,3 +7,10 @@
  * next.
  */
 void interrupt_explain(void);
+
+/*
+ * Holds back the signals that would end the program: a descriptor that can be read once
+ * one came, to be closed by the second, which lets them come. -1: not to be had.
+ */
+int interrupt_hold(void);
+void interrupt_let_go(int fd);

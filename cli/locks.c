@@ -3,6 +3,7 @@
 #include "cache/base/file.h"
 #include "cache/env/lock/plan.h"
 #include "cache/source/url.h"
+#include "cli/obtain.h"
 #include "cli/output.h"
 
 #include <errno.h>
@@ -45,7 +46,7 @@ void lock_args_release(struct lock_args *a)
 void locked_release(struct locked *locked)
 {
 	for (size_t i = 0; i < locked->count; i++)
-		free(locked->wheels[i].direct_url);
+		build_record_release(&locked->wheels[i].record);
 	free(locked->wheels);
 	free(locked->path);
 	*locked = (struct locked){ .wheels = NULL };
@@ -165,10 +166,11 @@ static bool take_plan(struct reading *r, struct locked *ret)
 	locked.wheels = calloc(plan.count + 1, sizeof(*locked.wheels));
 	for (size_t i = 0; locked.wheels && i < plan.count; i++) {
 		struct store *store;
-		if (cache_find_wheel(r->cache, &plan.wheels[i].sha256, &store,
+		if (cache_find_wheel(r->cache, &plan.wheels[i].wheel, &store,
 				     &locked.wheels[i].note) < 0)
 			return false;
-		locked.wheels[i].direct_url = steal_ptr(plan.wheels[i].direct_url);
+		locked.wheels[i].record = plan.wheels[i];
+		plan.wheels[i] = (struct build_record){ .folder = NULL };
 		locked.count++;
 	}
 	if (!locked.wheels)
@@ -190,8 +192,8 @@ static int read_all(struct reading *r, struct error *reterr)
 	return result;
 }
 
-/* Takes out what would have to be built, or refuses it. */
-static int leave_out_sources(struct reading *r, struct error *reterr)
+/* Takes out what would have to be built. */
+static int leave_out_sources(struct reading *r)
 {
 	size_t kept = 0;
 	int result = 0;
@@ -202,13 +204,7 @@ static int leave_out_sources(struct reading *r, struct error *reterr)
 			continue;
 		}
 		cleanup_free char *place = url_shown(dist->source->path_or_url);
-		if (result == 0 && !r->request->args->no_build)
-			result = error_set(
-			    reterr, -EINVAL,
-			    "%s is to be built from '%s', and venvfs builds nothing; "
-			    "leave it out with --no-build",
-			    dist->name, place ? place : "its source");
-		else if (result == 0)
+		if (result == 0)
 			result = buffer_printf(&r->notes.warnings,
 					       "%s is left out: it is to be built from "
 					       "'%s'\n",
@@ -219,51 +215,34 @@ static int leave_out_sources(struct reading *r, struct error *reterr)
 	return result;
 }
 
-/* PEP 610, as uv writes it; NULL with 0: it came from an index. */
-static int spell_direct_url(const struct wanted_dist *dist, char **ret)
-{
-	const struct wanted_wheel *wheel = dist->wheels;
-	cleanup_buffer struct buffer url = BUFFER_INIT;
-	cleanup_buffer struct buffer text = BUFFER_INIT;
-	*ret = NULL;
-	if (!dist->direct || dist->wheel_count == 0)
-		return 0;
-	int r = wheel->url ? buffer_append_text(&url, wheel->url)
-			   : path_append_url(&url, wheel->path);
-	const char *all = r == 0 ? buffer_cstr(&url) : NULL;
-	cleanup_json json_t *value =
-	    all ? json_pack("{ss s{}}", "url", all, "archive_info") : NULL;
-	r = value ? json_print(value, false, &text) : -ENOMEM;
-	if (r < 0 || !buffer_cstr(&text))
-		return r < 0 ? r : -ENOMEM;
-	*ret = buffer_steal(&text);
-	return 0;
-}
-
 /* A file that may change without its lock: what became of it is not remembered. */
 static bool is_fixed(const struct wanted_dist *dist)
 {
-	return dist->pinned || !dist->wheels[0].path || dist->wheels[0].bytes.has_sha256;
+	const struct wanted_source *source = dist->source;
+	if (source && source->kind == WANTED_SDIST)
+		return source->path_or_url[0] != '/' || source->bytes.has_sha256;
+	return dist->pinned || source || !dist->wheels[0].path ||
+	       dist->wheels[0].bytes.has_sha256;
 }
 
 static void save_plan(struct reading *r, const struct locked *locked)
 {
 	struct lock_plan plan = { .count = locked->count };
-	plan.wheels = calloc(locked->count + 1, sizeof(*plan.wheels));
+	cleanup_free struct build_record *records =
+	    calloc(locked->count + 1, sizeof(*records));
 	const char *notes = buffer_cstr(&r->notes.warnings);
-	bool fixed = plan.wheels && notes;
+	bool fixed = records && notes;
 	for (size_t i = 0; fixed && i < locked->count; i++) {
-		plan.wheels[i] = (struct lock_plan_wheel){ locked->wheels[i].note.sha256,
-							   locked->wheels[i].direct_url };
+		records[i] = locked->wheels[i].record;
 		fixed = is_fixed(&r->wanted.dists[i]);
 	}
+	plan.wheels = records; /* what they hold is borrowed */
 	plan.notes = notes && *notes ? strdup(notes) : NULL;
 	/* Without it the next time is slower, and nothing else. */
 	if (fixed)
 		(void)lock_plan_save(cache_own(r->cache), &r->key, &r->notes.inputs,
 				     &plan);
 	free(plan.notes);
-	free(plan.wheels);
 }
 
 static int fetch(struct reading *r, struct locked *locked)
@@ -271,36 +250,31 @@ static int fetch(struct reading *r, struct locked *locked)
 	const struct lock_request *q = r->request;
 	CLEANUP(source_settings_release)
 	struct source_settings settings = { .offline = true };
-	size_t count = r->wanted.count;
-	cleanup_free struct wheel_note *notes = calloc(count + 1, sizeof(*notes));
-	locked->wheels = calloc(count + 1, sizeof(*locked->wheels));
-	if (!notes || !locked->wheels)
-		return say_failed("%s", strerror(ENOMEM));
 	int status =
 	    source_settings_make(&q->args->source, &r->wanted.indexes, &settings);
-	const struct source_get get = { .dists = r->wanted.dists,
-					.count = count,
-					.target = &r->target,
-					.lenient = q->lenient,
-					.verbose = q->verbose,
-					.ret_notes = notes };
-	if (status == 0)
-		status = sources_get(r->cache, &settings, &get);
-	for (size_t i = 0; status == 0 && i < count; i++) {
-		struct locked_wheel *to = &locked->wheels[locked->count++];
-		to->note = notes[i];
-		if (spell_direct_url(&r->wanted.dists[i], &to->direct_url) < 0)
-			status = say_failed("%s", strerror(ENOMEM));
-	}
-	return status;
+	const bool here = r->files[0].kind == LOCK_REQUIREMENTS;
+	const struct obtaining o = { .cache = r->cache,
+				     .interpreter = q->interpreter,
+				     .target = &r->target,
+				     .settings = &settings,
+				     .options = &q->args->source,
+				     .folder = here ? NULL : r->files[0].project,
+				     .wanted = &r->wanted,
+				     .lenient = q->lenient,
+				     .verbose = q->verbose };
+	locked->wheels = calloc(r->wanted.count + 1, sizeof(*locked->wheels));
+	if (!locked->wheels)
+		return say_failed("%s", strerror(ENOMEM));
+	locked->count = r->wanted.count;
+	return status == 0 ? obtain(&o, locked->wheels) : status;
 }
 
 static int read_and_fetch(struct reading *r, struct locked *locked)
 {
 	struct error err = ERROR_INIT;
 	int result = read_all(r, &err);
-	if (result == 0)
-		result = leave_out_sources(r, &err);
+	if (result == 0 && r->request->args->no_build)
+		result = leave_out_sources(r);
 	if (result < 0)
 		return say_error(&err, result);
 	const char *notes = buffer_cstr(&r->notes.warnings);

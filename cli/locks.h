@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cache/build/record.h"
 #include "cache/env/interpreter.h"
 #include "cache/store/cache.h"
 #include "cli/options.h"
@@ -59,7 +60,7 @@ void lock_args_release(struct lock_args *args);
 /* One wheel that a lock came to. */
 struct locked_wheel {
 	struct wheel_note note;
-	char *direct_url; /* text of direct_url.json, or NULL */
+	struct build_record record; /* what is noted beside it, and how it was built */
 };
 
 struct locked {

@@ -16,8 +16,9 @@
 struct environment_wheel {
 	struct digest image_id;
 	struct image *image; /* borrowed */
-	const char
-	    *direct_url;  /* what direct_url.json says; NULL: it came from an index */
+	/* What files of these names in dist-info say; NULL: they are not there. */
+	const char *direct_url; /* so is this one for what came from an index */
+	const char *uv_cache, *uv_build;
 	const char *name; /* for people */
 };
 

@@ -16,7 +16,7 @@ static const char kind[] = "plans";
 void lock_plan_release(struct lock_plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++)
-		free(plan->wheels[i].direct_url);
+		build_record_release(&plan->wheels[i]);
 	free(plan->wheels);
 	free(plan->notes);
 	*plan = (struct lock_plan){ .wheels = NULL };
@@ -78,14 +78,12 @@ static int take_wheels(const json_t *wheels, struct lock_plan *plan)
 		return -ENOMEM;
 	json_array_foreach(wheels, i, wheel)
 	{
-		const char *hex = json_string_value(json_array_get(wheel, 0));
-		const char *url = json_string_value(json_array_get(wheel, 1));
-		struct lock_plan_wheel *to = &plan->wheels[plan->count++];
-		if (!hex || !sha256_parse(hex, &to->sha256))
+		struct build_record *to = &plan->wheels[plan->count];
+		if (build_record_from_json(wheel, to) < 0)
 			return -ENOENT;
-		to->direct_url = url ? strdup(url) : NULL;
-		if (url && !to->direct_url)
-			return -ENOMEM;
+		plan->count++;
+		if (!build_record_is_fresh(to))
+			return -ENOENT;
 	}
 	return 0;
 }
@@ -132,10 +130,8 @@ static int list_inputs(const struct buffer *inputs, json_t *to)
 static int list_wheels(const struct lock_plan *plan, json_t *to)
 {
 	for (size_t i = 0; i < plan->count; i++) {
-		char hex[SHA256_HEX_SIZE];
-		sha256_format(&plan->wheels[i].sha256, hex);
-		json_t *pair = json_pack("[ss?]", hex, plan->wheels[i].direct_url);
-		if (!pair || json_array_append_new(to, pair) < 0)
+		json_t *wheel = build_record_to_json(&plan->wheels[i]);
+		if (!wheel || json_array_append_new(to, wheel) < 0)
 			return -ENOMEM;
 	}
 	return 0;
