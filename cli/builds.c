@@ -3,6 +3,7 @@
 #include "cache/base/file.h"
 #include "cache/build/build.h"
 #include "cache/build/stamp.h"
+#include "cache/source/url.h"
 #include "cache/store/partial.h"
 #include "cache/wheel/add.h"
 #include "cli/interrupt.h"
@@ -207,7 +208,8 @@ static int run_tool(struct making *m, const char *work, struct built *ret)
 static int add_wheel(struct making *m, const struct built *built)
 {
 	struct wheel_options options = WHEEL_OPTIONS_DEFAULT;
-	struct wheel_job job = { .path = built->wheel, .origin = m->source->path_or_url };
+	cleanup_free char *place = url_shown(m->source->path_or_url);
+	struct wheel_job job = { .path = built->wheel, .origin = place };
 	struct wheel_name name;
 	options.lenient_record = m->builder->lenient;
 	int r = wheel_add_many(m->builder->cache, &job, 1, &options, NULL, NULL);
@@ -223,7 +225,7 @@ static int add_wheel(struct making *m, const struct built *built)
 	    !same_name(name.distribution, m->source->name))
 		return error_set(&m->err, -EBADMSG,
 				 "%s: what was built of '%s' is another project: %s",
-				 m->source->name, m->source->path_or_url,
+				 m->source->name, place ? place : "it",
 				 job.note.file_name);
 	return 0;
 }
@@ -264,13 +266,14 @@ static int build(struct making *m)
 static int prepare(struct making *m, const struct sha256 *sha256)
 {
 	struct builder *b = m->builder;
+	cleanup_free char *place = url_shown(m->source->path_or_url);
 	int r = b->tool.path ? 0 : tool_find(b->interpreter, &b->tool, &m->err);
 	if (r == 0 && m->source->kind == WANTED_GIT && b->settings.offline &&
 	    !b->tool.is_uv)
 		return error_set(&m->err, -ENOENT,
 				 "%s is to be fetched by Git from '%s', and nothing is "
 				 "fetched offline",
-				 m->source->name, m->source->path_or_url);
+				 m->source->name, place ? place : "a repository");
 	return r == 0 ? build_key(m->source, sha256, b->interpreter, &m->key) : r;
 }
 

@@ -12,10 +12,16 @@
 
 /* -- what is noted of where it came from --------------------------------------------- */
 
+/* Without user and password: what is installed is for all to read. */
 static int append_place(struct buffer *out, const char *path_or_url)
 {
-	return path_or_url[0] == '/' ? path_append_url(out, path_or_url)
-				     : buffer_append_text(out, path_or_url);
+	const char *host = strstr(path_or_url, "://");
+	if (path_or_url[0] == '/')
+		return path_append_url(out, path_or_url);
+	host = host ? host + 3 : path_or_url;
+	const char *at = memrchr(host, '@', strcspn(host, "/?#"));
+	int r = buffer_append(out, path_or_url, (size_t)(host - path_or_url));
+	return r == 0 ? buffer_append_text(out, at ? at + 1 : host) : r;
 }
 
 static json_t *spell_kind(const struct wanted_source *s)
@@ -299,7 +305,8 @@ int obtain(const struct obtaining *o, struct locked_wheel *ret_wheels)
 		return say_failed("%s", strerror(ENOMEM));
 	struct obtained all = { o, &b, ret_wheels, done, sdists };
 	int status = obtain_all(&all);
+	/* What was fetched for a build that failed is not fetched again. */
 	for (size_t i = 0; i < count; i++)
-		source_sdist_release(&sdists[i]);
+		source_sdist_release(&sdists[i], status != 0);
 	return status;
 }

@@ -166,11 +166,14 @@ static void report_found(const struct source_job *job)
 		say_note("%s: %s", name, words[job->kind]);
 }
 
-void source_sdist_release(struct source_sdist *sdist)
+void source_sdist_release(struct source_sdist *sdist, bool keep)
 {
 	free(sdist->file);
 	free(sdist->place);
-	partial_remove(sdist->held);
+	if (keep)
+		partial_free(sdist->held);
+	else
+		partial_remove(sdist->held);
 	*sdist = (struct source_sdist){ .file = NULL };
 }
 

@@ -46,7 +46,8 @@ struct source_sdist {
 	char *place;          /* where it came from, for people */
 	struct partial *held; /* keeps the file; or NULL */
 };
-void source_sdist_release(struct source_sdist *sdist);
+/* `keep`: what was fetched stays for the next time. */
+void source_sdist_release(struct source_sdist *sdist, bool keep);
 
 /*
  * Brings distributions into the cache; says one line for each that failed, and when

@@ -36,17 +36,18 @@ static int redirect(const struct run *run, int output,
 	return r;
 }
 
-/* What can be stopped is a group, so that what it started is ended with it. */
+/*
+ * What can be stopped has a session of its own: what it started is ended with it, and
+ * what would ask a question on the terminal fails instead of waiting for ever.
+ */
 static int set_attributes(const struct run *run, posix_spawnattr_t *attributes)
 {
 	sigset_t none;
 	(void)sigemptyset(&none);
 	if (run->stop_fd == 0)
 		return 0;
-	int r = posix_spawnattr_setflags(attributes,
-					 POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
-	if (r == 0)
-		r = posix_spawnattr_setpgroup(attributes, 0);
+	int r = posix_spawnattr_setflags(
+	    attributes, (short)(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK));
 	return r == 0 ? posix_spawnattr_setsigmask(attributes, &none) : r;
 }
 

@@ -18,7 +18,7 @@ struct run {
 	bool tail;     /* beyond the limit the beginning is dropped, instead of -EFBIG */
 	int passed_fd; /* a descriptor that it inherits; 0: none */
 	int stop_fd; /* when it can be read, the program and what it started are ended; 0:
-			none. It gets a process group of its own, and no signal is blocked
+			none. It gets a session of its own, and no signal is blocked
 			in it */
 	const char *folder;   /* where it runs; NULL: here */
 	const char *variable; /* one more for its environment: "NAME=value"; or NULL */

@@ -2,6 +2,8 @@
 
 #include "cache/base/file.h"
 #include "cache/build/templates.h"
+#include "cache/source/url.h"
+#include "cache/wheel/wheel_name.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,21 +18,23 @@ void built_release(struct built *built)
 	*built = (struct built){ .wheel = NULL };
 }
 
-static int append_place(struct buffer *out, const char *path_or_url)
+static int append_place(struct buffer *out, const char *path_or_url, bool shown)
 {
-	return path_or_url[0] == '/' ? path_append_url(out, path_or_url)
-				     : buffer_append_text(out, path_or_url);
+	if (path_or_url[0] == '/')
+		return path_append_url(out, path_or_url);
+	return shown ? url_append_shown(out, path_or_url)
+		     : buffer_append_text(out, path_or_url);
 }
 
 /* Older pips take no "name @ git+file:". */
-static int spell_git(const struct build_request *q, struct buffer *out)
+static int spell_git(const struct build_request *q, bool shown, struct buffer *out)
 {
 	const struct wanted_source *s = q->source;
 	bool uv = q->tool->is_uv;
 	int r = uv ? buffer_printf(out, "%s @ git+", s->name)
 		   : buffer_append_text(out, "git+");
 	if (r == 0)
-		r = append_place(out, s->path_or_url);
+		r = append_place(out, s->path_or_url, shown);
 	if (r == 0)
 		r = buffer_printf(out, "@%s", s->commit);
 	if (r == 0 && !uv)
@@ -40,8 +44,8 @@ static int spell_git(const struct build_request *q, struct buffer *out)
 					 : r;
 }
 
-/* As uv and pip take it. */
-static int spell_source(const struct build_request *q, struct buffer *out)
+/* As uv and pip take it; `shown`: without what may be a secret. */
+static int spell_source(const struct build_request *q, bool shown, struct buffer *out)
 {
 	const struct wanted_source *s = q->source;
 	const char *below = s->subdirectory;
@@ -53,21 +57,19 @@ static int spell_source(const struct build_request *q, struct buffer *out)
 	case WANTED_SDIST:
 		r = buffer_printf(out, "%s @ ", s->name);
 		if (r == 0)
-			r = append_place(out, q->file);
+			r = append_place(out, q->file, shown);
 		return r == 0 && below ? buffer_printf(out, "#subdirectory=%s", below)
 				       : r;
 	case WANTED_GIT:
-		return spell_git(q, out);
+		return spell_git(q, shown, out);
 	}
 	return -EINVAL;
 }
 
-/* The build tags tell that the wheel is no distribution of that version, but what a
- * directory on this machine had. */
 static const char *build_tag(const struct wanted_source *source)
 {
 	if (source->kind == WANTED_DIRECTORY)
-		return source->editable ? "0.editable" : "0.local";
+		return source->editable ? WHEEL_BUILD_EDITABLE : WHEEL_BUILD_LOCAL;
 	return "";
 }
 
@@ -76,15 +78,19 @@ static int run_tool(const struct build_request *q, const char *prefix,
 {
 	CLEANUP(words_of_release) struct words_of words = { .items = NULL };
 	cleanup_buffer struct buffer source = BUFFER_INIT;
+	cleanup_buffer struct buffer plain = BUFFER_INIT;
 	cleanup_free char *shown = NULL;
-	int r = spell_source(q, &source);
+	int r = spell_source(q, false, &source);
+	if (r == 0)
+		r = spell_source(q, true, &plain);
 	const char *text = r == 0 ? buffer_cstr(&source) : NULL;
 	const struct tool_task task = { .interpreter = q->interpreter,
 					.settings = q->settings,
 					.source = text,
+					.shown = buffer_cstr(&plain),
 					.prefix = prefix,
 					.editable = q->source->editable };
-	r = text ? tool_spell(q->tool, &task, &words, &shown) : -ENOMEM;
+	r = text && task.shown ? tool_spell(q->tool, &task, &words, &shown) : -ENOMEM;
 	if (r < 0)
 		return r;
 	if (q->starting)

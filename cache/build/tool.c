@@ -159,7 +159,7 @@ static int spell_shown(const struct tool *tool, const struct tool_task *task,
 			    : buffer_printf(&text, "%s -m pip install", tool->path);
 	if (r == 0)
 		r = buffer_printf(&text, " --no-deps%s %s",
-				  task->editable ? " --editable" : "", task->source);
+				  task->editable ? " --editable" : "", task->shown);
 	if (r < 0 || !buffer_cstr(&text))
 		return -ENOMEM;
 	*ret_shown = buffer_steal(&text);

@@ -47,6 +47,7 @@ struct tool_task {
 	const struct interpreter *interpreter;
 	const struct tool_settings *settings;
 	const char *source, *prefix;
+	const char *shown; /* `source` as people may see it */
 	bool editable;
 };
 int tool_spell(const struct tool *tool, const struct tool_task *task,

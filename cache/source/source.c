@@ -86,6 +86,9 @@ static int consider_note(void *context, const struct wheel_note *note)
 {
 	struct search *search = context;
 	int rank;
+	/* What was built of a directory is of that directory, not of any index. */
+	if (wheel_name_is_local(note->file_name))
+		return 0;
 	if (task_takes_name(search->session, search->task, note->file_name, &rank) &&
 	    (!search->found || rank < search->rank)) {
 		search->task->job->note = *note;

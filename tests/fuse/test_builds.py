@@ -16,6 +16,7 @@ from wheelmaker import Wheel
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "source"))
 
 from server import Server  # noqa: E402
+from test_privileges import PYTHON, person  # noqa: E402, F401
 
 UV = str(TOOLS / "uv")
 
@@ -198,7 +199,7 @@ def test_exec_export_and_read_only_have_it_too(project):
     assert project.output("proj-script", "out") == str(project.root / "out")
     assert (project.info(venv="out") / "uv_cache.json").exists()
     project.mount("--read-only", "--seed")
-    assert project.output("proj-hello") == "hello 1.0" and project.output("pip", ".venv") if False else True
+    assert project.output("proj-hello") == "hello 1.0" and (project.root / ".venv/bin/pip").exists()
     project.unmount()
     assert project.source.calls() == []
 
@@ -520,13 +521,32 @@ def test_pip_builds_archives_and_repositories(venvfs, server, archive, repositor
     assert p.output("sd-hello") == p.output("gp-hello") == "hello 1.0"
 
 
-def without_pip(venvfs):
-    """An interpreter that has no pip: of the tests' own Python, seen through a link."""
-    fake = venvfs.root / "python-without-pip"
+def without_pip(folder, bundled):
+    """A Python that has no pip, and `bundled` or not one in its ensurepip."""
     real = os.path.realpath(sys.executable)
-    fake.write_text(f'#!/bin/sh\ncase "$*" in *find_spec*) exit 1;; esac\nexec {real} "$@"\n')
-    fake.chmod(0o755)
+    bare, fake = folder / "bare-python", folder / "python"
+    bare.write_text(f'#!/bin/sh\ncase "$*" in *find_spec*) exit 1;; esac\nexec {real} "$@"\n')
+    empty = "" if bundled else """; s#"pip_wheels": "[^"]*"#"pip_wheels": ""#"""
+    fake.write_text(f"""#!/bin/sh\n{real} "$@" | sed 's#"executable": "[^"]*"#"executable": "{bare}"#{empty}'\n""")
+    for path in (bare, fake):
+        path.chmod(0o755)
     return fake
+
+
+def test_the_pip_of_ensurepip_builds_where_there_is_no_other(project):
+    (project.tools / "uv").unlink()
+    python = without_pip(project.venvfs.root, bundled=True)
+    done = project.venvfs.run("export", "out", "--python", python, cwd=project.root, **project.env)
+    assert "-m pip install --no-deps --editable" in done.stderr
+    assert project.source.calls() == ["editable"] and (project.root / "out/bin/proj-hello").exists()
+
+
+def test_without_a_tool_one_line_says_so(project):
+    (project.tools / "uv").unlink()
+    python = without_pip(project.venvfs.root, bundled=False)
+    done = project.venvfs.run("mount", "--python", python, cwd=project.root, ok=False, **project.env)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "there is no uv in PATH" in done.stderr and "has no pip" in done.stderr and "--no-build" in done.stderr
 
 
 def test_a_build_that_fails_says_what_was_run_and_where_the_log_is(project):
@@ -612,3 +632,87 @@ def test_two_at_once_build_once(project):
         out, err = child.communicate(timeout=120)
         assert child.returncode == 0 and out == "hello 1.0\n", err
     assert project.source.calls() == ["editable"]
+
+
+def test_uv_s_own_backend_needs_no_download(venvfs, server):
+    version = subprocess.run([UV, "--version"], capture_output=True, text=True).stdout.split()[1]
+    p = Builder(venvfs, server)
+    pyproject = p.root / "pyproject.toml"
+    text = pyproject.read_text().partition("[build-system]")[0]
+    pyproject.write_text(text + f'[build-system]\nrequires = ["uv_build=={version}"]\nbuild-backend = "uv_build"\n')
+    p.uv("lock", "--offline", "--python", sys.executable)
+    p.mount("--offline")
+    assert p.output("proj-hello") == "hello 1.0"
+    p.env["UV_OFFLINE"] = "1"
+    p.is_clean()
+
+
+def test_what_a_directory_had_is_not_taken_for_a_version(venvfs, server):
+    p = Builder(venvfs, server)
+    p.lock()
+    p.remounted()
+    (p.root / "lines.txt").write_text("proj==1.0\n")
+    said = p.mount("-r", "lines.txt", "--offline", ok=False).stderr
+    assert "proj 1.0 is in no cache here" in said
+
+
+def test_a_name_in_setup_cfg_is_enough(venvfs, server):
+    p = Builder(venvfs, server)
+    other = Source(p.root / "other", "other")
+    pyproject = other.root / "pyproject.toml"
+    pyproject.write_text("[build-system]" + pyproject.read_text().partition("[build-system]")[2])
+    (p.root / "requirements.txt").write_text("-e ./other\n")
+    assert "does not say its name" in p.mount(ok=False).stderr
+    (other.root / "setup.cfg").write_text("[metadata]\nname = other\n")
+    p.mount()
+    assert p.output("other-hello") == "hello 1.0"
+
+
+def test_secrets_of_a_repository_are_not_shown(venvfs, server):
+    p = Builder(venvfs, server)
+    url = f"git+http://me:hunter2@127.0.0.1:{server.port}/gp"
+    (p.root / "requirements.txt").write_text(f"gp @ {url}@{'1' * 40}\n")
+    lines = p.mount(ok=False).stderr.splitlines()
+    assert "hunter2" not in lines[0] + lines[1] and f"git+http://127.0.0.1:{server.port}/gp@111" in lines[0]
+
+
+def test_a_disk_that_is_full_is_said(project):
+    disk = project.venvfs.root / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", disk]).returncode:
+        missing("a mount")
+    try:
+        env = {"VENVFS_CACHE_DIR": str(disk / "cache")}
+        project.run("exec", "--no-build", "--", "true", **env)
+        with open(disk / "ballast", "wb", buffering=0) as f:
+            with pytest.raises(OSError):
+                while True:
+                    f.write(b"x" * 4096)
+        done = project.mount(ok=False, **env)
+        assert done.returncode == 1 and "No space left" in done.stderr and "Traceback" not in done.stderr.splitlines()[0]
+        (disk / "ballast").unlink()
+        project.mount(**env)
+        assert project.output("proj-hello") == "hello 1.0"
+        project.unmount()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_under_sudo_the_caller_builds(person):
+    uv = person.home / ".local/bin/uv"
+    person.path(".local/bin")
+    shutil.copy(UV, uv)
+    source = Source(person.home / "project")
+    (person.home / "project/requirements.txt").write_text("-e .\n")
+    subprocess.run(["chown", "-R", f"{person.uid}:{person.gid}", person.home / "project", source.calls_file.parent], check=True)
+    venv = person.home / "project/.venv"
+    done = person.sudo("mount", venv, "-r", "project/requirements.txt", "--python", PYTHON, ok=None)
+    # Paths of requirements start from where the command is given.
+    assert "does not say its name" in done.stderr
+    (person.home / "project/requirements.txt").write_text(f"-e {person.home}/project\n")
+    done = person.sudo("mount", venv, "-r", "project/requirements.txt", "--python", PYTHON)
+    assert "proj is built by uv" in done.stderr
+    assert person.run(venv / "bin/proj-hello").stdout == "hello 1.0\n"
+    owned = [p for p in person.home.rglob("*") if ".venv" not in p.parts and not p.is_symlink() and p.stat().st_uid != person.uid]
+    assert owned == [uv]
+    person.sudo("unmount", venv)

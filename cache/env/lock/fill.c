@@ -361,6 +361,12 @@ int fill_dist_done(struct reading *r, struct wanted_dist *take_dist)
 	return 0;
 }
 
+bool fill_is_commit(const char *text)
+{
+	size_t size = strspn(text, "0123456789abcdef");
+	return text[size] == '\0' && (size == 40 || size == 64);
+}
+
 bool fill_is_wheel(const char *file)
 {
 	size_t size = strlen(file);
