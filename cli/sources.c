@@ -244,6 +244,7 @@ int sources_get(struct cache *cache, const struct source_settings *settings,
 		jobs[i].wanted = &get->dists[i];
 	interrupt_explain();
 	int r = source_get_many(&request, jobs, get->count, &err);
+	interrupt_explain_no_more();
 	int status = r < 0 ? say_error(&err, r) : report(jobs, get->count, get->verbose);
 	for (size_t i = 0; i < get->count; i++) {
 		if (get->ret_notes)

@@ -31,9 +31,6 @@ struct digest lock_plan_key(const struct lock_file *files, size_t count,
  * not what it was. */
 int lock_plan_load(struct store *store, const struct digest *key, struct lock_plan *ret);
 
-/*
- * `inputs`: the files, as in lock_notes. Quietly does nothing where the result depends on
- * more than these: on variables of the environment.
- */
+/* Quietly does nothing where `inputs` are passing. */
 int lock_plan_save(struct store *store, const struct digest *key,
-		   const struct buffer *inputs, const struct lock_plan *plan);
+		   const struct inputs *inputs, const struct lock_plan *plan);
