@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/environment_dir.h"
 #include "cli/gather.h"
+#include "cli/made.h"
 #include "cli/meet.h"
 #include "cli/mount_plan.h"
 #include "cli/mount_point.h"
@@ -235,6 +236,8 @@ static int report_and_tidy(void *context, struct error *err)
 	int r = 0;
 	if (m->is_new && !m->options->gather.strict)
 		r = clashes_report(m->state, &m->plan, m->g.cache, false, err);
+	if (m->g.interpreter && !m->is_before)
+		made_write(m->state, &m->plan, &m->g, &m->options->gather);
 	mounting_close_images(m);
 	return r;
 }

@@ -21,11 +21,16 @@ struct reading {
 	struct digest key;
 };
 
+static void release_files(struct lock_file *files, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		lock_file_release(&files[i]);
+	free(files);
+}
+
 static void reading_release(struct reading *r)
 {
-	for (size_t i = 0; i < r->file_count; i++)
-		lock_file_release(&r->files[i]);
-	free(r->files);
+	release_files(r->files, r->file_count);
 	target_release(&r->target);
 	wanted_release(&r->wanted);
 	lock_notes_release(&r->notes);
@@ -47,7 +52,8 @@ void locked_release(struct locked *locked)
 	for (size_t i = 0; i < locked->count; i++)
 		free(locked->wheels[i].direct_url);
 	free(locked->wheels);
-	free(locked->path);
+	release_files(locked->files, locked->file_count);
+	buffer_release(&locked->inputs);
 	*locked = (struct locked){ .wheels = NULL };
 }
 
@@ -175,6 +181,8 @@ static bool take_plan(struct reading *r, struct locked *ret)
 		return false;
 	if (plan.notes)
 		say_lines("lock", plan.notes);
+	locked.inputs = plan.inputs;
+	plan.inputs = BUFFER_INIT;
 	*ret = locked;
 	locked = (struct locked){ .wheels = NULL };
 	return true;
@@ -318,6 +326,8 @@ int locks_get(struct cache *cache, const struct lock_request *request, struct lo
 	CLEANUP(reading_release)
 	struct reading r = { .request = request, .cache = cache };
 	CLEANUP(locked_release) struct locked locked = { .wheels = NULL };
+	struct timespec began;
+	(void)clock_gettime(CLOCK_REALTIME, &began);
 	int result = name_files(&r, &err);
 	if (result == 0)
 		result = make_key(&r);
@@ -329,7 +339,14 @@ int locks_get(struct cache *cache, const struct lock_request *request, struct lo
 	int status = known ? 0 : read_and_fetch(&r, &locked);
 	if (status != 0)
 		return status;
-	locked.path = steal_ptr(r.files[0].path);
+	if (!known) {
+		locked.inputs = r.notes.inputs;
+		r.notes.inputs = BUFFER_INIT;
+	}
+	locked.began = began;
+	locked.files = steal_ptr(r.files);
+	locked.file_count = r.file_count;
+	r.file_count = 0;
 	*ret = locked;
 	locked = (struct locked){ .wheels = NULL };
 	return 0;

@@ -19,6 +19,7 @@ void lock_plan_release(struct lock_plan *plan)
 		free(plan->wheels[i].direct_url);
 	free(plan->wheels);
 	free(plan->notes);
+	buffer_release(&plan->inputs);
 	*plan = (struct lock_plan){ .wheels = NULL };
 }
 
@@ -50,7 +51,8 @@ static int digest_input(const char *path, struct digest *ret, bool *ret_variable
 	return 0;
 }
 
-static bool inputs_are_the_same(const json_t *inputs)
+/* Appends their paths to `paths`. */
+static bool inputs_are_the_same(const json_t *inputs, struct buffer *paths)
 {
 	size_t i;
 	json_t *input;
@@ -63,7 +65,8 @@ static bool inputs_are_the_same(const json_t *inputs)
 		bool variables;
 		if (!path || !hex || !digest_parse(hex, &known) ||
 		    digest_input(path, &found, &variables) < 0 ||
-		    !digest_equal(&known, &found))
+		    !digest_equal(&known, &found) ||
+		    buffer_append(paths, path, strlen(path) + 1) < 0)
 			return false;
 	}
 	return json_is_array(inputs);
@@ -97,7 +100,7 @@ int lock_plan_load(struct store *store, const struct digest *key, struct lock_pl
 	CLEANUP(lock_plan_release) struct lock_plan plan = { .wheels = NULL };
 	if (store_get_fact(store, kind, key, &text) < 0 ||
 	    json_parse_object(text.data, text.size, &value) < 0 ||
-	    !inputs_are_the_same(json_object_get(value, "inputs")))
+	    !inputs_are_the_same(json_object_get(value, "inputs"), &plan.inputs))
 		return -ENOENT;
 	int r = take_wheels(json_object_get(value, "wheels"), &plan);
 	const char *notes = json_get_text(value, "notes");

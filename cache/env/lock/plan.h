@@ -20,6 +20,7 @@ struct lock_plan {
 	struct lock_plan_wheel *wheels; /* in the order of their names */
 	size_t count;
 	char *notes; /* lines for people, as they were said the first time; or NULL */
+	struct buffer inputs; /* as in lock_notes; filled by lock_plan_load() */
 };
 
 void lock_plan_release(struct lock_plan *plan);
