@@ -289,6 +289,8 @@ int mount_plan_make(const struct state *state, struct plan_request *request,
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	struct digest key = plan_key(request);
 	bool is_new = !take_over(state, request, &key, &plan);
+	if (!is_new)
+		(void)unlinkat(state_fd(state), new_pack_name, 0); /* of who was killed */
 	int r = is_new ? build(state, request, &plan, reterr) : 0;
 	plan.key = key;
 	if (r == 0)
