@@ -2,6 +2,7 @@
 
 #include "cache/base/file.h"
 #include "cache/source/url.h"
+#include "fusefs/serve/plan_changed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -182,22 +183,23 @@ static int spell(const struct gathered *g, const struct gather_options *options,
 	return all ? json_print(all, false, out) : -ENOMEM;
 }
 
+static int is_of_key(void *context, const struct plan *plan)
+{
+	const struct digest *key = context;
+	return digest_equal(&plan->key, key);
+}
+
 /* Those of plans that are neither mounted nor what changes are over. */
 static void remove_others(const struct state *state, int dirfd, const char *name)
 {
-	CLEANUP(plan_release) struct plan changed = { .path = NULL };
-	char other[DIGEST_HEX_SIZE] = "";
-	bool known = false;
 	cleanup_dir DIR *dir = file_list_dir(dirfd);
 	const struct dirent *entry;
 	while (dir && (entry = readdir(dir)) != NULL) {
 		if (entry->d_name[0] == '.' || strcmp(entry->d_name, name) == 0)
 			continue;
-		if (!known &&
-		    plan_read_file(state_fd(state), PLAN_CHANGED, &changed) == 0)
-			digest_format(&changed.key, other);
-		known = true;
-		if (strcmp(entry->d_name, other) != 0)
+		struct digest key;
+		if (!digest_parse(entry->d_name, &key) ||
+		    plan_changed_each(state_fd(state), is_of_key, &key) == 0)
 			(void)unlinkat(dirfd, entry->d_name, 0);
 	}
 }

@@ -2,6 +2,7 @@
 
 #include "cache/base/file.h"
 #include "fusefs/serve/layers.h"
+#include "fusefs/serve/plan_changed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -168,7 +169,7 @@ int mount_plan_write(const struct state *state, const struct plan_request *reque
 	cleanup_fd int fd = mount_plan_open_layers(state, request);
 	int r = fd < 0 ? fd : layers_write(fd, plan, has_rows(fd, request->own_upper));
 	if (r == 0)
-		r = plan_keep_changed(state_fd(state), plan);
+		r = plan_changed_keep(state_fd(state), plan);
 	if (r == 0)
 		r = plan_write(state_fd(state), plan);
 	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", state_path(state))
@@ -216,7 +217,7 @@ static int build(const struct state *state, struct plan_request *request,
 	if (r < 0)
 		return r;
 	if (request->interpreter) {
-		plan->pack_file = new_pack_name;
+		(void)strcpy(plan->pack_file, new_pack_name);
 		r = digest_file(fd, &plan->pack);
 	}
 	if (r < 0)

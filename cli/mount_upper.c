@@ -1,6 +1,7 @@
 #include "cli/mount_upper.h"
 
 #include "cache/base/file.h"
+#include "fusefs/serve/plan_changed.h"
 #include "fusefs/serve/state_local.h"
 #include "fusefs/upper/upper.h"
 
@@ -53,7 +54,7 @@ int mount_upper_path(const struct state *state, const struct upper_request *requ
 static int write_base(const struct plan *plan, struct error *reterr)
 {
 	cleanup_buffer struct buffer text = BUFFER_INIT;
-	int r = carry_describe(plan, &text);
+	int r = plan_describe(plan, &text);
 	if (r == 0)
 		r = file_make_dirs(plan->upper, 0700);
 	cleanup_fd int fd =

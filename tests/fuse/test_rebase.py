@@ -42,6 +42,11 @@ def new_packages():
     return [same_size, renamed, *bumped, *(package(f"p{i}", "1.0") for i in range(9, 16)), package("r0", "1.0")]
 
 
+def third_packages():
+    """What both others have, said in a third way."""
+    return [package(f"p{i}", "3.0", changed="three") for i in range(3, 9)] + [package(f"p{i}", "1.0") for i in range(9, 16)]
+
+
 def snapshot(folder):
     """Each file below and what it holds, without bytecode."""
     found = {}
@@ -77,7 +82,8 @@ class Ground:
     def __init__(self, venvfs, folder, python):
         self.venvfs, self.python, self.at = venvfs, python, folder / "env/.venv"
         self.wheels = {}
-        for side, made in (("old", old_packages()), ("new", new_packages())):
+        for side, made in (("old", old_packages()), ("new", new_packages()),
+                           ("third", third_packages())):
             (folder / side).mkdir()
             self.wheels[side] = [w.write(folder / side) for w in made]
 
@@ -321,6 +327,123 @@ def test_killed_before_the_plan_is_written_the_rows_are_over_the_new_one(ground)
     assert (ground.site / "p9/mine.txt").read_text() == "mine"
     assert (ground.site / "p3/a.py").read_text() == 'value = "1"\n'
     ground.unmount()
+
+
+def restore(ground, files):
+    """As if a SIGKILL had come before these were written."""
+    for path, data in files.items():
+        path.unlink()  # a pack has a second name
+        path.write_bytes(data)
+
+
+def saved(ground):
+    state = pathlib.Path(next((ground.venvfs.root / "state/venvfs/mounts").iterdir()))
+    return {p: p.read_bytes() for p in (state / "mount.json", state / "skeleton/pack")}
+
+
+def test_two_locks_that_conflict_follow_one_another(ground):
+    ground.mount("old")
+    (ground.site / "p3/a.py").write_text("edited")
+    (ground.site / "p9/mine.txt").write_text("mine")
+    assert ground.switch("new") == ["p3/a.py"]
+    (ground.site / "p4/data.txt").write_text("edited, too")
+    user = snapshot(ground.site)
+    assert ground.switch("third") == ["p3/a.py", "p4/data.txt"]
+    assert snapshot(ground.site) == user
+    assert ground.switch("new") == ["p3/a.py", "p4/data.txt"]
+    (ground.site / "p3/a.py").write_text('value = "three"\n')  # what the third one says
+    (ground.site / "p4/data.txt").write_text("p4 1\n")  # as it was
+    assert ground.switch("new") == ["p3/a.py"]
+    assert ground.switch("third") == []
+    assert (ground.site / "p9/mine.txt").read_text() == "mine"
+    assert (ground.site / "p3/a.py").read_text() == 'value = "three"\n'
+    assert ground.switch("old") == []
+    assert (ground.site / "p9/mine.txt").read_text() == "mine"
+    ground.unmount()
+
+
+def test_a_third_lock_comes_while_another_one_was_looked_at(ground):
+    ground.mount("old")
+    (ground.site / "p3/a.py").write_text("edited")
+    (ground.site / "p9/mine.txt").write_text("mine")
+    user = snapshot(ground.site)
+    for look in ("new", "third", "new"):
+        ground.unmount()
+        ground.mount(look, "--read-only")
+        assert not (ground.site / "p9/mine.txt").exists()
+    assert ground.switch("third") == ["p3/a.py"]
+    assert snapshot(ground.site) == user
+    ground.unmount()
+    ground.mount("third", "--read-only")
+    assert ground.switch("third") == ["p3/a.py"]
+    assert snapshot(ground.site) == user
+    (ground.site / "p3/a.py").write_text('value = "1"\n')
+    ground.unmount()
+    ground.mount("third", "--read-only")
+    assert ground.switch("third") == []
+    assert (ground.site / "p9/mine.txt").read_text() == "mine"
+    ground.unmount()
+
+
+def test_killed_before_the_plan_is_written_and_another_lock_is_looked_at(ground):
+    """Rows are over the new packages then, which mount.json does not say yet."""
+    ground.mount("old")
+    (ground.site / "p9/mine.txt").write_text("mine")
+    ground.unmount()
+    before = saved(ground)
+    ground.mount("new")
+    ground.unmount()
+    restore(ground, before)
+    ground.mount("third", "--read-only")
+    ground.unmount()
+    ground.mount("old")
+    assert (ground.site / "p9/mine.txt").read_text() == "mine"
+    assert (ground.site / "p3/a.py").read_text() == 'value = "1"\n'
+    ground.unmount()
+
+
+def test_each_upper_has_its_own_packages_of_before(ground, tmp_path):
+    uppers = [[], *(["--upper", tmp_path / f"upper{i}"] for i in range(2))]
+    sides = ["old", "new", "third"]
+    for i, (upper, side) in enumerate(zip(uppers, sides)):
+        ground.mount(side, *upper)
+        (ground.site / f"p{9 + i}/mine.txt").write_text(f"mine {i}")
+        ground.unmount()
+    ground.mount("new", "--read-only")
+    ground.unmount()
+    for i, upper in enumerate(uppers):
+        ground.mount(sides[(i + 1) % 3], *upper)
+        assert [p.read_text() for p in ground.site.glob("*/mine.txt")] == [f"mine {i}"]
+        ground.unmount()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_at_any_moment_among_uppers_and_looks_nothing_is_lost(ground, tmp_path, seed):
+    rng = random.Random(seed)
+    uppers = [[], ["--upper", tmp_path / "upper"]]
+    ground.mount("old")
+    ground.unmount()
+    for i, upper in enumerate(uppers):
+        ground.mount("old", *upper)
+        (ground.site / f"p{9 + i}/mine.txt").write_text(f"mine {i}")
+        os.rename(ground.site / f"p{12 + i}/sub", ground.site / f"moved{i}")
+        ground.unmount()
+    for _ in range(40):
+        side, upper = rng.choice(["old", "new", "third"]), rng.choice([*uppers, ["--read-only"]])
+        command = [BINARY, "mount", *upper, "--python", ground.python, ground.at, *ground.wheels[side]]
+        process = subprocess.Popen(command, env=ground.venvfs.env, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.002, 0.05))
+        process.kill()
+        process.wait()
+        ground.venvfs.run("unmount", ground.at, ok=False)
+        if rng.random() < 0.5:
+            ground.mount(rng.choice(["old", "new", "third"]), "--read-only")
+            ground.unmount()
+        i = rng.randrange(2)
+        ground.mount(rng.choice(["old", "new", "third"]), *uppers[i])
+        assert [p.read_text() for p in ground.site.glob("*/mine.txt")] == [f"mine {i}"]
+        assert (ground.site / f"moved{i}/c.py").exists()
+        ground.unmount()
 
 
 def test_what_is_kept_and_gone_is_told(ground):
