@@ -1,6 +1,7 @@
 #include "cli/mount_carry.h"
 
 #include "cache/base/file.h"
+#include "cli/mount_plan.h"
 #include "cli/output.h"
 #include "fusefs/overlay/rebase.h"
 #include "fusefs/serve/layers.h"
@@ -56,7 +57,9 @@ static int find_before(const struct carry *c, struct plan *ret, bool *ret_mounte
 		CLEANUP(plan_release) struct plan plan = { .path = NULL };
 		r = kept ? plan_changed_read(state_fd(c->state), c->plan->upper, &plan)
 			 : plan_read(state_fd(c->state), &plan);
-		if (r < 0 || !is_before(&plan, c->plan, &base))
+		/* Of one a killed command may have left the skeleton of another. */
+		if (r < 0 || !is_before(&plan, c->plan, &base) ||
+		    !mount_plan_is_whole(c->state, &plan))
 			continue;
 		*ret = plan;
 		*ret_mounted = !kept;

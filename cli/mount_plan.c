@@ -13,7 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char pack_name[] = "skeleton/pack";
 static const char new_pack_name[] = "skeleton/pack.new";
 
 static int digest_file(int fd, struct digest *ret)
@@ -33,6 +32,17 @@ static int digest_file(int fd, struct digest *ret)
 	return n < 0 ? -errno : 0;
 }
 
+bool mount_plan_is_whole(const struct state *state, const struct plan *plan)
+{
+	struct digest found;
+	if (!plan_has_pack(plan))
+		return true;
+	cleanup_fd int fd =
+	    file_open_beneath(state_fd(state), plan_pack(plan), O_RDONLY, 0);
+	return fd >= 0 && digest_file(fd, &found) == 0 &&
+	       digest_equal(&found, &plan->pack);
+}
+
 /* What the key stands for is in the plan too, where it may have been changed since. */
 static bool is_of(const struct plan *plan, const struct plan_request *request)
 {
@@ -49,13 +59,10 @@ static bool take_over(const struct state *state, const struct plan_request *requ
 		      const struct digest *key, struct plan *ret)
 {
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
-	struct digest found;
 	if (plan_read(state_fd(state), &plan) < 0 || !digest_equal(&plan.key, key) ||
 	    !is_of(&plan, request))
 		return false;
-	cleanup_fd int fd = file_open_beneath(state_fd(state), pack_name, O_RDONLY, 0);
-	if (plan_has_pack(&plan) &&
-	    (fd < 0 || digest_file(fd, &found) < 0 || !digest_equal(&found, &plan.pack)))
+	if (!mount_plan_is_whole(state, &plan))
 		return false;
 	*ret = plan;
 	plan = (struct plan){ .path = NULL };
@@ -208,9 +215,11 @@ static int build(const struct state *state, struct plan_request *request,
 	int r = 0;
 	if (request->interpreter)
 		r = file_make_dir_at(state_fd(state), "skeleton", 0700);
+	/* What a killed command left may have another name by now, and be in use. */
+	(void)unlinkat(state_fd(state), new_pack_name, 0);
 	if (r == 0 && request->interpreter)
 		r = fd = file_open_beneath(state_fd(state), new_pack_name,
-					   O_RDWR | O_CREAT | O_TRUNC, 0600);
+					   O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (r < 0)
 		return error_errno(reterr, r, "cannot write to '%s'", state_path(state));
 	r = mount_plan_layers(request, fd, plan, reterr);

@@ -57,19 +57,25 @@ int plan_read_base(const struct plan *plan, struct buffer *out, struct error *re
 	return r < 0 ? r : file_read_at(fd, "base", LARGEST_BASE, out);
 }
 
-static void file_name(const char *upper, const char *ending, char ret_name[NAME_SIZE])
+static void file_name(const struct digest *digest, const char *ending,
+		      char ret_name[NAME_SIZE])
 {
 	char hex[DIGEST_HEX_SIZE];
-	struct digest digest = digest_of(upper, strlen(upper));
-	digest_format(&digest, hex);
+	digest_format(digest, hex);
 	(void)snprintf(ret_name, NAME_SIZE, "%s/%s.%s", folder_name, hex, ending);
+}
+
+static void plan_name(const char *upper, char ret_name[NAME_SIZE])
+{
+	struct digest digest = digest_of(upper, strlen(upper));
+	file_name(&digest, "json", ret_name);
 }
 
 static int read_named(int state_fd, const char *name, struct plan *ret)
 {
 	int r = plan_read_file(state_fd, name, ret);
 	if (r == 0 && plan_has_pack(ret))
-		file_name(ret->upper, "pack", ret->pack_file);
+		file_name(&ret->pack, "pack", ret->pack_file);
 	return r;
 }
 
@@ -77,47 +83,13 @@ int plan_changed_read(int state_fd, const char *upper, struct plan *ret)
 {
 	char name[NAME_SIZE];
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
-	file_name(upper, "json", name);
+	plan_name(upper, name);
 	int r = read_named(state_fd, name, &plan);
 	if (r < 0 || strcmp(plan.upper, upper) != 0)
 		return r < 0 ? r : -ENOENT;
 	*ret = plan;
 	plan = (struct plan){ .path = NULL };
 	return 0;
-}
-
-int plan_changed_write(int state_fd, const struct plan *plan)
-{
-	char name[NAME_SIZE];
-	char pack[NAME_SIZE];
-	file_name(plan->upper, "json", name);
-	file_name(plan->upper, "pack", pack);
-	int r = file_make_dir_at(state_fd, folder_name, 0700);
-	if (r == 0 && plan_has_pack(plan) && strcmp(plan->pack_file, pack) != 0)
-		r = plan_link_pack(state_fd, plan_pack(plan), pack);
-	return r < 0 ? r : plan_write_file(state_fd, name, plan);
-}
-
-/* Are the rows of its upper over it? Where that cannot be told, another plan that is
- * known for them is no worse. */
-static bool is_needed(int state_fd, const struct plan *plan)
-{
-	CLEANUP(plan_release) struct plan other = { .path = NULL };
-	cleanup_buffer struct buffer base = BUFFER_INIT;
-	if (!plan_has_rows(plan))
-		return false;
-	if (plan_read_base(plan, &base, NULL) == 0)
-		return plan_is_base(plan, &base);
-	return plan_changed_read(state_fd, plan->upper, &other) < 0;
-}
-
-int plan_changed_keep(int state_fd, const struct plan *next)
-{
-	CLEANUP(plan_release) struct plan now = { .path = NULL };
-	if (plan_read(state_fd, &now) < 0 || !*now.upper || now.ephemeral ||
-	    strcmp(now.upper, next->upper) == 0 || !is_needed(state_fd, &now))
-		return 0;
-	return plan_changed_write(state_fd, &now);
 }
 
 int plan_changed_each(int state_fd, plan_changed_visit *visit, void *context)
@@ -140,4 +112,71 @@ int plan_changed_each(int state_fd, plan_changed_visit *visit, void *context)
 			r = visit(context, &plan);
 	}
 	return r;
+}
+
+static int is_of_pack(void *context, const struct plan *plan)
+{
+	const struct digest *pack = context;
+	return plan_has_pack(plan) && digest_equal(&plan->pack, pack);
+}
+
+/* Packs that no plan has any more, and names that linking left. */
+static void sweep_packs(int state_fd)
+{
+	cleanup_fd int fd =
+	    file_open_beneath(state_fd, folder_name, O_RDONLY | O_DIRECTORY, 0);
+	cleanup_dir DIR *dir = fd < 0 ? NULL : file_list_dir(fd);
+	const struct dirent *entry;
+	while (dir && (entry = readdir(dir)) != NULL) {
+		struct digest pack;
+		char hex[DIGEST_HEX_SIZE] = "";
+		const char *dot = strchr(entry->d_name, '.');
+		if (!dot || strncmp(dot, ".pack", 5) != 0)
+			continue;
+		(void)snprintf(hex, sizeof(hex), "%.*s", (int)(dot - entry->d_name),
+			       entry->d_name);
+		if (dot[5] || !digest_parse(hex, &pack) ||
+		    plan_changed_each(state_fd, is_of_pack, &pack) == 0)
+			(void)unlinkat(fd, entry->d_name, 0);
+	}
+}
+
+/* Packs are named after what they hold, so that a plan never meets another's. */
+int plan_changed_write(int state_fd, const struct plan *plan)
+{
+	char name[NAME_SIZE];
+	char pack[NAME_SIZE];
+	plan_name(plan->upper, name);
+	file_name(&plan->pack, "pack", pack);
+	int r = file_make_dir_at(state_fd, folder_name, 0700);
+	if (r == 0 && plan_has_pack(plan) &&
+	    faccessat(state_fd, pack, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		r = plan_link_pack(state_fd, plan_pack(plan), pack);
+	if (r == 0)
+		r = plan_write_file(state_fd, name, plan);
+	if (r == 0)
+		sweep_packs(state_fd);
+	return r;
+}
+
+/* Are the rows of its upper over it? Where that cannot be told, another plan that is
+ * known for them is no worse. */
+static bool is_needed(int state_fd, const struct plan *plan)
+{
+	CLEANUP(plan_release) struct plan other = { .path = NULL };
+	cleanup_buffer struct buffer base = BUFFER_INIT;
+	if (!plan_has_rows(plan))
+		return false;
+	if (plan_read_base(plan, &base, NULL) == 0)
+		return plan_is_base(plan, &base);
+	return plan_changed_read(state_fd, plan->upper, &other) < 0;
+}
+
+int plan_changed_keep(int state_fd, const struct plan *next)
+{
+	CLEANUP(plan_release) struct plan now = { .path = NULL };
+	if (plan_read(state_fd, &now) < 0 || !*now.upper || now.ephemeral ||
+	    strcmp(now.upper, next->upper) == 0 || !is_needed(state_fd, &now))
+		return 0;
+	return plan_changed_write(state_fd, &now);
 }

@@ -2,7 +2,8 @@
  * Rows of an upper are over the layers of one plan, which its file `base` describes. That
  * plan is mount.json, or stands in changed/<XXH3-128 of the upper's path>.json beside it:
  * when another upper or none was mounted since, and while rows are carried over from one
- * plan to the next. One thread, under the state's lock.
+ * plan to the next. Its skeleton is changed/<digest of that>.pack. One thread, under the
+ * state's lock.
  */
 #pragma once
 
