@@ -23,11 +23,16 @@ struct reading {
 	struct digest key;
 };
 
+static void release_files(struct lock_file *files, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		lock_file_release(&files[i]);
+	free(files);
+}
+
 static void reading_release(struct reading *r)
 {
-	for (size_t i = 0; i < r->file_count; i++)
-		lock_file_release(&r->files[i]);
-	free(r->files);
+	release_files(r->files, r->file_count);
 	target_release(&r->target);
 	wanted_release(&r->wanted);
 	lock_notes_release(&r->notes);
@@ -49,7 +54,8 @@ void locked_release(struct locked *locked)
 	for (size_t i = 0; i < locked->count; i++)
 		build_record_release(&locked->wheels[i].record);
 	free(locked->wheels);
-	free(locked->path);
+	release_files(locked->files, locked->file_count);
+	json_decref(locked->inputs);
 	*locked = (struct locked){ .wheels = NULL };
 }
 
@@ -189,6 +195,7 @@ static bool take_plan(struct reading *r, struct locked *ret)
 		return false;
 	if (plan.notes)
 		say_lines("lock", plan.notes);
+	locked.inputs = steal_ptr(plan.inputs);
 	*ret = locked;
 	locked = (struct locked){ .wheels = NULL };
 	return true;
@@ -322,6 +329,8 @@ int locks_get(struct cache *cache, const struct lock_request *request, struct lo
 		(void)say_failed("--lock and -r each name a lock: only one of them goes");
 		return EXIT_USAGE;
 	}
+	struct timespec began;
+	(void)clock_gettime(CLOCK_REALTIME, &began);
 	int result = name_files(&r, &err);
 	if (result == 0)
 		result = make_key(&r);
@@ -333,7 +342,12 @@ int locks_get(struct cache *cache, const struct lock_request *request, struct lo
 	int status = known ? 0 : read_and_fetch(&r, &locked);
 	if (status != 0)
 		return status;
-	locked.path = steal_ptr(r.files[0].path);
+	if (!known)
+		locked.inputs = steal_ptr(r.notes.inputs.files);
+	locked.began = began;
+	locked.files = steal_ptr(r.files);
+	locked.file_count = r.file_count;
+	r.file_count = 0;
 	*ret = locked;
 	locked = (struct locked){ .wheels = NULL };
 	return 0;

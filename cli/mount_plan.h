@@ -34,6 +34,8 @@ struct plan_request {
  */
 int mount_plan_make(const struct state *state, struct plan_request *request,
 		    struct plan *ret, bool *ret_new, struct error *reterr);
+/* Is its skeleton there, and the one that it speaks of? */
+bool mount_plan_is_whole(const struct state *state, const struct plan *plan);
 /* A descriptor of the directory that holds `layers`. */
 int mount_plan_open_layers(const struct state *state, const struct plan_request *request);
 /* A plan of before, and not the one that was made, is going to be mounted. */

@@ -152,6 +152,7 @@ static void report_found(const struct source_job *job)
 	static const char *const words[] = {
 		[SOURCE_CACHE] = "cached",
 		[SOURCE_FILE] = "added",
+		[SOURCE_LINKS] = "added",
 		[SOURCE_UV] = "taken from uv's cache",
 		[SOURCE_PIP] = "taken from pip's cache",
 		[SOURCE_URL] = "fetched",

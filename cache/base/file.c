@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 int file_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
@@ -159,6 +161,33 @@ int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
 		return r;
 	}
 	return sync ? file_sync_dir(dirfd) : 0;
+}
+
+/* "<name>.<pid>.<hex>.tmp" */
+static bool is_aside(const char *name)
+{
+	static const char ending[] = ".tmp";
+	size_t size = strlen(name);
+	size_t numbers = 0;
+	if (size < sizeof(ending) || strcmp(name + size - strlen(ending), ending) != 0)
+		return false;
+	for (size_t i = 1; i + sizeof(ending) < size; i++)
+		numbers += name[i] == '.' && name[i + 1] >= '0' && name[i + 1] <= 'f';
+	return numbers >= 2;
+}
+
+void file_sweep_asides(int dirfd)
+{
+	enum { SECONDS = 3600 };
+	struct stat st;
+	const struct dirent *entry;
+	cleanup_dir DIR *dir = dirfd < 0 ? NULL : file_list_dir(dirfd);
+	while (dir && (entry = readdir(dir)) != NULL) {
+		if (is_aside(entry->d_name) &&
+		    fstatat(dirfd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && time(NULL) - st.st_mtim.tv_sec > SECONDS)
+			(void)unlinkat(dirfd, entry->d_name, 0);
+	}
 }
 
 int file_make_dirs(const char *path, mode_t mode)

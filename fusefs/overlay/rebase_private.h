@@ -11,6 +11,8 @@
 #define PLACE_NODE (UINT64_C(1) << 60)
 #define PLACE_COOKIE (UINT64_C(1) << 63)
 
+enum { REBASE_DEEPEST = 1000 };
+
 /* A dentry row, of before or of after. */
 struct rebase_name {
 	struct upper_dentry d; /* d.name is `text` */
@@ -52,6 +54,8 @@ struct rebase_touched {
 	uint64_t dir, parent;
 };
 
+struct rebase_launcher;
+
 struct rebase {
 	const struct rebase_request *q;
 	struct error *reterr;
@@ -70,6 +74,8 @@ struct rebase {
 	uint64_t numbers; /* how many are needed */
 	size_t solid; /* names of after so far that are no bytecode and no directory */
 	size_t gone;  /* names of before that nothing is left of */
+	struct rebase_launcher *launchers; /* that are judged last */
+	size_t launcher_count;
 	struct buffer path;
 	char **conflicts;
 	size_t conflict_count, conflict_room;
@@ -79,11 +85,15 @@ struct rebase {
 /* A directory that is being judged. */
 struct rebase_place {
 	uint64_t old_dir;
-	bool has_old;     /* it has lower names of before, which count */
-	bool is_moved;    /* a lower one that was renamed: all it showed is carried */
+	bool has_old;  /* it has lower names of before, which count */
+	bool is_moved; /* a lower one that was renamed: all it showed is carried */
+	/* Of a directory that was made in place of a lower one, that one: its names count
+	 * as removed where they were not made again. Else 0. */
+	uint64_t lower_dir;
 	uint64_t new_dir; /* the lower directory of after; 0: none */
 	uint64_t out_dir; /* where its names will be */
 	bool is_cache;    /* __pycache__ */
+	bool is_info;     /* *.dist-info */
 };
 
 /* A name that is being judged. */
@@ -130,6 +140,27 @@ int rebase_same_lower(struct rebase *r, const struct node *lo, const struct node
 int rebase_equals(struct rebase *r, const struct found *f, const struct node *ln,
 		  bool *ret);
 bool rebase_is_bytecode(bool in_cache, const char *name, size_t size);
+
+/* rebase_installed.c: what installers wrote. */
+bool rebase_is_info(const char *name, size_t size);
+/* A file by which an installer notes what it did, in a *.dist-info. */
+bool rebase_is_installers(bool in_info, const char *name, size_t size);
+/* Are both launchers of the same function, and nothing else? */
+int rebase_same_launcher(struct rebase *r, const struct found *f, const struct node *ln,
+			 bool *ret);
+/*
+ * A launcher that was made in place of one that the lower had and has no more: does it
+ * call the same? Then *ret, and whether it stays is seen when all else was judged: with
+ * what it calls.
+ */
+int rebase_defer_launcher(struct rebase *r, const struct rebase_case *c, bool *ret);
+int rebase_judge_launchers(struct rebase *r);
+void rebase_release_launchers(struct rebase *r);
+/* Does a directory that was made again (old_dir, lower_dir, is_info) hold nothing but
+ * what was there before? */
+int rebase_is_put_back(struct rebase *r, const struct rebase_place *place, bool *ret);
+/* All names that a directory showed, each with a NUL behind it. */
+int rebase_names_in(struct rebase *r, uint64_t dir, struct buffer *out);
 
 /* rebase_judge.c: one directory and all below it. */
 int rebase_judge(struct rebase *r, const struct rebase_place *place);

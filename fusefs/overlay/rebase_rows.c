@@ -284,6 +284,7 @@ void rebase_release(struct rebase *r)
 	for (size_t i = 0; i < r->conflict_count; i++)
 		free(r->conflicts[i]);
 	free(r->conflicts);
+	rebase_release_launchers(r);
 	free(r->nodes.items);
 	free(r->rows.items);
 	free(r->touched);

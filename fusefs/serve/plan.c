@@ -5,18 +5,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { PLAN_VERSION = 2, LARGEST_PLAN = 64 << 20 };
 
-static const struct {
-	const char *name, *pack;
-} files[] = {
-	[PLAN_MOUNTED] = { "mount.json", "skeleton/pack" },
-	[PLAN_CHANGED] = { "changed.json", "skeleton/pack.changed" },
-};
+static const char mounted_name[] = "mount.json";
+static const char pack_name[] = "skeleton/pack";
 
 void plan_release(struct plan *plan)
 {
@@ -124,15 +121,15 @@ static int read_digest(const json_t *object, const char *key, struct digest *ret
 
 int plan_read(int state_fd, struct plan *ret)
 {
-	return plan_read_file(state_fd, PLAN_MOUNTED, ret);
+	return plan_read_file(state_fd, mounted_name, ret);
 }
 
-int plan_read_file(int state_fd, enum plan_file file, struct plan *ret)
+int plan_read_file(int state_fd, const char *name, struct plan *ret)
 {
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	cleanup_buffer struct buffer text = BUFFER_INIT;
 	cleanup_json json_t *object = NULL;
-	int r = file_read_at(state_fd, files[file].name, LARGEST_PLAN, &text);
+	int r = file_read_at(state_fd, name, LARGEST_PLAN, &text);
 	if (r == 0)
 		r = json_parse_object(text.data, text.size, &object);
 	if (r < 0)
@@ -158,8 +155,6 @@ int plan_read_file(int state_fd, enum plan_file file, struct plan *ret)
 		r = read_layers(json_object_get(object, "layers"), &plan);
 	if (r < 0)
 		return r;
-	if (file != PLAN_MOUNTED && plan_has_pack(&plan))
-		plan.pack_file = files[file].pack;
 	*ret = plan;
 	plan = (struct plan){ .path = NULL };
 	return 0;
@@ -182,7 +177,7 @@ static json_t *layer_row(const struct plan_layer *layer)
 	return row;
 }
 
-static int write_file(int state_fd, enum plan_file file, const struct plan *plan)
+int plan_write_file(int state_fd, const char *name, const struct plan *plan)
 {
 	char key[DIGEST_HEX_SIZE];
 	char pack[DIGEST_HEX_SIZE];
@@ -212,39 +207,39 @@ static int write_file(int state_fd, enum plan_file file, const struct plan *plan
 	}
 	cleanup_buffer struct buffer text = BUFFER_INIT;
 	int r = json_print(object, true, &text);
-	return r < 0 ? r
-		     : file_replace_at(state_fd, files[file].name, text.data, text.size,
-				       false);
+	return r < 0 ? r : file_replace_at(state_fd, name, text.data, text.size, false);
 }
 
+const char *plan_pack(const struct plan *plan)
+{
+	return *plan->pack_file ? plan->pack_file : pack_name;
+}
+
+int plan_link_pack(int state_fd, const char *from, const char *to)
+{
+	char aside[sizeof(((struct plan *)NULL)->pack_file) + 8];
+	(void)snprintf(aside, sizeof(aside), "%s.link", to);
+	if (unlinkat(state_fd, aside, 0) < 0 && errno != ENOENT)
+		return -errno;
+	if (linkat(state_fd, from, state_fd, aside, 0) < 0 ||
+	    renameat(state_fd, aside, state_fd, to) < 0)
+		return -errno;
+	/* Two names of one file are not renamed onto each other. */
+	(void)unlinkat(state_fd, aside, 0);
+	return 0;
+}
+
+/* One that is kept for an upper stays there. */
 int plan_write(int state_fd, struct plan *plan)
 {
-	if (plan->pack_file &&
-	    renameat(state_fd, plan->pack_file, state_fd, files[PLAN_MOUNTED].pack) < 0)
-		return -errno;
-	plan->pack_file = NULL;
-	return write_file(state_fd, PLAN_MOUNTED, plan);
-}
-
-/* Its pack has two names until another one replaces it. */
-int plan_write_changed(int state_fd, const struct plan *plan)
-{
-	const char *from = plan->pack_file ? plan->pack_file : files[PLAN_MOUNTED].pack;
-	const char *to = files[PLAN_CHANGED].pack;
-	if (plan_has_pack(plan) && unlinkat(state_fd, to, 0) < 0 && errno != ENOENT)
-		return -errno;
-	if (plan_has_pack(plan) && linkat(state_fd, from, state_fd, to, 0) < 0)
-		return -errno;
-	return write_file(state_fd, PLAN_CHANGED, plan);
-}
-
-int plan_keep_changed(int state_fd, const struct plan *plan)
-{
-	CLEANUP(plan_release) struct plan before = { .path = NULL };
-	if (plan_read(state_fd, &before) < 0 || !*before.upper || before.ephemeral ||
-	    strcmp(before.upper, plan->upper) == 0)
-		return 0;
-	return plan_write_changed(state_fd, &before);
+	int r =
+	    *plan->pack_file ? plan_link_pack(state_fd, plan->pack_file, pack_name) : 0;
+	if (r < 0)
+		return r;
+	if (strncmp(plan->pack_file, "skeleton/", 9) == 0)
+		(void)unlinkat(state_fd, plan->pack_file, 0);
+	plan->pack_file[0] = '\0';
+	return plan_write_file(state_fd, mounted_name, plan);
 }
 
 static int boot_id(char ret_id[64])

@@ -140,6 +140,41 @@ def test_uvs_own_come_first_and_the_newest_of_them(ground):
     assert ground.found(UV_PYTHON_INSTALL_DIR=str(elsewhere)) == f"elsewhere/cpython-3.12.1-{KEY}/bin/python3.12"
 
 
+def test_the_preference_of_uvs_files_counts(ground, uv):
+    """python-preference: of uv.toml, of [tool.uv], of the user's file, and of the environment before all."""
+    ground.python(ground.path / "python3", "3.10.1")
+    ground.managed(f"cpython-3.13.1-{KEY}", "python3.13", "3.13.1")
+    own, system = f"home/.local/share/uv/python/cpython-3.13.1-{KEY}/bin/python3.13", "path/python3"
+    project, toml = ground.project / "pyproject.toml", ground.project / "uv.toml"
+    user = ground.root / "home/.config/uv/uv.toml"
+    user.parent.mkdir(parents=True)
+    assert ground.found() == own
+    user.write_text('python-preference = "system"\n')
+    assert ground.found() == system
+    project.write_text('[project]\nname = "x"\n')
+    assert ground.found() == system
+    project.write_text('[tool.uv]\npython-preference = "managed"\n')
+    assert ground.found() == own
+    (ground.project / "sub").mkdir()
+    assert ground.found(cwd=ground.project / "sub") == own
+    toml.write_text('python-preference = "only-system"\n')  # uv.toml wins over pyproject.toml
+    assert ground.found() == system
+    assert "3.10.1" in ground.refused("-p", "3.13")
+    assert ground.found(UV_PYTHON_PREFERENCE="managed") == own
+    assert ground.found(UV_MANAGED_PYTHON="1") == own
+    assert ground.found(UV_NO_CONFIG="1") == own
+    named = ground.root / "named.toml"
+    named.write_text('python-preference = "only-managed"\n')
+    assert ground.found(UV_CONFIG_FILE=str(named)) == own
+    toml.write_text('python-preference = "only-managed"\n')
+    assert "3.10" in ground.refused("-p", "3.10")
+    assert ground.found("-p", ground.path / "python3") == system  # of a path nothing is preferred
+    toml.write_text('python-preference = 3\n')
+    assert ground.found() == system  # as the user's says
+    toml.write_text("python-preference =\n")
+    assert f"{toml}" in ground.refused()
+
+
 def test_the_link_of_a_minor_version_is_taken_unless_a_patch_is_named(ground):
     ground.managed(f"cpython-3.13.1-{KEY}", "python3.13", "3.13.1")
     link = ground.uv / f"cpython-3.13-{KEY}"

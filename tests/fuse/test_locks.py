@@ -1,6 +1,7 @@
 """A project's lock file becomes a mounted environment; the index is a server of the test's."""
 
 import hashlib
+import json
 import os
 import pathlib
 import signal
@@ -336,3 +337,104 @@ def test_an_interrupted_export_says_one_line(project):
     said = process.communicate()[1]
     assert process.returncode == -signal.SIGINT and said.count("\n") == 1 and "is as it was" in said
     assert not (project.root / "out").exists() and not list(project.root.glob(".out.venvfs-*"))
+
+
+def status(project, *args):
+    return json.loads(project.venvfs.run("status", "--json", *args, cwd=project.root).stdout)
+
+
+def test_status_tells_what_a_mount_is_made_of(project):
+    project.mount("--extra", "more", "--no-dev")
+    lock = project.root / "uv.lock"
+    told = status(project)
+    assert told["locks"] == [{"path": str(lock), "kind": "uv.lock", "state": "unchanged"}]
+    assert told["chosen"] == ["--extra more", "--no-dev"] and told["also_changed"] == []
+    found = {p["name"]: p for p in told["packages"]}
+    assert sorted(found) == ["extra_one", "one", "two"] and found["one"]["version"] == "1.0"
+    assert found["one"]["source"] == "url" and found["one"]["file"] == "one-1.0-py3-none-any.whl"
+    assert found["one"]["origin"] == project.server.url("one-1.0-py3-none-any.whl", hash=False)
+    assert len(found["one"]["sha256"]) == 64
+    lines = dict(line.split("\t") for line in project.venvfs.run("status", cwd=project.root).stdout.splitlines())
+    assert lines["lock"] == f"{lock}, unchanged" and lines["packages"] == "3: 3 from URLs"
+    assert lines["chosen"] == "--extra more --no-dev"
+    rows = [line.split("\t") for line in project.venvfs.run("status", "-v", cwd=project.root).stdout.splitlines()]
+    assert [row[:3] for row in rows if len(row) == 4] == [
+        ["extra_one", "1.0", "url"], ["one", "1.0", "url"], ["two", "1.0", "url"]]
+    row, = project.venvfs.list()
+    assert row["lock"] == str(lock) and row["lock_state"] == "unchanged"
+
+
+def test_status_tells_whether_the_lock_has_changed_since(project):
+    project.mount()
+    lock = project.root / "uv.lock"
+    text = lock.read_text()
+    lock.touch()
+    assert status(project)["locks"][0]["state"] == "unchanged"
+    lock.write_text(text.replace("version = 1", "version = 9"))
+    assert status(project)["locks"][0]["state"] == "changed"
+    assert f"lock\t{lock}, changed since it was mounted" in project.venvfs.run("status", cwd=project.root).stdout
+    assert project.venvfs.list()[0]["lock_state"] == "changed"
+    lock.unlink()
+    assert status(project)["locks"][0]["state"] == "missing"
+    lock.write_text(text)
+    pyproject = project.root / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text() + "# More.\n")
+    told = status(project)
+    assert told["locks"][0]["state"] == "unchanged" and told["also_changed"] == [str(pyproject)]
+    project.unmount()
+    # The same environment by a lock that says more: that one counts from then on.
+    lock.write_text(text + "# More.\n")
+    project.mount("--offline")
+    told = status(project)
+    assert told["locks"][0]["state"] == "unchanged" and told["also_changed"] == []
+    assert {p["source"] for p in told["packages"]} == {"url"}
+
+
+def test_status_tells_of_each_kind_of_source_and_of_no_secret(venvfs, server):
+    folder = venvfs.root / "links"
+    folder.mkdir()
+    Wheel("dev_one").write(folder)
+    (venvfs.root / "requirements.txt").write_text("one==1.0\ndev_one==1.0\n-r more.txt\n")
+    (venvfs.root / "more.txt").write_text("two==1.0\n")
+    index = server.index().replace("://", "://me:topsecret@")
+    venvfs.run("mount", "m", "-r", "requirements.txt", "--find-links", folder, "--python", sys.executable,
+               "--index-url", index)
+    done = venvfs.run("status", "--json", "m")
+    told = json.loads(done.stdout)
+    assert {p["name"]: p["source"] for p in told["packages"]} == {"one": "index", "two": "index", "dev_one": "find-links"}
+    assert told["locks"][0]["kind"] == "requirements.txt" and told["chosen"] == []
+    assert "topsecret" not in done.stdout + venvfs.run("status", "-v", "m").stdout
+    assert not [p for p in venvfs.root.rglob("*") if p.is_file() and "home" not in p.parts and "m" not in p.parts
+                and b"topsecret" in p.read_bytes() and "plans" not in p.parts]
+    (venvfs.root / "more.txt").write_text("two==1.0 # the same\n")
+    assert json.loads(venvfs.run("status", "--json", "m").stdout)["also_changed"] == [str(venvfs.root / "more.txt")]
+
+
+def test_status_of_wheels_that_were_named_and_of_what_nobody_wrote(venvfs):
+    wheel = Wheel("one").write(venvfs.root)
+    venvfs.run("mount", "m", wheel, "--python", sys.executable)
+    told = json.loads(venvfs.run("status", "--json", "m").stdout)
+    assert told["locks"] == [] and told["chosen"] == []
+    package, = told["packages"]
+    assert package["source"] == "file" and package["origin"] == wheel.as_uri()
+    assert "lock" not in venvfs.list()[0]
+    made, = pathlib.Path(told["state_directory"], "made").iterdir()
+    text = json.loads(made.read_text())
+    image, = text["wheels"]
+    fifo = venvfs.root / "fifo"
+    os.mkfifo(fifo)
+    for wrong in (b"", b"[]", b"{}", b'{"version": 1}', b'{"version": 1, "locks": 3, "wheels": [1], "inputs": "x"}',
+                  json.dumps({**text, "wheels": {image: {"origin": "https://me:topsecret@host/x?token=topsecret", "source": 3}},
+                              "locks": [3, {"path": 4}, {"path": "/no\nwhere\x1b[1m", "kind": "odd"}], "chosen": [1, "\x1b"],
+                              "inputs": [3, ["relative", 1, 2, "x"], [str(fifo), 1, 2, "0" * 32], ["/", 1, 2, "0" * 32],
+                                         [f"{venvfs.root}/m/pyvenv.cfg", 1, 2, "0" * 32]]}).encode()):
+        made.write_bytes(wrong)
+        done = venvfs.run("status", "--json", "m")
+        package, = json.loads(done.stdout)["packages"]
+        assert (package["name"], package["version"]) == ("one", "1.0")
+        shown = venvfs.run("status", "-v", "m").stdout
+        assert "topsecret" not in done.stdout + shown and "\x1b" not in shown
+        assert "one\t1.0\t-" in shown
+        venvfs.list()
+    made.unlink()
+    assert len(json.loads(venvfs.run("status", "--json", "m").stdout)["packages"]) == 1

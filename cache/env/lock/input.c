@@ -24,7 +24,8 @@ static bool is_regular(int fd)
 static void digest_hex(const struct buffer *text, size_t from,
 		       char ret_hex[DIGEST_HEX_SIZE])
 {
-	struct digest digest = digest_of(text->data + from, text->size - from);
+	const size_t size = text->size - from;
+	struct digest digest = digest_of(size ? (const void *)(text->data + from) : "", size);
 	digest_format(&digest, ret_hex);
 }
 

@@ -17,6 +17,7 @@ void lock_plan_release(struct lock_plan *plan)
 		build_record_release(&plan->wheels[i]);
 	free(plan->wheels);
 	free(plan->notes);
+	json_decref(plan->inputs);
 	*plan = (struct lock_plan){ .wheels = NULL };
 }
 
@@ -67,6 +68,7 @@ int lock_plan_load(struct store *store, const struct digest *key, struct lock_pl
 	plan.notes = r == 0 && notes ? strdup(notes) : NULL;
 	if (r < 0 || (notes && !plan.notes))
 		return r < 0 ? r : -ENOMEM;
+	plan.inputs = json_incref(json_object_get(value, "inputs"));
 	*ret = plan;
 	plan = (struct lock_plan){ .wheels = NULL };
 	return 0;

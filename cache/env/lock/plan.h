@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "cache/base/digest.h"
+#include "cache/base/json.h"
 #include "cache/build/record.h"
 #include "cache/env/lock/lock.h"
 
@@ -16,6 +17,7 @@ struct lock_plan {
 	struct build_record *wheels; /* in the order of their names */
 	size_t count;
 	char *notes; /* lines for people, as they were said the first time; or NULL */
+	json_t *inputs; /* as in struct inputs; set by lock_plan_load() */
 };
 
 void lock_plan_release(struct lock_plan *plan);
