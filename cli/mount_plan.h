@@ -26,6 +26,9 @@ struct plan_request {
 	bool own_upper;    /* named by --upper: numbers of layers are kept there */
 	bool ephemeral;
 	struct cache *cache;
+	/* Said by mount_plan_make(): what is mounted there now leaves no changes aside.
+	 */
+	bool keeps_upper;
 };
 
 /*
