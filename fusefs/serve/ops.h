@@ -17,7 +17,9 @@
 struct log;
 
 enum {
-	READ_MOST = 1 << 20, /* bytes of one READ, WRITE or listing */
+	READ_MOST = 1 << 20, /* bytes of one READ or listing */
+	WRITE_MOST =
+	    256 << 10, /* of one WRITE: buffers that hold one are locked memory */
 	OPCODES = SHARED_OPCODES,
 };
 

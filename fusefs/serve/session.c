@@ -32,6 +32,9 @@ enum {
 	NOTIFY_RESEND = 7, /* FUSE_NOTIFY_RESEND, of kernel 6.9 */
 };
 
+/* The kernel reads a WRITE into a buffer only when that has room for the largest. */
+_Static_assert(SHARED_BUFFER >= WRITE_MOST + 4096, "a buffer holds a WRITE");
+
 struct session {
 	struct session_options options;
 	struct ops ops;
@@ -148,8 +151,9 @@ static ssize_t send_reply(int fd, struct iovec *iov, int count, void *userdata)
 			size += (ssize_t)iov[i].iov_len;
 		return size;
 	}
-	if (ops_has(ops, FEATURE_KILLPRIV))
-		request_patch_init(iov, count, FUSE_HANDLE_KILLPRIV_V2);
+	request_patch_init(iov, count,
+			   ops_has(ops, FEATURE_KILLPRIV) ? FUSE_HANDLE_KILLPRIV_V2 : 0,
+			   WRITE_MOST);
 	const struct request *r = request_current();
 	if (!r->message || r->slot == PENDING_NO_SLOT)
 		return writev(fd, iov, count);
