@@ -460,6 +460,20 @@ void session_blocking(struct session *s, bool begins)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
+/*
+ * The kernel asks for INIT first, and somebody waits for the answer: threads that start
+ * beside it, and populate their buffers, would only be in its way.
+ */
+static void serve_init(struct session *s)
+{
+	int slot = take_slot(s);
+	while (slot >= 0 && atomic_load(&s->shared->init_size) == 0 &&
+	       serve_one(s, (unsigned)slot))
+		;
+	if (slot >= 0)
+		give_slot(s, (unsigned)slot);
+}
+
 int session_run(struct session *s)
 {
 	unsigned others = s->options.threads - 1;
@@ -468,6 +482,7 @@ int session_run(struct session *s)
 	if (!threads)
 		return -ENOMEM;
 	take_over(s);
+	serve_init(s);
 	/* One thread that serves is enough to serve. */
 	while (started < others && pthread_create(&threads[started], NULL, serve, s) == 0)
 		started++;
