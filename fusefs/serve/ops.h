@@ -51,6 +51,9 @@ static inline bool ops_has(const struct ops *ops, enum feature feature)
 	return (ops->features & feature) != 0;
 }
 
+/* After a failure scratches_free() takes what there is. */
+int scratches_make(struct ops *ops, unsigned count);
+void scratches_free(struct ops *ops);
 /* Never NULL: there are as many as threads. Give it back after the reply. */
 struct scratch *scratch_take(struct ops *ops);
 void scratch_give(struct scratch *scratch);

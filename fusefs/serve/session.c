@@ -52,19 +52,6 @@ struct session {
 	struct near near;
 };
 
-struct scratch *scratch_take(struct ops *ops)
-{
-	for (unsigned i = 0;; i = (i + 1) % ops->scratch_count) {
-		if (!atomic_flag_test_and_set(&ops->scratches[i].busy))
-			return &ops->scratches[i];
-	}
-}
-
-void scratch_give(struct scratch *scratch)
-{
-	atomic_flag_clear(&scratch->busy);
-}
-
 static const struct {
 	enum feature feature;
 	unsigned capability;
@@ -175,21 +162,6 @@ static ssize_t receive(int fd, void *buffer, size_t size, void *userdata)
 	return read(fd, buffer, size);
 }
 
-static int make_scratches(struct ops *ops, unsigned count)
-{
-	ops->scratches = calloc(count, sizeof(*ops->scratches));
-	if (!ops->scratches)
-		return -ENOMEM;
-	ops->scratch_count = count;
-	for (unsigned i = 0; i < count; i++) {
-		atomic_flag_clear(&ops->scratches[i].busy);
-		ops->scratches[i].bytes = malloc(IMAGE_SCRATCH(READ_MOST));
-		if (!ops->scratches[i].bytes)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
 int session_new(const struct session_options *options, struct session **ret,
 		struct error *reterr)
 {
@@ -211,7 +183,7 @@ int session_new(const struct session_options *options, struct session **ret,
 	atomic_flag_clear(&s->ready);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->ended, NULL);
-	int r = make_scratches(&s->ops, SHARED_THREADS);
+	int r = scratches_make(&s->ops, SHARED_THREADS);
 	if (r < 0)
 		return r;
 	s->se = fuse_session_new(&args, &operations, sizeof(operations), &s->ops);
@@ -502,9 +474,7 @@ void session_free(struct session *s)
 		return;
 	if (s->se)
 		fuse_session_destroy(s->se);
-	for (unsigned i = 0; i < s->ops.scratch_count; i++)
-		free(s->ops.scratches[i].bytes);
-	free(s->ops.scratches);
+	scratches_free(&s->ops);
 	near_finish(&s->near);
 	free(s);
 }
