@@ -62,7 +62,7 @@ static int write_base(const struct plan *plan, struct error *reterr)
 	if (fd < 0)
 		return error_errno(reterr, fd, "cannot make '%s'", plan->upper);
 	file_sweep_asides(fd);
-	r = file_replace_at(fd, "base", text.data, text.size, false);
+	r = file_keep_at(fd, "base", text.data, text.size);
 	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", plan->upper) : 0;
 }
 

@@ -18,7 +18,7 @@ int python_find(struct store *store, const char *wanted, struct interpreter **re
 	if (r == 0)
 		r = environment_project(&project);
 	if (r == 0 && project)
-		r = environment_requires(project, &required, reterr);
+		r = environment_requires(store, project, &required, reterr);
 	if (r < 0)
 		return r;
 	CLEANUP(uv_settings_release) struct uv_settings uv = { .indexes = NULL };

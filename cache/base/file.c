@@ -260,6 +260,15 @@ int file_sync_dir(int dirfd)
 	return fsync(dirfd) < 0 && errno != EINVAL ? -errno : 0;
 }
 
+int file_keep_at(int dirfd, const char *path, const void *bytes, size_t size)
+{
+	cleanup_buffer struct buffer found = BUFFER_INIT;
+	if (file_read_at(dirfd, path, size, &found) == 0 && found.size == size &&
+	    (size == 0 || memcmp(found.data, bytes, size) == 0))
+		return 0;
+	return file_replace_at(dirfd, path, bytes, size, false);
+}
+
 DIR *file_list_dir(int dirfd)
 {
 	/* A descriptor of its own: one that was duplicated would share its position. */
@@ -343,13 +352,22 @@ int path_canonical(const char *path, char **ret_path, struct error *reterr)
 	return r < 0 ? error_errno(reterr, r, "cannot resolve '%s'", path) : 0;
 }
 
+static bool is_plain_in_url(unsigned char c)
+{
+	return c > 0x20 && c < 0x7f && !strchr("\"#<>?`{}%\\^|[]", c);
+}
+
 int path_append_url(struct buffer *out, const char *path)
 {
 	int r = buffer_append_text(out, "file://");
-	for (; r == 0 && *path; path++) {
-		unsigned char c = (unsigned char)*path;
-		bool plain = c > 0x20 && c < 0x7f && !strchr("\"#<>?`{}%\\^|[]", c);
-		r = plain ? buffer_append(out, &c, 1) : buffer_printf(out, "%%%02X", c);
+	while (r == 0 && *path) {
+		size_t size = 0;
+		while (is_plain_in_url((unsigned char)path[size]))
+			size++;
+		r = buffer_append(out, path, size);
+		path += size;
+		if (r == 0 && *path)
+			r = buffer_printf(out, "%%%02X", (unsigned char)*path++);
 	}
 	return r;
 }

@@ -52,6 +52,9 @@ int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
  */
 void file_sweep_asides(int dirfd);
 
+/* The same, without `sync`; does nothing where that is the content already. */
+int file_keep_at(int dirfd, const char *path, const void *bytes, size_t size);
+
 /* mkdir for each missing component of an absolute or relative path. */
 int file_make_dirs(const char *path, mode_t mode);
 /* mkdirat that takes an existing directory for done. */

@@ -43,6 +43,8 @@ struct plan {
 	bool keep_owner;    /* folders show the owners that they had */
 	struct digest key;  /* of all that the layers depend on */
 	struct digest pack; /* XXH3-128 of skeleton/pack; all zero: there is none */
+	char *pack_seen;    /* stamps of the pack when it was last compared with that, in
+			       this boot; NULL: unknown */
 	struct plan_layer *layers; /* highest priority first */
 	size_t count;
 	/* Where the pack is while it is not of what is mounted; "": skeleton/pack. Not
