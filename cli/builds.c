@@ -174,14 +174,7 @@ static int take_stamp(struct making *m)
 	record->folder = s->subdirectory ? path_join(s->path_or_url, s->subdirectory)
 					 : strdup(s->path_or_url);
 	int r = record->folder ? stamp_keys(record->folder, &record->keys) : -ENOMEM;
-	if (r == 0)
-		r = stamp_take(record->folder, record->keys, &record->stamp);
-	if (r != -EINVAL)
-		return r;
-	/* Nobody can tell whether it changed: without keys it is never fresh. */
-	json_decref(record->keys);
-	record->keys = NULL;
-	return 0;
+	return r == 0 ? build_record_stamp(record) : r;
 }
 
 static int run_tool(struct making *m, const char *work, struct built *ret)

@@ -1,7 +1,6 @@
 #include "cli/obtain.h"
 
 #include "cache/base/file.h"
-#include "cache/build/stamp.h"
 #include "cache/source/url.h"
 #include "cli/output.h"
 
@@ -34,16 +33,24 @@ static json_t *spell_kind(const struct wanted_source *s)
 	return json_pack("{s{}}", "archive_info");
 }
 
+/* `folder`: of a directory, where in it the project is. */
+static const char *place_of(const struct wanted_dist *dist, const char *folder)
+{
+	if (folder)
+		return folder;
+	if (dist->source)
+		return dist->source->path_or_url;
+	if (dist->wheel_count == 0)
+		return NULL;
+	return dist->wheels->url ? dist->wheels->url : dist->wheels->path;
+}
+
 /* PEP 610, as uv writes it; NULL with 0: it came from an index. */
 static int spell_direct_url(const struct wanted_dist *dist, const char *folder,
 			    char **ret)
 {
-	const struct wanted_wheel *wheel = dist->wheel_count > 0 ? dist->wheels : NULL;
 	const struct wanted_source *source = dist->source;
-	const char *place = folder   ? folder
-			    : source ? source->path_or_url
-			    : wheel  ? (wheel->url ? wheel->url : wheel->path)
-				     : NULL;
+	const char *place = place_of(dist, folder);
 	cleanup_buffer struct buffer url = BUFFER_INIT;
 	*ret = NULL;
 	if (!dist->direct || !place)
@@ -85,7 +92,7 @@ static int note_file(const char *path, struct build_record *record)
 	if (!record->keys)
 		return -ENOMEM;
 	slash[slash == record->folder] = '\0';
-	return stamp_take(record->folder, record->keys, &record->stamp);
+	return build_record_stamp(record);
 }
 
 static int note_origin(const struct wanted_dist *dist, struct build_record *record)

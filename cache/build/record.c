@@ -59,6 +59,16 @@ int build_record_from_json(const json_t *from, struct build_record *ret)
 	return 0;
 }
 
+int build_record_stamp(struct build_record *record)
+{
+	int r = stamp_take(record->folder, record->keys, &record->stamp);
+	if (r != -EINVAL)
+		return r;
+	json_decref(record->keys);
+	record->keys = NULL;
+	return 0;
+}
+
 bool build_record_is_fresh(const struct build_record *record)
 {
 	struct digest now;

@@ -30,6 +30,9 @@ void build_record_release(struct build_record *record);
 /* To JSON (the caller's reference; NULL without memory), and back: -EBADMSG. */
 json_t *build_record_to_json(const struct build_record *record);
 int build_record_from_json(const json_t *from, struct build_record *ret);
+/* Fills `stamp` from folder and keys; where nobody can tell whether it changed, it will
+ * never be fresh. -ENOMEM. */
+int build_record_stamp(struct build_record *record);
 /* Is what it was built from as it was? */
 bool build_record_is_fresh(const struct build_record *record);
 
