@@ -229,6 +229,7 @@ static void take_notes(struct making *m, struct install_notes *notes)
 	if (m->source->kind == WANTED_DIRECTORY)
 		m->result.record.notes.uv_cache = steal_ptr(notes->uv_cache);
 	m->result.record.notes.uv_build = steal_ptr(notes->uv_build);
+	m->result.record.notes.installer = steal_ptr(notes->installer);
 }
 
 static int build(struct making *m)

@@ -128,6 +128,8 @@ static int take_answer(const struct buffer *answer, struct built *ret)
 		r = json_copy_text(value, "uv_cache", &built.notes.uv_cache);
 	if (r == 0)
 		r = json_copy_text(value, "uv_build", &built.notes.uv_build);
+	if (r == 0)
+		r = json_copy_text(value, "installer", &built.notes.installer);
 	if (r < 0)
 		return r;
 	*ret = built;

@@ -14,6 +14,7 @@ struct install_notes {
 	char *direct_url; /* direct_url.json, PEP 610 */
 	char *uv_cache;   /* uv_cache.json: by it uv tells that its source has changed */
 	char *uv_build;   /* uv_build.json: what uv built with */
+	char *installer;  /* INSTALLER; NULL: as of all wheels */
 };
 void install_notes_release(struct install_notes *notes);
 

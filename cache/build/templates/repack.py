@@ -9,8 +9,8 @@ import re
 import sys
 import zipfile
 
-NOTES = {"uv_cache.json": "uv_cache", "uv_build.json": "uv_build"}
-DROPPED = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
+NOTES = {"INSTALLER": "installer", "uv_cache.json": "uv_cache", "uv_build.json": "uv_build"}
+DROPPED = {"RECORD", "REQUESTED", "direct_url.json"}
 
 
 def read(path):
@@ -44,7 +44,7 @@ class Installed:
         self.site = os.path.dirname(self.info)
         self.base = os.path.dirname(os.path.dirname(os.path.dirname(self.site)))
         self.name = os.path.basename(self.info)[: -len(".dist-info")]
-        self.notes = {"uv_cache": None, "uv_build": None}
+        self.notes = dict.fromkeys(NOTES.values())
         self.members = {}
 
     def place(self, path):
