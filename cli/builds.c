@@ -220,6 +220,14 @@ static int add_wheel(struct making *m, const struct built *built)
 				 "%s: what was built of '%s' is another project: %s",
 				 m->source->name, place ? place : "it",
 				 job.note.file_name);
+	/* What a directory has now is what it is; of an archive the lock knows. */
+	if (m->source->kind == WANTED_SDIST && m->source->version &&
+	    !same_version(name.version, m->source->version))
+		return error_set(
+		    &m->err, -EBADMSG,
+		    "%s: what was built of '%s' is version %s, and %s is wanted",
+		    m->source->name, place ? place : "it", name.version,
+		    m->source->version);
 	return 0;
 }
 

@@ -73,6 +73,12 @@ static const char *build_tag(const struct wanted_source *source)
 	return "";
 }
 
+/* What is meant for the user's own environments, and what no source has. */
+static const char *settings_off(const struct tool *tool)
+{
+	return tool->is_uv ? "UV_REQUIRE_HASHES=0" : "PIP_REQUIRE_VIRTUALENV=0";
+}
+
 static int run_tool(const struct build_request *q, const char *prefix,
 		    struct buffer *said, struct error *reterr)
 {
@@ -101,6 +107,7 @@ static int run_tool(const struct build_request *q, const char *prefix,
 				 .tail = true,
 				 .stop_fd = q->stop_fd,
 				 .folder = q->folder,
+				 .variable = settings_off(q->tool),
 				 .heard = q->heard,
 				 .context = q->context };
 	int status = run_program(&run, said);

@@ -40,6 +40,7 @@ def restore(data):
 
 class Installed:
     def __init__(self, folder):
+        self.folder = folder
         self.info = find_dist_info(folder)
         self.site = os.path.dirname(self.info)
         self.base = os.path.dirname(os.path.dirname(os.path.dirname(self.site)))
@@ -53,6 +54,8 @@ class Installed:
         if not relative.startswith(".."):
             return relative
         relative = os.path.relpath(path, self.base)
+        if relative.startswith(".."):  # Debian's pip has local/ for all but headers
+            relative = os.path.relpath(path, self.folder)
         header = re.match(r"include/(?:site/)?[^/]+/[^/]+/(.+)$", relative)
         if relative.startswith(".."):
             sys.exit("'%s' was installed outside of its environment" % path)
