@@ -174,14 +174,7 @@ static int take_stamp(struct making *m)
 	record->folder = s->subdirectory ? path_join(s->path_or_url, s->subdirectory)
 					 : strdup(s->path_or_url);
 	int r = record->folder ? stamp_keys(record->folder, &record->keys) : -ENOMEM;
-	if (r == 0)
-		r = stamp_take(record->folder, record->keys, &record->stamp);
-	if (r != -EINVAL)
-		return r;
-	/* Nobody can tell whether it changed: without keys it is never fresh. */
-	json_decref(record->keys);
-	record->keys = NULL;
-	return 0;
+	return r == 0 ? build_record_stamp(record) : r;
 }
 
 static int run_tool(struct making *m, const char *work, struct built *ret)
@@ -227,6 +220,14 @@ static int add_wheel(struct making *m, const struct built *built)
 				 "%s: what was built of '%s' is another project: %s",
 				 m->source->name, place ? place : "it",
 				 job.note.file_name);
+	/* What a directory has now is what it is; of an archive the lock knows. */
+	if (m->source->kind == WANTED_SDIST && m->source->version &&
+	    !same_version(name.version, m->source->version))
+		return error_set(
+		    &m->err, -EBADMSG,
+		    "%s: what was built of '%s' is version %s, and %s is wanted",
+		    m->source->name, place ? place : "it", name.version,
+		    m->source->version);
 	return 0;
 }
 
@@ -236,6 +237,7 @@ static void take_notes(struct making *m, struct install_notes *notes)
 	if (m->source->kind == WANTED_DIRECTORY)
 		m->result.record.notes.uv_cache = steal_ptr(notes->uv_cache);
 	m->result.record.notes.uv_build = steal_ptr(notes->uv_build);
+	m->result.record.notes.installer = steal_ptr(notes->installer);
 }
 
 static int build(struct making *m)

@@ -133,13 +133,14 @@ static int fill_wheels(const struct gather_request *q, struct gathered *g)
 		return say_failed("%s", strerror(ENOMEM));
 	for (size_t i = 0; i < g->locked.count; i++) {
 		const struct locked_wheel *wheel = &g->locked.wheels[i];
-		g->env_wheels[g->count++] =
-		    (struct environment_wheel){ .image_id = wheel->note.image,
-						.direct_url =
-						    wheel->record.notes.direct_url,
-						.uv_cache = wheel->record.notes.uv_cache,
-						.uv_build = wheel->record.notes.uv_build,
-						.name = wheel->note.file_name };
+		g->env_wheels[g->count++] = (struct environment_wheel){
+			.image_id = wheel->note.image,
+			.direct_url = wheel->record.notes.direct_url,
+			.uv_cache = wheel->record.notes.uv_cache,
+			.uv_build = wheel->record.notes.uv_build,
+			.installer = wheel->record.notes.installer,
+			.name = wheel->note.file_name
+		};
 	}
 	for (size_t i = 0; i < g->wheels.count; i++) {
 		const struct wheel_job *job = &g->wheels.jobs[i];

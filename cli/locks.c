@@ -211,6 +211,13 @@ static int read_all(struct reading *r, struct error *reterr)
 	return result;
 }
 
+static int say_left_out(struct reading *r, const char *name, const char *place)
+{
+	return buffer_printf(&r->notes.warnings,
+			     "%s is left out: it is to be built from '%s'\n", name,
+			     place ? place : "its source");
+}
+
 /* Takes out what would have to be built. */
 static int leave_out_sources(struct reading *r)
 {
@@ -224,10 +231,7 @@ static int leave_out_sources(struct reading *r)
 		}
 		cleanup_free char *place = url_shown(dist->source->path_or_url);
 		if (result == 0)
-			result = buffer_printf(&r->notes.warnings,
-					       "%s is left out: it is to be built from "
-					       "'%s'\n",
-					       dist->name, place ? place : "its source");
+			result = say_left_out(r, dist->name, place);
 		wanted_dist_release(dist);
 	}
 	r->wanted.count = kept;
@@ -278,6 +282,36 @@ static void save_plan(struct reading *r, const struct locked *locked)
 	free(plan.notes);
 }
 
+/* What is there; of the rest it is said that it is left out. Takes what it holds. */
+static int take_obtained(struct reading *r, struct obtained *take_obtained,
+			 struct locked *locked)
+{
+	struct wanted *wanted = &r->wanted;
+	const size_t before = r->notes.warnings.size;
+	const size_t count = wanted->count;
+	int result = 0;
+	wanted->count = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct obtained *o = &take_obtained[i];
+		struct wanted_dist dist = wanted->dists[i];
+		if (!o->left_out) {
+			wanted->dists[wanted->count++] = dist;
+			locked->wheels[locked->count++] = o->wheel;
+			o->wheel.record = (struct build_record){ .folder = NULL };
+			continue;
+		}
+		if (result == 0)
+			result = say_left_out(r, dist.name, o->left_out);
+		wanted_dist_release(&dist);
+	}
+	obtained_release(take_obtained, count);
+	const char *notes = buffer_cstr(&r->notes.warnings);
+	if (result < 0 || !notes)
+		return say_failed("%s", strerror(ENOMEM));
+	say_lines("lock", notes + before);
+	return 0;
+}
+
 static int fetch(struct reading *r, struct locked *locked)
 {
 	const struct lock_request *q = r->request;
@@ -294,12 +328,18 @@ static int fetch(struct reading *r, struct locked *locked)
 				     .folder = here ? NULL : r->files[0].project,
 				     .wanted = &r->wanted,
 				     .lenient = q->lenient,
-				     .verbose = q->verbose };
+				     .verbose = q->verbose,
+				     .no_build = q->args->no_build };
+	struct obtained *obtained = calloc(r->wanted.count + 1, sizeof(*obtained));
 	locked->wheels = calloc(r->wanted.count + 1, sizeof(*locked->wheels));
-	if (!locked->wheels)
-		return say_failed("%s", strerror(ENOMEM));
-	locked->count = r->wanted.count;
-	return status == 0 ? obtain(&o, locked->wheels) : status;
+	if (status == 0)
+		status = obtained && locked->wheels ? obtain(&o, obtained)
+						    : say_failed("%s", strerror(ENOMEM));
+	if (status == 0)
+		status = take_obtained(r, obtained, locked);
+	else
+		obtained_release(obtained, r->wanted.count);
+	return status;
 }
 
 static int read_and_fetch(struct reading *r, struct locked *locked)

@@ -56,7 +56,7 @@ void lock_args_release(struct lock_args *args);
 	{ "no-install-project", 0, OPTION_FLAG, OFFSET(no_project), NULL, \
 	  "what the project needs, without itself" }, \
 	{ "no-build", 0, OPTION_FLAG, OFFSET(no_build), NULL, \
-	  "leave out what would have to be built" }
+	  "build nothing: leave out what has no wheel" }
 /* clang-format on */
 
 /* One wheel that a lock came to. */

@@ -1,7 +1,6 @@
 #include "cli/obtain.h"
 
 #include "cache/base/file.h"
-#include "cache/build/stamp.h"
 #include "cache/source/url.h"
 #include "cli/output.h"
 
@@ -34,16 +33,24 @@ static json_t *spell_kind(const struct wanted_source *s)
 	return json_pack("{s{}}", "archive_info");
 }
 
+/* `folder`: of a directory, where in it the project is. */
+static const char *place_of(const struct wanted_dist *dist, const char *folder)
+{
+	if (folder)
+		return folder;
+	if (dist->source)
+		return dist->source->path_or_url;
+	if (dist->wheel_count == 0)
+		return NULL;
+	return dist->wheels->url ? dist->wheels->url : dist->wheels->path;
+}
+
 /* PEP 610, as uv writes it; NULL with 0: it came from an index. */
 static int spell_direct_url(const struct wanted_dist *dist, const char *folder,
 			    char **ret)
 {
-	const struct wanted_wheel *wheel = dist->wheel_count > 0 ? dist->wheels : NULL;
 	const struct wanted_source *source = dist->source;
-	const char *place = folder   ? folder
-			    : source ? source->path_or_url
-			    : wheel  ? (wheel->url ? wheel->url : wheel->path)
-				     : NULL;
+	const char *place = place_of(dist, folder);
 	cleanup_buffer struct buffer url = BUFFER_INIT;
 	*ret = NULL;
 	if (!dist->direct || !place)
@@ -85,7 +92,7 @@ static int note_file(const char *path, struct build_record *record)
 	if (!record->keys)
 		return -ENOMEM;
 	slash[slash == record->folder] = '\0';
-	return stamp_take(record->folder, record->keys, &record->stamp);
+	return build_record_stamp(record);
 }
 
 static int note_origin(const struct wanted_dist *dist, struct build_record *record)
@@ -99,11 +106,12 @@ static int note_origin(const struct wanted_dist *dist, struct build_record *reco
 	return r == 0 && dist->direct && path ? note_file(path, record) : r;
 }
 
-static int note_origins(const struct obtaining *o, struct locked_wheel *wheels)
+static int note_origins(const struct obtaining *o, struct obtained *all)
 {
 	for (size_t i = 0; i < o->wanted->count; i++) {
-		wheels[i].record.wheel = wheels[i].note.sha256;
-		if (note_origin(&o->wanted->dists[i], &wheels[i].record) < 0)
+		struct locked_wheel *wheel = &all[i].wheel;
+		wheel->record.wheel = wheel->note.sha256;
+		if (note_origin(&o->wanted->dists[i], &wheel->record) < 0)
 			return say_failed("%s", strerror(ENOMEM));
 	}
 	return 0;
@@ -169,11 +177,11 @@ static int tell_tools(const struct obtaining *o, struct places *places,
 
 /* -- sdists -------------------------------------------------------------------------- */
 
-/* What is known of each, beside the wheels. */
-struct obtained {
+/* What is known of each, beside what comes of it. */
+struct work {
 	const struct obtaining *o;
 	struct builder *builder;
-	struct locked_wheel *wheels;
+	struct obtained *ret;
 	bool *done;
 	struct source_sdist *sdists;
 };
@@ -193,7 +201,7 @@ static struct wanted_source source_of(const struct wanted_dist *dist, const char
 static bool is_built(void *context, const struct wanted_dist *dist,
 		     const struct sha256 *sha256)
 {
-	const struct obtained *all = context;
+	const struct work *all = context;
 	const struct wanted_source source = source_of(dist, "");
 	struct build_result result;
 	if (!builder_find(all->builder, &source, sha256, &result))
@@ -203,7 +211,7 @@ static bool is_built(void *context, const struct wanted_dist *dist,
 }
 
 /* Builds what is open yet. */
-static int build_all(struct obtained *all)
+static int build_all(struct work *all)
 {
 	const struct wanted *wanted = all->o->wanted;
 	int status = 0;
@@ -215,11 +223,15 @@ static int build_all(struct obtained *all)
 		struct build_result result;
 		if (all->done[i])
 			continue;
+		if (all->o->no_build) {
+			all->ret[i].left_out = strdup(place);
+			continue;
+		}
 		if (!builder_find(all->builder, &source, sha256, &result))
 			status = builder_make(all->builder, &source, sdist->file, sha256,
 					      &result);
 		if (status == 0)
-			all->wheels[i] =
+			all->ret[i].wheel =
 			    (struct locked_wheel){ result.note, result.record };
 	}
 	return status;
@@ -228,21 +240,21 @@ static int build_all(struct obtained *all)
 /* -- all of it ----------------------------------------------------------------------- */
 
 /* Directories and repositories that were built before. */
-static bool find_built(const struct obtained *all, size_t i)
+static bool find_built(const struct work *all, size_t i)
 {
 	const struct wanted_source *source = all->o->wanted->dists[i].source;
 	struct build_result result;
 	if (!source || source->kind == WANTED_SDIST ||
 	    !builder_find(all->builder, source, NULL, &result))
 		return false;
-	all->wheels[i] = (struct locked_wheel){ result.note, result.record };
+	all->ret[i].wheel = (struct locked_wheel){ result.note, result.record };
 	if (all->o->verbose)
 		say_note("%s: built before", result.note.file_name);
 	return true;
 }
 
 /* Wheels and sdists, from wherever they are. */
-static int get_files(struct obtained *all)
+static int get_files(struct work *all)
 {
 	const struct wanted *wanted = all->o->wanted;
 	size_t count = 0;
@@ -268,28 +280,38 @@ static int get_files(struct obtained *all)
 					.verbose = all->o->verbose,
 					.ret_notes = notes,
 					.ret_sdists = sdists,
-					.is_built = is_built,
+					.no_build = all->o->no_build,
+					.is_built = all->o->no_build ? NULL : is_built,
 					.context = all };
 	int status = sources_get(all->o->cache, all->o->settings, &get);
 	for (size_t k = 0; k < count; k++) {
 		all->sdists[places[k]] = sdists[k];
-		all->wheels[places[k]].note = notes[k];
+		all->ret[places[k]].wheel.note = notes[k];
 		all->done[places[k]] = !sdists[k].is_there;
 	}
 	return status;
 }
 
-static int obtain_all(struct obtained *all)
+static int obtain_all(struct work *all)
 {
 	for (size_t i = 0; i < all->o->wanted->count; i++)
 		all->done[i] = find_built(all, i);
 	int status = get_files(all);
 	if (status == 0)
 		status = build_all(all);
-	return status == 0 ? note_origins(all->o, all->wheels) : status;
+	return status == 0 ? note_origins(all->o, all->ret) : status;
 }
 
-int obtain(const struct obtaining *o, struct locked_wheel *ret_wheels)
+void obtained_release(struct obtained *obtained, size_t count)
+{
+	for (size_t i = 0; obtained && i < count; i++) {
+		build_record_release(&obtained[i].wheel.record);
+		free(obtained[i].left_out);
+	}
+	free(obtained);
+}
+
+int obtain(const struct obtaining *o, struct obtained *ret)
 {
 	CLEANUP(places_release) struct places places = { .extra_urls.items = NULL };
 	CLEANUP(builder_release)
@@ -303,7 +325,7 @@ int obtain(const struct obtaining *o, struct locked_wheel *ret_wheels)
 	cleanup_free struct source_sdist *sdists = calloc(count + 1, sizeof(*sdists));
 	if (!done || !sdists || tell_tools(o, &places, &b.settings) < 0)
 		return say_failed("%s", strerror(ENOMEM));
-	struct obtained all = { o, &b, ret_wheels, done, sdists };
+	struct work all = { o, &b, ret, done, sdists };
 	int status = obtain_all(&all);
 	/* What was fetched for a build that failed is not fetched again. */
 	for (size_t i = 0; i < count; i++)

@@ -16,7 +16,15 @@ struct obtaining {
 	const char *folder; /* of the lock, where tools are run; NULL: here */
 	const struct wanted *wanted;
 	bool lenient, verbose;
+	bool no_build; /* there are no sources in `wanted`, and of pins none are taken */
 };
 
-/* ret_wheels[i] of wanted->dists[i], all zero before. Says what failed. Exit status. */
-int obtain(const struct obtaining *o, struct locked_wheel *ret_wheels);
+/* What came of wanted->dists[i]; all zero before. */
+struct obtained {
+	struct locked_wheel wheel;
+	char *left_out; /* from where it would have to be built; NULL: it is there */
+};
+void obtained_release(struct obtained *obtained, size_t count);
+
+/* ret[i] of wanted->dists[i]. Says what failed. Exit status. */
+int obtain(const struct obtaining *o, struct obtained *ret);

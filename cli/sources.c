@@ -160,7 +160,7 @@ static void report_found(const struct source_job *job)
 	};
 	const char *name = job->is_sdist ? job->wanted->name : job->note.file_name;
 	if (job->is_sdist && !job->file)
-		say_note("%s: built before", name);
+		say_note("%s: %s", name, job->place ? "not built" : "built before");
 	else if (job->place)
 		say_note("%s: %s, %s", name, words[job->kind], job->place);
 	else
@@ -235,6 +235,7 @@ int sources_get(struct cache *cache, const struct source_settings *settings,
 					  .progress = isatty(STDERR_FILENO) == 1
 							  ? show_progress
 							  : NULL,
+					  .no_build = get->no_build,
 					  .is_built = get->is_built ? ask_built : NULL,
 					  .context = &telling };
 	cleanup_free struct source_job *jobs = calloc(get->count + 1, sizeof(*jobs));

@@ -42,7 +42,7 @@ int source_settings_make(const struct source_options *options,
 struct source_sdist {
 	bool is_there; /* it is one */
 	struct sha256 sha256;
-	char *file;           /* NULL: it was built before */
+	char *file;           /* NULL: it was built before, or is not to be */
 	char *place;          /* where it came from, for people */
 	struct partial *held; /* keeps the file; or NULL */
 };
@@ -57,7 +57,7 @@ struct source_get {
 	const struct wanted_dist *dists;
 	size_t count;
 	const struct target *target; /* needed for what is pinned only */
-	bool lenient, verbose;
+	bool lenient, verbose, no_build;
 	struct wheel_note *ret_notes; /* as many; or NULL */
 	/* As many; of sdists, which stay where they are until these are released; or
 	 * NULL. */

@@ -73,6 +73,12 @@ static const char *build_tag(const struct wanted_source *source)
 	return "";
 }
 
+/* What is meant for the user's own environments, and what no source has. */
+static const char *settings_off(const struct tool *tool)
+{
+	return tool->is_uv ? "UV_REQUIRE_HASHES=0" : "PIP_REQUIRE_VIRTUALENV=0";
+}
+
 static int run_tool(const struct build_request *q, const char *prefix,
 		    struct buffer *said, struct error *reterr)
 {
@@ -101,6 +107,7 @@ static int run_tool(const struct build_request *q, const char *prefix,
 				 .tail = true,
 				 .stop_fd = q->stop_fd,
 				 .folder = q->folder,
+				 .variable = settings_off(q->tool),
 				 .heard = q->heard,
 				 .context = q->context };
 	int status = run_program(&run, said);
@@ -128,6 +135,8 @@ static int take_answer(const struct buffer *answer, struct built *ret)
 		r = json_copy_text(value, "uv_cache", &built.notes.uv_cache);
 	if (r == 0)
 		r = json_copy_text(value, "uv_build", &built.notes.uv_build);
+	if (r == 0)
+		r = json_copy_text(value, "installer", &built.notes.installer);
 	if (r < 0)
 		return r;
 	*ret = built;

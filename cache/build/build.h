@@ -35,5 +35,5 @@ void built_release(struct built *built);
  * `said`: all that the tool said is appended, up to some megabytes of it. -EINTR: it was
  * stopped. -EPROTO: it failed; the text says what was run and how it ended.
  */
-int build_source(const struct build_request *request, struct built *ret,
-		 struct buffer *said, struct error *reterr);
+int build_source(const struct build_request *q, struct built *ret, struct buffer *said,
+		 struct error *reterr);

@@ -13,6 +13,7 @@ void install_notes_release(struct install_notes *notes)
 	free(notes->direct_url);
 	free(notes->uv_cache);
 	free(notes->uv_build);
+	free(notes->installer);
 	*notes = (struct install_notes){ .direct_url = NULL };
 }
 
@@ -30,10 +31,11 @@ json_t *build_record_to_json(const struct build_record *record)
 	char stamp[DIGEST_HEX_SIZE];
 	sha256_format(&record->wheel, wheel);
 	digest_format(&record->stamp, stamp);
-	return json_pack("{ss ss* ss* ss* ss* sO* ss}", "wheel", wheel, "direct_url",
+	return json_pack("{ss ss* ss* ss* ss* ss* sO* ss}", "wheel", wheel, "direct_url",
 			 record->notes.direct_url, "uv_cache", record->notes.uv_cache,
-			 "uv_build", record->notes.uv_build, "folder", record->folder,
-			 "keys", record->keys, "stamp", stamp);
+			 "uv_build", record->notes.uv_build, "installer",
+			 record->notes.installer, "folder", record->folder, "keys",
+			 record->keys, "stamp", stamp);
 }
 
 int build_record_from_json(const json_t *from, struct build_record *ret)
@@ -50,12 +52,24 @@ int build_record_from_json(const json_t *from, struct build_record *ret)
 	if (r == 0)
 		r = json_copy_text(from, "uv_build", &record.notes.uv_build);
 	if (r == 0)
+		r = json_copy_text(from, "installer", &record.notes.installer);
+	if (r == 0)
 		r = json_copy_text(from, "folder", &record.folder);
 	if (r < 0)
 		return r;
 	record.keys = json_incref(json_object_get(from, "keys"));
 	*ret = record;
 	record = (struct build_record){ .folder = NULL };
+	return 0;
+}
+
+int build_record_stamp(struct build_record *record)
+{
+	int r = stamp_take(record->folder, record->keys, &record->stamp);
+	if (r != -EINVAL)
+		return r;
+	json_decref(record->keys);
+	record->keys = NULL;
 	return 0;
 }
 

@@ -14,6 +14,7 @@ struct install_notes {
 	char *direct_url; /* direct_url.json, PEP 610 */
 	char *uv_cache;   /* uv_cache.json: by it uv tells that its source has changed */
 	char *uv_build;   /* uv_build.json: what uv built with */
+	char *installer;  /* INSTALLER; NULL: as of all wheels */
 };
 void install_notes_release(struct install_notes *notes);
 
@@ -30,6 +31,9 @@ void build_record_release(struct build_record *record);
 /* To JSON (the caller's reference; NULL without memory), and back: -EBADMSG. */
 json_t *build_record_to_json(const struct build_record *record);
 int build_record_from_json(const json_t *from, struct build_record *ret);
+/* Fills `stamp` from folder and keys; where nobody can tell whether it changed, it will
+ * never be fresh. -ENOMEM. */
+int build_record_stamp(struct build_record *record);
 /* Is what it was built from as it was? */
 bool build_record_is_fresh(const struct build_record *record);
 

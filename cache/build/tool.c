@@ -169,8 +169,7 @@ static int spell_shown(const struct tool *tool, const struct tool_task *task,
 int tool_spell(const struct tool *tool, const struct tool_task *task,
 	       struct words_of *ret, char **ret_shown)
 {
-	static const char *const of_uv[] = { "pip", "install", "--no-deps",
-					     "--no-require-hashes", NULL };
+	static const char *const of_uv[] = { "pip", "install", "--no-deps", NULL };
 	static const char *const of_pip[] = { "install",
 					      "--no-deps",
 					      "--no-compile",

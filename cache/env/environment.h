@@ -19,6 +19,7 @@ struct environment_wheel {
 	/* What files of these names in dist-info say; NULL: they are not there. */
 	const char *direct_url; /* so is this one for what came from an index */
 	const char *uv_cache, *uv_build;
+	const char *installer; /* NULL: that of the wheel's image */
 	const char *name; /* for people */
 };
 

@@ -247,7 +247,9 @@ static int add_notes(struct derived *d)
 	int r = add_note(d, "direct_url.json", wheel->direct_url);
 	if (r == 0)
 		r = add_note(d, "uv_cache.json", wheel->uv_cache);
-	return r == 0 ? add_note(d, "uv_build.json", wheel->uv_build) : r;
+	if (r == 0)
+		r = add_note(d, "uv_build.json", wheel->uv_build);
+	return r == 0 ? add_note(d, "INSTALLER", wheel->installer) : r;
 }
 
 static int compare_rows(const void *a, const void *b)

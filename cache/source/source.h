@@ -41,7 +41,7 @@ struct source_job {
 	/* In their place, when there is no wheel: */
 	bool is_sdist;
 	struct sha256 sha256; /* of the sdist */
-	char *file;           /* where it lies; NULL: is_built() knew it */
+	char *file;           /* where it lies; NULL: is_built() knew it, or no_build */
 	struct partial *held; /* what keeps it there when it was fetched; or NULL */
 };
 void source_job_release(struct source_job *job);
@@ -60,6 +60,7 @@ struct source_request {
 	const struct wanted_judge *judge; /* needed for what is pinned only */
 	const struct wheel_options *options;
 	source_progress_fn *progress; /* or NULL */
+	bool no_build; /* sdists of pins are not brought: it is only said that they are */
 	/* Was an sdist of that hash built before, so that it is not needed? Or NULL. */
 	bool (*is_built)(void *context, const struct wanted_dist *dist,
 			 const struct sha256 *sha256);

@@ -110,6 +110,13 @@ bool task_promote_sdist(struct session *s, struct task *t)
 	t->wheel = &t->sdist;
 	t->is_sdist = true;
 	t->lost = 0;
+	if (s->request->no_build) {
+		t->job->is_sdist = true;
+		task_found(s, t, SOURCE_INDEX,
+			   t->sdist.url ? url_shown(t->sdist.url)
+					: strdup(t->sdist.path));
+		return true;
+	}
 	t->no_hash = t->dist->hash_count > 0 && !t->sdist.bytes.has_sha256 &&
 		     t->sdist.bytes.other_count == 0;
 	(void)task_find_built(s, t);

@@ -123,9 +123,7 @@ def test_what_is_there_is_what_uv_sync_makes(project):
     shutil.rmtree(project.root / ".venv")
     project.mount()
     ours = {p.name: p.read_bytes() for p in project.info().iterdir()}
-    assert ours.pop("INSTALLER") == b"venvfs" and theirs.pop("INSTALLER") == b"uv"
-    rows = [{line for line in files.pop("RECORD").splitlines() if b"INSTALLER" not in line} for files in (ours, theirs)]
-    assert ours == theirs and rows[0] == rows[1]
+    assert ours == theirs and ours["INSTALLER"] == b"uv"
     assert (project.site() / "_proj.pth").read_bytes() == pth
 
 
@@ -211,6 +209,29 @@ def test_it_is_left_out_when_that_is_said(project):
     project.unmount()
     assert "proj" not in project.remounted("--no-install-project")
     assert project.source.calls() == []
+
+
+def test_a_pin_without_a_wheel_is_left_out_when_that_is_said(venvfs, server, archive):
+    p = Builder(venvfs, server)
+    (p.root / "requirements.txt").write_text("sd==1.0\none==1.0\n")
+    for _ in range(2):
+        said = p.mount("--no-build").stderr
+        assert said == f"venvfs: lock: sd is left out: it is to be built from '{archive.url}'\n"
+        assert [d.name for d in p.site().glob("*.dist-info")] == ["one-1.0.dist-info"]
+        p.unmount()
+    assert archive.source.calls() == [] and len(server.asked("/files/")) == 1
+    assert "sd is built by uv" in p.remounted()
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_an_archive_of_another_version_is_refused(venvfs, server, archive, tool):
+    p = Builder(venvfs, server)
+    renamed = archive.path.rename(archive.path.with_name("sd-2.0.tar.gz"))
+    (p.root / "requirements.txt").write_text(f"{renamed}\n")
+    if tool == "pip":
+        (p.tools / "uv").unlink()
+    said = p.mount(ok=False).stderr
+    assert f"sd is built by {tool}" in said and "2.0" in said and not (p.root / ".venv").exists()
 
 
 def test_a_workspace_has_its_members(venvfs, server):
@@ -510,6 +531,24 @@ def test_pip_of_the_interpreter_builds_where_there_is_no_uv(project):
     project.uv("pip", "check", "--python", ".venv")
     project.unmount()
     assert project.remounted() == ""
+
+
+@pytest.mark.parametrize("python", [PYTHON, sys.executable])
+def test_pip_builds_for_each_python_and_setting(project, python):
+    if subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode:
+        missing(f"pip of {python}")
+    (project.tools / "uv").unlink()
+    env = {**project.env, "PIP_REQUIRE_VIRTUALENV": "1", "PIP_USER": "1", "UV_SYSTEM_PYTHON": "1"}
+    done = project.venvfs.run("mount", "--python", python, cwd=project.root, **env)
+    assert "is built by pip" in done.stderr
+    assert project.output("proj-hello") == "hello 1.0" and project.output("proj-script") == str(project.root / ".venv")
+    assert (project.root / ".venv/share/proj.txt").exists() and list(project.root.glob(".venv/include/site/*/proj/proj.h"))
+
+
+def test_uv_builds_whatever_the_environment_says(project):
+    (project.root / ".venv").mkdir()
+    project.mount(UV_SYSTEM_PYTHON="1", UV_REQUIRE_HASHES="1", VIRTUAL_ENV="/nowhere", UV_COMPILE_BYTECODE="1")
+    assert project.output("proj-hello") == "hello 1.0"
 
 
 def test_pip_builds_archives_and_repositories(venvfs, server, archive, repository):

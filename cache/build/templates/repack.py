@@ -9,8 +9,8 @@ import re
 import sys
 import zipfile
 
-NOTES = {"uv_cache.json": "uv_cache", "uv_build.json": "uv_build"}
-DROPPED = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
+NOTES = {"INSTALLER": "installer", "uv_cache.json": "uv_cache", "uv_build.json": "uv_build"}
+DROPPED = {"RECORD", "REQUESTED", "direct_url.json"}
 
 
 def read(path):
@@ -40,11 +40,12 @@ def restore(data):
 
 class Installed:
     def __init__(self, folder):
+        self.folder = folder
         self.info = find_dist_info(folder)
         self.site = os.path.dirname(self.info)
         self.base = os.path.dirname(os.path.dirname(os.path.dirname(self.site)))
         self.name = os.path.basename(self.info)[: -len(".dist-info")]
-        self.notes = {"uv_cache": None, "uv_build": None}
+        self.notes = dict.fromkeys(NOTES.values())
         self.members = {}
 
     def place(self, path):
@@ -53,6 +54,8 @@ class Installed:
         if not relative.startswith(".."):
             return relative
         relative = os.path.relpath(path, self.base)
+        if relative.startswith(".."):  # Debian's pip has local/ for all but headers
+            relative = os.path.relpath(path, self.folder)
         header = re.match(r"include/(?:site/)?[^/]+/[^/]+/(.+)$", relative)
         if relative.startswith(".."):
             sys.exit("'%s' was installed outside of its environment" % path)
