@@ -389,19 +389,19 @@ static int visit_named(const struct search *s)
 	return r;
 }
 
-int places_visit(const struct python_request *request, const char *said,
+int places_visit(const struct python_request *request, const char *preference,
 		 place_visit *visit, void *context)
 {
 	const struct search s = { request, visit, context };
-	enum preference preference = get_preference(said);
+	enum preference order = get_preference(preference);
 	if (request->kind == REQUEST_PATH)
 		return visit_named(&s);
-	if (request->kind == REQUEST_NAME || preference == ONLY_SYSTEM)
+	if (request->kind == REQUEST_NAME || order == ONLY_SYSTEM)
 		return search_path(&s);
-	if (preference == ONLY_MANAGED)
+	if (order == ONLY_MANAGED)
 		return search_managed(&s);
-	int r = preference == PREFER_SYSTEM ? search_path(&s) : search_managed(&s);
+	int r = order == PREFER_SYSTEM ? search_path(&s) : search_managed(&s);
 	if (r == 0)
-		r = preference == PREFER_SYSTEM ? search_managed(&s) : search_path(&s);
+		r = order == PREFER_SYSTEM ? search_managed(&s) : search_path(&s);
 	return r;
 }

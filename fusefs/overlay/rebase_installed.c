@@ -3,7 +3,7 @@
  * by uv and brought by a lock, differs in notes about who installed it and in the words
  * of launchers. Nobody wrote these, and a conflict over them could not be understood.
  */
-#include "fusefs/overlay/rebase_private.h"
+#include "fusefs/overlay/rebase_compare.h"
 
 #include "cache/base/file.h"
 

@@ -2,7 +2,7 @@
  * The rules. `lo` is what the lower of before has under a name, `ln` what that of after
  * has; a row is judged by these two and by what was shown.
  */
-#include "fusefs/overlay/rebase_private.h"
+#include "fusefs/overlay/rebase_compare.h"
 
 #include <errno.h>
 #include <stdlib.h>
