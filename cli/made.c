@@ -91,8 +91,7 @@ static int add_locks(const struct locked *locked, json_t *locks, json_t *inputs)
 	{
 		const char *path = json_string_value(json_array_get(input, 0));
 		const char *hex = json_string_value(json_array_get(input, 1));
-		json_t *row =
-		    path && hex ? input_row(path, hex, &locked->began) : NULL;
+		json_t *row = path && hex ? input_row(path, hex, &locked->began) : NULL;
 		if (row && json_array_append_new(inputs, row) < 0)
 			return -ENOMEM;
 	}

@@ -25,7 +25,8 @@ static void digest_hex(const struct buffer *text, size_t from,
 		       char ret_hex[DIGEST_HEX_SIZE])
 {
 	const size_t size = text->size - from;
-	struct digest digest = digest_of(size ? (const void *)(text->data + from) : "", size);
+	struct digest digest =
+	    digest_of(size ? (const void *)(text->data + from) : "", size);
 	digest_format(&digest, ret_hex);
 }
 

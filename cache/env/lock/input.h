@@ -12,8 +12,8 @@
 
 struct inputs {
 	json_t *files; /* [path, digest], all zero: it was not there; NULL: none yet */
-	bool passing;  /* something cannot be read so again: a pipe, a file that changed in
-			  between, one that names variables of the environment */
+	bool passing; /* something cannot be read so again: a pipe, a file that changed in
+			 between, one that names variables of the environment */
 };
 
 void inputs_release(struct inputs *inputs);

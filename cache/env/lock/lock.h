@@ -39,9 +39,9 @@ struct lock_options {
 
 /*
  * The lock of the project that `directory` is in, the nearest directory upwards with a
- * pyproject.toml: its pylock.toml, uv.lock or requirements.txt; a member of a workspace is
- * locked by the uv.lock of its root. Without such a project: that of the nearest directory
- * upwards that has one. -ENOENT with a text that says how to make one.
+ * pyproject.toml: its pylock.toml, uv.lock or requirements.txt; a member of a workspace
+ * is locked by the uv.lock of its root. Without such a project: that of the nearest
+ * directory upwards that has one. -ENOENT with a text that says how to make one.
  */
 int lock_find(const char *directory, struct lock_file *ret, struct error *reterr);
 /* A file that was named; its name tells what it is. -EINVAL: it does not. */

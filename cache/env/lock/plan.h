@@ -16,7 +16,7 @@ struct store;
 struct lock_plan {
 	struct build_record *wheels; /* in the order of their names */
 	size_t count;
-	char *notes; /* lines for people, as they were said the first time; or NULL */
+	char *notes;    /* lines for people, as they were said the first time; or NULL */
 	json_t *inputs; /* as in struct inputs; set by lock_plan_load() */
 };
 
