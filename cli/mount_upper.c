@@ -60,7 +60,7 @@ static int write_base(const struct plan *plan, struct error *reterr)
 	    r < 0 ? r : file_open(AT_FDCWD, plan->upper, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return error_errno(reterr, fd, "cannot make '%s'", plan->upper);
-	r = file_replace_at(fd, "base", text.data, text.size, false);
+	r = file_replace_lasting_at(fd, "base", text.data, text.size, false);
 	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", plan->upper) : 0;
 }
 

@@ -139,8 +139,8 @@ static int write_aside(int fd, const void *bytes, size_t size, bool sync)
 	return r;
 }
 
-int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
-		    bool sync)
+static int replace(int dirfd, const char *path, const void *bytes, size_t size,
+		   mode_t mode, bool sync)
 {
 	char aside[512];
 	int n = snprintf(aside, sizeof(aside), "%s.%d.%lx.tmp", path, (int)getpid(),
@@ -148,7 +148,7 @@ int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
 	if (n < 0 || (size_t)n >= sizeof(aside))
 		return -ENAMETOOLONG;
 	cleanup_fd int fd =
-	    file_open(dirfd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+	    file_open(dirfd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return fd;
 	int r = write_aside(fd, bytes, size, sync);
@@ -159,6 +159,18 @@ int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
 		return r;
 	}
 	return sync ? file_sync_dir(dirfd) : 0;
+}
+
+int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
+		    bool sync)
+{
+	return replace(dirfd, path, bytes, size, 0600, sync);
+}
+
+int file_replace_lasting_at(int dirfd, const char *path, const void *bytes, size_t size,
+			    bool sync)
+{
+	return replace(dirfd, path, bytes, size, FILE_LASTING, sync);
 }
 
 int file_make_dirs(const char *path, mode_t mode)

@@ -45,6 +45,13 @@ int file_read_at(int dirfd, const char *path, size_t limit, struct buffer *out);
  */
 int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
 		    bool sync);
+/*
+ * For what must last wherever it lies: files with this mode are sticky, which makes
+ * systemd-tmpfiles leave them alone however old they are.
+ */
+enum { FILE_LASTING = 01600 };
+int file_replace_lasting_at(int dirfd, const char *path, const void *bytes, size_t size,
+			    bool sync);
 
 /* mkdir for each missing component of an absolute or relative path. */
 int file_make_dirs(const char *path, mode_t mode);

@@ -79,8 +79,9 @@ static int open_file(struct upper *u, uint64_t node, int flags)
 {
 	char path[NAME_SIZE];
 	path_of(node, path);
-	int fd = file_open_beneath(u->content.fd, path, O_RDWR | O_NOATIME | flags, 0600);
-	return fd == -EPERM ? file_open_beneath(u->content.fd, path, O_RDWR | flags, 0600)
+	mode_t mode = FILE_LASTING;
+	int fd = file_open_beneath(u->content.fd, path, O_RDWR | O_NOATIME | flags, mode);
+	return fd == -EPERM ? file_open_beneath(u->content.fd, path, O_RDWR | flags, mode)
 			    : fd;
 }
 
@@ -225,7 +226,7 @@ int content_stage(struct upper *u, uint64_t node)
 	char name[NAME_SIZE];
 	stage_name(node, name);
 	return file_open_beneath(u->content.stage, name, O_RDWR | O_CREAT | O_TRUNC,
-				 0600);
+				 FILE_LASTING);
 }
 
 static int rename_staged(struct upper *u, uint64_t node)

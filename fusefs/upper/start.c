@@ -208,7 +208,10 @@ static int open_connections(struct upper *u, bool create)
 	u->wal_fd = file_open_beneath(u->fd, "index.db-wal", O_RDWR, 0);
 	if (u->wal_fd < 0)
 		return u->wal_fd;
-	u->reserve_fd = file_open_beneath(u->fd, "reserve", O_RDWR | O_CREAT, 0600);
+	/* SQLite made it, with permission bits alone. */
+	(void)fchmod(u->wal_fd, FILE_LASTING);
+	u->reserve_fd =
+	    file_open_beneath(u->fd, "reserve", O_RDWR | O_CREAT, FILE_LASTING);
 	return u->reserve_fd < 0 && u->reserve_fd != -ENOSPC ? u->reserve_fd : 0;
 }
 
@@ -230,8 +233,8 @@ int upper_open_index(struct upper *u, bool create)
 {
 	/* A descriptor of our own, opened before SQLite has one and closed after: closing
 	 * it in between would drop SQLite's locks. */
-	u->db_fd =
-	    file_open_beneath(u->fd, "index.db", O_RDWR | (create ? O_CREAT : 0), 0600);
+	u->db_fd = file_open_beneath(u->fd, "index.db", O_RDWR | (create ? O_CREAT : 0),
+				     FILE_LASTING);
 	int r = u->db_fd < 0 ? u->db_fd : 0;
 	/* Numbers begin anew: what an earlier index left must not come back under them.
 	 */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 static int check_own(int fd, const char *path, struct error *reterr)
@@ -28,7 +29,7 @@ static int check_own(int fd, const char *path, struct error *reterr)
 static int take_lock(struct upper *u, const char *owner, struct error *reterr)
 {
 	cleanup_buffer struct buffer holder = BUFFER_INIT;
-	u->lock_fd = file_open_beneath(u->fd, "lock", O_RDWR | O_CREAT, 0600);
+	u->lock_fd = file_open_beneath(u->fd, "lock", O_RDWR | O_CREAT, FILE_LASTING);
 	if (u->lock_fd < 0)
 		return error_errno(reterr, u->lock_fd, "cannot lock '%s'", u->path);
 	if (flock(u->lock_fd, LOCK_EX | LOCK_NB) < 0) {
@@ -46,6 +47,21 @@ static int take_lock(struct upper *u, const char *owner, struct error *reterr)
 	return 0;
 }
 
+/*
+ * systemd-tmpfiles takes a file that is only written through a descriptor for an old one
+ * (index.db is, between checkpoints). It spares what lies in a directory that is locked,
+ * and locks those that it cleans.
+ */
+static void keep_cleaners_out(const struct upper *u)
+{
+	enum { TRIES = 500 };
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	for (int i = 0;
+	     i < TRIES && flock(u->fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	     i++)
+		(void)nanosleep(&pause, NULL);
+}
+
 static int open_directory(struct upper *u, const char *path, struct error *reterr)
 {
 	int r = file_make_dirs(path, 0700);
@@ -54,6 +70,7 @@ static int open_directory(struct upper *u, const char *path, struct error *reter
 	u->fd = file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
 	if (u->fd < 0)
 		return error_errno(reterr, u->fd, "cannot open '%s'", path);
+	keep_cleaners_out(u);
 	u->path = realpath(path, NULL);
 	u->index_path = u->path ? path_join(u->path, "index.db") : NULL;
 	return u->index_path ? check_own(u->fd, u->path, reterr) : -ENOMEM;

@@ -12,6 +12,7 @@ import subprocess
 import time
 
 import pytest
+from support import missing
 from wheelmaker import Wheel
 
 
@@ -171,6 +172,34 @@ def test_changes_go_to_a_local_disk_when_the_state_lies_on_a_network(venvfs, lay
         assert (local / "upper/index.db").exists() and not (state / "upper").exists()
         assert local.parent.stat().st_mode & 0o777 == 0o700
         venvfs.run("unmount", path)
+        layered(VENVFS_TEST_REMOTE_STATE="1")
+        assert (path / "new").read_text() == "new"
+        venvfs.run("unmount", path)
+    finally:
+        shutil.rmtree(local, ignore_errors=True)
+
+
+def test_systemd_tmpfiles_spares_changes_in_var_tmp(venvfs, layered, tmp_path):
+    if not shutil.which("systemd-tmpfiles"):
+        missing("systemd-tmpfiles")
+    path = layered(VENVFS_TEST_REMOTE_STATE="1")
+    local = pathlib.Path(f"/var/tmp/venvfs-{os.geteuid()}", state_of(venvfs, path).name)
+    config = tmp_path / "old.conf"
+    config.write_text(f"e {local} - - - 1s\n")
+
+    def clean():
+        assert subprocess.run(["systemd-tmpfiles", "--clean", config]).returncode == 0
+
+    try:
+        (path / "new").write_text("new")
+        (path / "d").mkdir()
+        before = {p for p in local.rglob("*") if p.is_file()}
+        time.sleep(2)  # older than a second
+        clean()
+        assert {p for p in local.rglob("*") if p.is_file()} == before
+        venvfs.run("unmount", path)
+        time.sleep(2)
+        clean()
         layered(VENVFS_TEST_REMOTE_STATE="1")
         assert (path / "new").read_text() == "new"
         venvfs.run("unmount", path)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -305,6 +306,29 @@ static void the_second_opener_is_told_whose_it_is(void **state)
 	upper_close(second);
 }
 
+/* systemd-tmpfiles spares what is sticky, and what lies in a directory that is locked. */
+static void who_cleans_up_old_files_leaves_an_upper_alone(void **state)
+{
+	static const char *const files[] = { "lock", "index.db", "index.db-wal",
+					     "reserve", "base" };
+	struct upper_fixture *f = *state;
+	struct stat st;
+	upper_start(f);
+	(void)upper_add_file(f->upper, ROOT, "a");
+	assert_int_equal(upper_base_announce(f->upper), 0);
+	assert_int_equal(upper_base_stage(f->upper, "text", 4), 0);
+	assert_int_equal(upper_base_settle(f->upper), 0);
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		assert_int_equal(fstatat(upper_fd(f->upper), files[i], &st, 0), 0);
+		assert_int_equal(st.st_mode & 07777, 01600);
+	}
+	cleanup_fd int fd = file_open(AT_FDCWD, f->path, O_RDONLY | O_DIRECTORY, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), -1);
+	upper_stop(f);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+}
+
 static void discarding_leaves_nothing_of_what_was_changed(void **state)
 {
 	struct upper_fixture *f = *state;
@@ -351,6 +375,7 @@ int main(void)
 		UPPER_TEST(
 		    the_last_record_is_found_by_its_number_and_ends_with_the_mount),
 		UPPER_TEST(the_second_opener_is_told_whose_it_is),
+		UPPER_TEST(who_cleans_up_old_files_leaves_an_upper_alone),
 		UPPER_TEST(discarding_leaves_nothing_of_what_was_changed),
 		UPPER_TEST(a_directory_that_others_can_change_is_refused),
 	};
