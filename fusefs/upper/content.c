@@ -183,7 +183,15 @@ int content_make(struct upper *u, uint64_t node, struct content_ref *ret, bool *
 			r = open_ref(u, node, O_CREAT, ret);
 	}
 	*ret_made = r == 0;
+	if (r == 0 && (node & NODE_UPPER))
+		notes_add(u, node);
 	return r;
+}
+
+void content_note(struct upper *u, uint64_t node)
+{
+	if (atomic_load_explicit(&u->armed, memory_order_relaxed))
+		notes_add(u, node);
 }
 
 /* A slot without a node was removed while it was in use. */

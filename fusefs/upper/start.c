@@ -84,7 +84,8 @@ int upper_arm(struct upper *u)
 	int r = u->mark < NODE_UPPER ? write_mark(u, false) : -ENOSPC;
 	if (r < 0)
 		u->mark = before;
-	u->armed |= r == 0;
+	if (r == 0)
+		u->armed = true;
 	return r;
 }
 
@@ -161,6 +162,22 @@ static int clear_staging(struct upper *u)
 	return dir ? 0 : -errno;
 }
 
+/*
+ * What was made in the mount and never synced can be lost in a power cut though its row
+ * is not: it is empty then, as on any disk.
+ */
+static int make_lost(void *context, const struct upper_node *row)
+{
+	struct upper *u = context;
+	cleanup_content struct content_ref ref = CONTENT_NONE;
+	const struct timespec times[] = { row->atime, row->mtime };
+	bool made = false;
+	if ((row->id & NODE_UPPER) && (row->flags & NODE_CONTENT) && S_ISREG(row->mode) &&
+	    content_make(u, row->id, &ref, &made) == 0 && made)
+		(void)futimens(ref.fd, times);
+	return 0;
+}
+
 /* Numbers beyond what the disk may have seen, and no content of nodes it has lost. */
 static int recover(struct upper *u, const struct meta *meta)
 {
@@ -173,7 +190,8 @@ static int recover(struct upper *u, const struct meta *meta)
 		return 0;
 	if (u->mark > u->next)
 		u->next = u->mark;
-	return upper_sweep(u);
+	r = upper_sweep(u);
+	return r == 0 ? upper_each_node(&u->writer, make_lost, u) : r;
 }
 
 static int load(struct upper *u)
@@ -264,7 +282,8 @@ int upper_open_index(struct upper *u, bool create)
 void upper_close_index(struct upper *u)
 {
 	if (u->armed && u->writer.sql.db) {
-		u->orphan_count = 0;
+		(void)notes_flush(u);
+		u->orphans.count = 0;
 		(void)upper_reap_left(u, NULL, NULL);
 		(void)upper_reap_now(u);
 		u->mark = u->next;

@@ -144,7 +144,8 @@ void upper_close(struct upper *u)
 	content_release(&u->content);
 	cleanup_close_fn(&u->lock_fd);
 	cleanup_close_fn(&u->fd);
-	free(u->orphans);
+	free(u->orphans.ids);
+	free(u->notes.ids);
 	free(u->index_path);
 	free(u->path);
 	free(u);
@@ -277,14 +278,18 @@ static int write_meta(struct upper *u, const struct upper_record *record)
 
 int upper_commit(struct upper *u, const struct upper_record *record)
 {
+	size_t noted = 0;
 	if (!record)
 		record = &u->record;
-	int r = write_meta(u, record);
+	int r = notes_write(u, &noted);
+	if (r == 0)
+		r = write_meta(u, record);
 	if (r == 0)
 		r = sql_do(&u->writer.sql, SQL_COMMIT);
 	if (r < 0)
 		return r;
 	u->in_change = false;
+	notes_done(u, noted);
 	u->record = *record;
 	if (atomic_load(&u->wal_size) > WAL_CHECKPOINT)
 		janitor_write_back(u);

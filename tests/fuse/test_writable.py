@@ -207,6 +207,23 @@ def test_systemd_tmpfiles_spares_changes_in_var_tmp(venvfs, layered, tmp_path):
         shutil.rmtree(local, ignore_errors=True)
 
 
+def test_content_that_somebody_removed_is_an_error_and_not_empty(venvfs, layered):
+    path = layered()
+    state = state_of(venvfs, path)
+    (path / "new").write_text("new")
+    venvfs.run("unmount", path)
+    [content] = (state / "upper/files").glob("*/*")
+    content.unlink()
+    layered()
+    with pytest.raises(OSError) as caught:
+        (path / "new").read_text()
+    assert caught.value.errno == errno.EIO
+    assert "READ of inode" in (state / "log").read_text()
+    (path / "new").unlink()
+    (path / "new").write_text("once more")
+    assert (path / "new").read_text() == "once more"
+
+
 def test_a_folder_of_another_in_var_tmp_is_refused(venvfs, lower, tmp_path):
     own = pathlib.Path(f"/var/tmp/venvfs-{os.geteuid()}")
     own.mkdir(mode=0o700, exist_ok=True)
