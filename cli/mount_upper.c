@@ -50,6 +50,13 @@ int mount_upper_path(const struct state *state, const struct upper_request *requ
 	return *ret_path ? 0 : -ENOMEM;
 }
 
+int mount_upper_hold(const char *upper, const char *mount_path, struct error *reterr)
+{
+	int r = file_make_dirs(upper, 0700);
+	return r < 0 ? error_errno(reterr, r, "cannot make '%s'", upper)
+		     : upper_hold(upper, mount_path, reterr);
+}
+
 static int write_base(const struct plan *plan, struct error *reterr)
 {
 	cleanup_buffer struct buffer text = BUFFER_INIT;

@@ -25,26 +25,79 @@ static int check_own(int fd, const char *path, struct error *reterr)
 	return 0;
 }
 
+static int open_lock(int dirfd, const char *name, const char *path, struct error *reterr)
+{
+	int fd = file_open_beneath(dirfd, name, O_RDWR | O_CREAT, FILE_LASTING);
+	return fd < 0 ? error_errno(reterr, fd, "cannot lock '%s'", path) : fd;
+}
+
+static bool try_lock(int fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+static int say_busy(int fd, const char *path, struct error *reterr)
+{
+	cleanup_buffer struct buffer holder = BUFFER_INIT;
+	const char *text =
+	    file_read_to_end(fd, 4096, &holder) == 0 ? buffer_cstr(&holder) : NULL;
+	return error_set(reterr, -EBUSY,
+			 "'%s' holds the changes of the mount at '%s' already; two "
+			 "mounts cannot share them",
+			 path, text ? text : "?");
+}
+
+static int write_owner(int fd, const char *owner, const char *path, struct error *reterr)
+{
+	return ftruncate(fd, 0) < 0 || pwrite(fd, owner, strlen(owner), 0) < 0
+		   ? error_errno(reterr, -errno, "cannot write to '%s'", path)
+		   : 0;
+}
+
 /* The lock lasts as long as the process; it holds the name of who has it. */
 static int take_lock(struct upper *u, const char *owner, struct error *reterr)
 {
-	cleanup_buffer struct buffer holder = BUFFER_INIT;
-	u->lock_fd = file_open_beneath(u->fd, "lock", O_RDWR | O_CREAT, FILE_LASTING);
+	u->lock_fd = open_lock(u->fd, "lock", u->path, reterr);
 	if (u->lock_fd < 0)
-		return error_errno(reterr, u->lock_fd, "cannot lock '%s'", u->path);
-	if (flock(u->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		const char *text = file_read_to_end(u->lock_fd, 4096, &holder) == 0
-				       ? buffer_cstr(&holder)
-				       : NULL;
-		return error_set(reterr, -EBUSY,
-				 "'%s' holds the changes of the mount at '%s' already; "
-				 "two mounts cannot share them",
-				 u->path, text ? text : "?");
+		return u->lock_fd;
+	return try_lock(u->lock_fd) ? write_owner(u->lock_fd, owner, u->path, reterr)
+				    : say_busy(u->lock_fd, u->path, reterr);
+}
+
+/*
+ * Servers lock `lock`, each for its life. Between two of them it is free, so whoever goes
+ * by `base` and `layers` has `mounted`, for the life of the mount; it is let go of a
+ * moment after the mount is gone.
+ */
+static int hold(int dirfd, const char *path, const char *owner, struct error *reterr)
+{
+	enum { TRIES = 100 };
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	cleanup_fd int fd = open_lock(dirfd, "mounted", path, reterr);
+	cleanup_fd int servers = fd < 0 ? fd : open_lock(dirfd, "lock", path, reterr);
+	if (servers < 0)
+		return servers;
+	bool held = try_lock(fd);
+	for (int i = 0; !held && i < TRIES; i++) {
+		(void)nanosleep(&pause, NULL);
+		held = try_lock(fd);
 	}
-	if (ftruncate(u->lock_fd, 0) < 0 ||
-	    pwrite(u->lock_fd, owner, strlen(owner), 0) < 0)
-		return error_errno(reterr, -errno, "cannot write to '%s'", u->path);
-	return 0;
+	if (!held)
+		return say_busy(fd, path, reterr);
+	/* Of a version that knows no `mounted`. */
+	if (!try_lock(servers))
+		return say_busy(servers, path, reterr);
+	int r = write_owner(fd, owner, path, reterr);
+	return r < 0 ? r : steal_fd(&fd);
+}
+
+int upper_hold(const char *path, const char *owner, struct error *reterr)
+{
+	cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return error_errno(reterr, fd, "cannot open '%s'", path);
+	int r = check_own(fd, path, reterr);
+	return r < 0 ? r : hold(fd, path, owner, reterr);
 }
 
 /*

@@ -236,6 +236,42 @@ def test_a_folder_of_another_in_var_tmp_is_refused(venvfs, lower, tmp_path):
         own.chmod(0o700)
 
 
+def test_a_refused_second_mount_leaves_the_upper_of_the_first_as_it_is(venvfs, layered, lower, tmp_path):
+    first = layered("--upper", tmp_path / "up")
+    before = [(tmp_path / "up" / name).read_bytes() for name in ("base", "layers")]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "else").write_text("else")
+    for fresh in ([], ["--fresh"]):
+        venvfs.refused("mount", tmp_path / "second", "--layer", other, "--upper", tmp_path / "up", *fresh)
+        assert [(tmp_path / "up" / name).read_bytes() for name in ("base", "layers")] == before
+    (first / "new").write_text("new")
+    with open(first / "pkg/a.py", "a") as file:
+        file.write("changed")
+    venvfs.run("unmount", first)
+    layered("--upper", tmp_path / "up")
+    assert (first / "new").read_text() == "new" and (first / "pkg/a.py").read_text() == "a = 1\nchanged"
+
+
+def test_no_second_mount_gets_in_between_two_servers_of_the_first(venvfs, layered, lower, tmp_path):
+    first = layered("--upper", tmp_path / "up")
+    row = venvfs.list()[0]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "else").write_text("else")
+    before = (tmp_path / "up/base").read_bytes()
+    # Stopped, it starts no other worker when that dies.
+    os.kill(row["supervisor"], signal.SIGSTOP)
+    try:
+        os.kill(row["pid"], signal.SIGKILL)
+        said = venvfs.refused("mount", tmp_path / "second", "--layer", other, "--upper", tmp_path / "up")
+        assert str(first) in said and "two mounts cannot share" in said
+    finally:
+        os.kill(row["supervisor"], signal.SIGCONT)
+    assert (tmp_path / "up/base").read_bytes() == before
+    assert (first / "pkg/a.py").read_text() == "a = 1\n"
+
+
 def test_two_mounts_never_share_an_upper(venvfs, layered, lower, tmp_path):
     first = layered("--upper", tmp_path / "up")
     (first / "new").write_text("x")
