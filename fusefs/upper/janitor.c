@@ -120,11 +120,26 @@ static size_t take_batch(struct upper *u, uint64_t *batch)
 	return count;
 }
 
+/* A row with a name is nobody's orphan, whatever made somebody think so. */
+static size_t leave_named(struct upper *u, uint64_t *batch, size_t count)
+{
+	size_t kept = 0;
+	struct upper_reader *reader = upper_read(u);
+	for (size_t i = 0; i < count; i++) {
+		struct upper_node row;
+		if (upper_find_node(reader, batch[i], &row) == 0 && row.nlink == 0)
+			batch[kept++] = batch[i];
+	}
+	upper_read_end(u, reader);
+	return kept;
+}
+
 /* Content first: a row without content is found again, content without a row is not. */
-static int reap_batch(struct upper *u, const uint64_t *batch, size_t count)
+static int reap_batch(struct upper *u, uint64_t *batch, size_t count)
 {
 	struct upper_reader *reader;
 	int r = upper_sync(u);
+	count = leave_named(u, batch, count);
 	for (size_t i = 0; r == 0 && i < count; i++)
 		r = content_remove(u, batch[i]);
 	if (r == 0)

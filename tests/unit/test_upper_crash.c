@@ -242,6 +242,18 @@ static void what_was_staged_is_removed_at_the_next_start(void **state)
 	assert_int_equal(upper_count_files(f, "staging"), 0);
 }
 
+static void what_has_a_name_is_not_reaped(void **state)
+{
+	struct upper_fixture *f = *state;
+	upper_start(f);
+	uint64_t id = upper_add_file(f->upper, ROOT, "a");
+	upper_write(f->upper, id, "content");
+	upper_reap(f->upper, id);
+	(void)upper_reap_now(f->upper);
+	assert_rows(f->upper, ROOT, 0, "a ");
+	assert_int_equal(upper_count_files(f, "files"), 1);
+}
+
 static void unlink_a(struct upper *u)
 {
 	struct upper_reader *reader;
@@ -314,6 +326,7 @@ int main(void)
 		UPPER_TEST(what_was_lost_in_a_power_cut_is_empty),
 		UPPER_TEST(after_a_power_cut_content_that_no_row_knows_is_swept),
 		UPPER_TEST(what_was_staged_is_removed_at_the_next_start),
+		UPPER_TEST(what_has_a_name_is_not_reaped),
 		UPPER_TEST(orphans_of_a_crash_are_reaped_by_the_next_start),
 		UPPER_TEST(orphans_are_reaped_by_themselves_and_at_the_end),
 	};
