@@ -127,6 +127,34 @@ static void copying_takes_what_is_there_from_either_side(void **state)
 	assert_content(f->lower, "file", "0123456789");
 }
 
+static void count_blocking(void *context, bool begins)
+{
+	int *counts = context;
+	counts[begins]++;
+}
+
+static void a_long_copy_is_told_of_and_done_in_parts(void **state)
+{
+	struct overlay_fixture *f = *state;
+	enum { LARGE = 100 << 20, PART = 32 << 20 };
+	int counts[] = { 0, 0 };
+	const struct overlay_options over = { .tree = f->lower->tree,
+					      .upper = f->upper,
+					      .on_blocking = count_blocking,
+					      .context = counts };
+	overlay_free(f->overlay);
+	assert_int_equal(overlay_new(&over, &f->overlay), 0);
+	struct overlay_copy q = { .from = make_text(f, "from", "text"),
+				  .to = make_text(f, "to", ""),
+				  .size = LARGE };
+	assert_int_equal(overlay_copy(f->overlay, &f->caller, &q), 4);
+	assert_int_equal(counts[true], 0);
+	assert_int_equal(set_size(f, "from", LARGE), 0);
+	assert_int_equal(overlay_copy(f->overlay, &f->caller, &q), PART);
+	assert_int_equal(counts[true], 1);
+	assert_int_equal(counts[false], 1);
+}
+
 static void assert_nothing_left(struct overlay_fixture *f, const char *path)
 {
 	struct upper_dentry d;
@@ -376,6 +404,7 @@ int main(void)
 		OVERLAY_TEST(truncating_copies_only_what_is_kept),
 		OVERLAY_TEST(a_large_file_is_copied_whole_and_has_holes),
 		OVERLAY_TEST(copying_takes_what_is_there_from_either_side),
+		OVERLAY_TEST(a_long_copy_is_told_of_and_done_in_parts),
 		OVERLAY_TEST(what_is_damaged_below_is_not_copied),
 		OVERLAY_TEST(a_copy_that_does_not_fit_leaves_nothing),
 		OVERLAY_TEST(a_copy_whose_row_does_not_fit_leaves_nothing),
