@@ -75,7 +75,7 @@ static int copy_bytes(int from, int to, off_t size)
 	while (size > 0) {
 		ssize_t n = copy_file_range(from, NULL, to, NULL, (size_t)size, 0);
 		if (n <= 0)
-			return n < 0 ? -errno : 0;
+			return n < 0 ? -errno : -EIO;
 		size -= n;
 	}
 	return 0;
