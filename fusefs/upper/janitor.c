@@ -229,7 +229,7 @@ static bool wait_for_work(struct upper *u)
 			continue;
 		}
 		if (until.tv_sec == 0) {
-			(void)clock_gettime(CLOCK_REALTIME, &until);
+			(void)clock_gettime(CLOCK_MONOTONIC, &until);
 			until.tv_sec += REAP_SECONDS;
 			u->janitor_timed = true;
 		}

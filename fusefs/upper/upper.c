@@ -129,6 +129,16 @@ static int open_directory(struct upper *u, const char *path, struct error *reter
 	return u->index_path ? check_own(u->fd, u->path, reterr) : -ENOMEM;
 }
 
+/* A second is one, whatever the wall clock is set to meanwhile. */
+static void init_wake(pthread_cond_t *wake)
+{
+	pthread_condattr_t attributes;
+	(void)pthread_condattr_init(&attributes);
+	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(wake, &attributes);
+	(void)pthread_condattr_destroy(&attributes);
+}
+
 static void init(struct upper *u, bool sync)
 {
 	u->fd = u->lock_fd = u->db_fd = u->wal_fd = u->reserve_fd = -1;
@@ -137,7 +147,7 @@ static void init(struct upper *u, bool sync)
 	(void)pthread_mutex_init(&u->lock, NULL);
 	(void)pthread_mutex_init(&u->janitor_lock, NULL);
 	(void)pthread_mutex_init(&u->reap_lock, NULL);
-	(void)pthread_cond_init(&u->janitor_wake, NULL);
+	init_wake(&u->janitor_wake);
 	for (int i = 0; i < READERS; i++)
 		(void)pthread_mutex_init(&u->readers[i].busy, NULL);
 }
