@@ -36,22 +36,34 @@ static bool try_lock(int fd)
 	return flock(fd, LOCK_EX | LOCK_NB) == 0;
 }
 
+/* NULL: it cannot be read. */
+static const char *read_owner(int fd, struct buffer *holder)
+{
+	return file_read_to_end(fd, 4096, holder) == 0 ? buffer_cstr(holder) : NULL;
+}
+
 static int say_busy(int fd, const char *path, struct error *reterr)
 {
 	cleanup_buffer struct buffer holder = BUFFER_INIT;
-	const char *text =
-	    file_read_to_end(fd, 4096, &holder) == 0 ? buffer_cstr(&holder) : NULL;
+	const char *text = read_owner(fd, &holder);
 	return error_set(reterr, -EBUSY,
 			 "'%s' holds the changes of the mount at '%s' already; two "
 			 "mounts cannot share them",
 			 path, text ? text : "?");
 }
 
+/* Mostly it stands there from the last time. On a full disk the lock does without. */
 static int write_owner(int fd, const char *owner, const char *path, struct error *reterr)
 {
-	return ftruncate(fd, 0) < 0 || pwrite(fd, owner, strlen(owner), 0) < 0
-		   ? error_errno(reterr, -errno, "cannot write to '%s'", path)
-		   : 0;
+	cleanup_buffer struct buffer holder = BUFFER_INIT;
+	const char *text = read_owner(fd, &holder);
+	if (text && strcmp(text, owner) == 0)
+		return 0;
+	if (ftruncate(fd, 0) == 0 && pwrite(fd, owner, strlen(owner), 0) >= 0)
+		return 0;
+	return errno == ENOSPC || errno == EDQUOT
+		   ? 0
+		   : error_errno(reterr, -errno, "cannot write to '%s'", path);
 }
 
 /* The lock lasts as long as the process; it holds the name of who has it. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -306,6 +307,40 @@ static void the_second_opener_is_told_whose_it_is(void **state)
 	upper_close(second);
 }
 
+static bool is_full;
+
+/* In place of libc's. */
+ssize_t pwrite(int fd, const void *bytes, size_t size, off_t offset)
+{
+	if (!is_full)
+		return syscall(SYS_pwrite64, fd, bytes, size, offset);
+	errno = ENOSPC;
+	return -1;
+}
+
+static void a_full_disk_holds_no_opener_up(void **state)
+{
+	struct upper_fixture *f = *state;
+	struct upper *upper = NULL;
+	const struct upper_options other = { .path = f->path, .owner = "/other" };
+	const struct timespec old[] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	struct stat st;
+	cleanup_free char *lock = path_join(f->path, "lock");
+	upper_start(f);
+	upper_stop(f);
+	/* What stands there is not written again. */
+	assert_int_equal(utimensat(AT_FDCWD, lock, old, 0), 0);
+	upper_start(f);
+	upper_stop(f);
+	assert_int_equal(stat(lock, &st), 0);
+	assert_int_equal(st.st_mtim.tv_sec, 1);
+	is_full = true;
+	int r = upper_open(&other, &upper, NULL);
+	is_full = false;
+	assert_int_equal(r, 0);
+	upper_close(upper);
+}
+
 /* systemd-tmpfiles spares what is sticky, and what lies in a directory that is locked. */
 static void who_cleans_up_old_files_leaves_an_upper_alone(void **state)
 {
@@ -375,6 +410,7 @@ int main(void)
 		UPPER_TEST(
 		    the_last_record_is_found_by_its_number_and_ends_with_the_mount),
 		UPPER_TEST(the_second_opener_is_told_whose_it_is),
+		UPPER_TEST(a_full_disk_holds_no_opener_up),
 		UPPER_TEST(who_cleans_up_old_files_leaves_an_upper_alone),
 		UPPER_TEST(discarding_leaves_nothing_of_what_was_changed),
 		UPPER_TEST(a_directory_that_others_can_change_is_refused),
