@@ -227,7 +227,7 @@ static int prepare(struct mounting *m, struct error *err)
 	if (r == 0)
 		r = check_outside(m, err);
 	if (r == 0 && upper.path && *m->upper)
-		r = m->upper_lock = mount_upper_hold(m->upper, m->path, err);
+		r = m->upper_lock = mount_upper_hold(upper.path, m->path, err);
 	return r < 0 ? r : make_plan(m, &upper, err);
 }
 

@@ -1,6 +1,7 @@
 #include "cli/mount_upper.h"
 
 #include "cache/base/file.h"
+#include "cache/base/trust.h"
 #include "fusefs/serve/state_local.h"
 #include "fusefs/upper/upper.h"
 
@@ -50,11 +51,15 @@ int mount_upper_path(const struct state *state, const struct upper_request *requ
 	return *ret_path ? 0 : -ENOMEM;
 }
 
-int mount_upper_hold(const char *upper, const char *mount_path, struct error *reterr)
+int mount_upper_hold(const char *given, const char *mount_path, struct error *reterr)
 {
-	int r = file_make_dirs(upper, 0700);
-	return r < 0 ? error_errno(reterr, r, "cannot make '%s'", upper)
-		     : upper_hold(upper, mount_path, reterr);
+	cleanup_free char *here = *given == '/' ? NULL : getcwd(NULL, 0);
+	cleanup_free char *path = here ? path_join(here, given) : strdup(given);
+	cleanup_free char *made = NULL;
+	if (!path)
+		return -ENOMEM;
+	int r = trust_make_path(path, "--upper", &made, reterr);
+	return r < 0 ? r : upper_hold(made, mount_path, reterr);
 }
 
 static int write_base(const struct plan *plan, struct error *reterr)

@@ -1,6 +1,7 @@
 #include "fusefs/upper/upper_private.h"
 
 #include "cache/base/file.h"
+#include "cache/base/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -138,7 +139,12 @@ static int open_directory(struct upper *u, const char *path, struct error *reter
 	keep_cleaners_out(u);
 	u->path = realpath(path, NULL);
 	u->index_path = u->path ? path_join(u->path, "index.db") : NULL;
-	return u->index_path ? check_own(u->fd, u->path, reterr) : -ENOMEM;
+	if (!u->index_path)
+		return -ENOMEM;
+	r = check_own(u->fd, u->path, reterr);
+	/* SQLite opens by path: nobody else may lead it elsewhere. */
+	const uid_t own = geteuid();
+	return r < 0 ? r : trust_check_path(u->path, &own, 1, "--upper", reterr);
 }
 
 /* A second is one, whatever the wall clock is set to meanwhile. */

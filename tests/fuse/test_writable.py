@@ -272,6 +272,18 @@ def test_no_second_mount_gets_in_between_two_servers_of_the_first(venvfs, layere
     assert (first / "pkg/a.py").read_text() == "a = 1\n"
 
 
+def test_an_upper_that_others_could_replace_is_refused(venvfs, lower, tmp_path):
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    shared.mkdir()
+    shared.chmod(0o777)
+    own.mkdir()
+    (shared / "link").symlink_to(own)
+    for upper in (shared / "up", shared / "link", shared / "link/up"):
+        said = venvfs.refused("mount", tmp_path / "m", "--layer", lower, "--upper", upper)
+        assert str(shared) in said and "chmod go-w" in said
+    assert sorted(shared.iterdir()) == [shared / "link"] and not list(own.iterdir())
+
+
 def test_two_mounts_never_share_an_upper(venvfs, layered, lower, tmp_path):
     first = layered("--upper", tmp_path / "up")
     (first / "new").write_text("x")

@@ -382,6 +382,21 @@ static void discarding_leaves_nothing_of_what_was_changed(void **state)
 	assert_false(upper_has_rows(f->upper));
 }
 
+static void a_directory_that_others_could_replace_is_refused(void **state)
+{
+	struct upper_fixture *f = *state;
+	struct error err = ERROR_INIT;
+	cleanup_free char *below = path_join(f->path, "below");
+	const struct upper_options options = { .path = below, .owner = "x" };
+	assert_int_equal(chmod(f->path, 0777), 0);
+	assert_int_equal(upper_open(&options, &f->upper, &err), -EACCES);
+	assert_non_null(strstr(err.text, f->path));
+	assert_non_null(strstr(err.text, "chmod go-w"));
+	/* Of a sticky one others can replace nothing of ours. */
+	assert_int_equal(chmod(f->path, 01777), 0);
+	assert_int_equal(upper_open(&options, &f->upper, &err), 0);
+}
+
 static void a_directory_that_others_can_change_is_refused(void **state)
 {
 	struct upper_fixture *f = *state;
@@ -413,6 +428,7 @@ int main(void)
 		UPPER_TEST(a_full_disk_holds_no_opener_up),
 		UPPER_TEST(who_cleans_up_old_files_leaves_an_upper_alone),
 		UPPER_TEST(discarding_leaves_nothing_of_what_was_changed),
+		UPPER_TEST(a_directory_that_others_could_replace_is_refused),
 		UPPER_TEST(a_directory_that_others_can_change_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
