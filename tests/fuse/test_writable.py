@@ -299,7 +299,7 @@ def test_an_upper_that_others_can_change_is_refused(venvfs, lower, tmp_path):
     (tmp_path / "up").mkdir()
     (tmp_path / "up").chmod(0o777)
     said = venvfs.refused("mount", tmp_path / "m", "--layer", lower, "--upper", tmp_path / "up")
-    assert "can be changed by others" in said
+    assert "is writable by others" in said
 
 
 def test_an_index_that_is_none_is_refused_and_left_alone(venvfs, layered, lower, tmp_path):

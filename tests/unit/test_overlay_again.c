@@ -184,7 +184,8 @@ static void link_nameless_and_die(struct overlay_fixture *f, void *counts)
 		struct stat st;
 		follow(f, counts);
 		f->caller.unique = 2;
-		bool ok = overlay_make_nameless(f->overlay, &f->caller, 1, 0644, &st) == 0;
+		bool ok =
+		    overlay_make_nameless(f->overlay, &f->caller, 1, 0644, &st) == 0;
 		overlay_release(f->overlay);
 		ok &= put_text(f, st.st_ino, 0, "text") == 4;
 		f->caller.unique = 4;
