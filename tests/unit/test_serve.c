@@ -7,6 +7,7 @@
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/features.h"
 #include "fusefs/serve/layers.h"
+#include "fusefs/serve/log.h"
 #include "fusefs/serve/plan.h"
 #include "fusefs/serve/state.h"
 
@@ -388,6 +389,24 @@ static void a_state_directory_that_others_can_read_is_refused(void **state)
 	assert_int_equal(state_lock(s, 5), -EAGAIN);
 }
 
+static void what_is_said_seldom_is_said_once_in_a_while(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_fd int fd = file_open(f->fd, "log", O_RDWR | O_CREAT | O_APPEND, 0600);
+	struct log log = { .fd = fd, .state_path = f->folder };
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	assert_true(fd >= 0);
+	for (int i = 1; i <= 3; i++)
+		log_seldom(&log, "number %d", i);
+	assert_int_equal(file_read_at(f->fd, "log", 4096, &text), 0);
+	assert_non_null(strstr(buffer_cstr(&text), "number 1"));
+	assert_null(strstr(buffer_cstr(&text), "number 2"));
+	atomic_store(&log.said, atomic_load(&log.said) - 100);
+	log_seldom(&log, "number %d", 4);
+	assert_int_equal(file_read_at(f->fd, "log", 4096, &text), 0);
+	assert_non_null(strstr(buffer_cstr(&text), "number 4"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -404,6 +423,7 @@ int main(void)
 		TEST(features_are_masked_by_name),
 		TEST(the_control_socket_answers_and_survives_nonsense),
 		TEST(descriptors_come_with_the_answer),
+		TEST(what_is_said_seldom_is_said_once_in_a_while),
 		TEST(a_state_directory_that_others_can_read_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
