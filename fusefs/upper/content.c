@@ -170,19 +170,19 @@ int content_open(struct upper *u, uint64_t node, struct content_ref *ret)
 int content_make(struct upper *u, uint64_t node, struct content_ref *ret, bool *ret_made)
 {
 	char folder[NAME_SIZE];
-	int r = open_ref(u, node, 0, ret);
 	*ret_made = false;
-	if (r != -ENOENT)
-		return r;
-	r = open_ref(u, node, O_CREAT, ret);
+	if (take_cached(set_of(u, node), node, ret))
+		return 0;
+	/* Mostly it is missing. */
+	int r = open_ref(u, node, O_CREAT | O_EXCL, ret);
 	if (r == -ENOENT) {
 		folder_of(node, folder);
 		r = file_make_dir_at(u->content.fd, folder, 0700);
 		if (r == 0)
-			r = open_ref(u, node, O_CREAT, ret);
+			r = open_ref(u, node, O_CREAT | O_EXCL, ret);
 	}
 	*ret_made = r == 0;
-	return r;
+	return r == -EEXIST ? open_ref(u, node, 0, ret) : r;
 }
 
 /* A slot without a node was removed while it was in use. */
