@@ -254,6 +254,7 @@ int upper_open_index(struct upper *u, bool create)
 			upper_drop_index(u);
 		return r;
 	}
+	u->content.from = NODE_UPPER | u->next;
 	recent_start(&u->recent, NODE_UPPER | u->next, create);
 	u->writer.recent = &u->recent;
 	reserve_refill(u);
