@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct {
@@ -56,8 +57,18 @@ static int make_absolute(const char *variable)
 	return text ? setenv(variable, text, 1) : r;
 }
 
+/* A server has no capability, root's neither: what is made for it, its owner must open.
+ */
+static void let_owners_open(void)
+{
+	enum { OTHERS = 077 };
+	const mode_t mask = umask(OTHERS);
+	(void)umask(mask & OTHERS);
+}
+
 int main(int argc, char **argv)
 {
+	let_owners_open();
 	if (make_absolute("VENVFS_CACHE_DIR") < 0 ||
 	    make_absolute("VENVFS_CACHE_PATH") < 0)
 		return finish_output(1);

@@ -1,5 +1,6 @@
 """Real mounts: real wheels of the index that pip is configured for, and real Python."""
 
+import fcntl
 import os
 import pathlib
 import subprocess
@@ -36,22 +37,28 @@ def fuse():
         missing("root, whom these mounts are made by,")
 
 
+def download(folder):
+    for old in folder.glob("*.whl"):
+        old.unlink()
+    done = subprocess.run(
+        [TOOLS / "python", "-m", "pip", "download", "-q", "--disable-pip-version-check",
+         "--only-binary", ":all:", "-d", folder, *REAL],
+        capture_output=True, text=True,
+    )
+    if done.returncode != 0:
+        missing(f"an index with {REAL} ({done.stderr.strip()[-200:]})")
+    (folder / "complete").touch()
+
+
 @pytest.fixture(scope="session")
 def real_wheels():
     """numpy, requests and rich with what they need, downloaded once."""
     folder = BUILD / "wheels"
-    if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*.whl"):
-            old.unlink()
-        done = subprocess.run(
-            [TOOLS / "python", "-m", "pip", "download", "-q", "--disable-pip-version-check",
-             "--only-binary", ":all:", "-d", folder, *REAL],
-            capture_output=True, text=True,
-        )
-        if done.returncode != 0:
-            missing(f"an index with {REAL} ({done.stderr.strip()[-200:]})")
-        (folder / "complete").touch()
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            download(folder)
     return sorted(folder.glob("*.whl"))
 
 

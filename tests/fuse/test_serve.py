@@ -144,6 +144,20 @@ def test_listings_have_each_name_once_and_can_be_resumed(venv, tmp_path):
     libc.closedir(stream)
 
 
+@pytest.mark.parametrize("mask", [0o077, 0o777])
+def test_a_mount_works_whatever_the_umask(venvfs, venv, tmp_path, mask):
+    wheel, path = Wheel().write(tmp_path), tmp_path / ".venv"
+    old = os.umask(mask)
+    try:
+        venv(wheel, at=path)
+        (site(path) / "made.py").touch()
+        venvfs.run("unmount", path)
+        venv(wheel, at=path)
+    finally:
+        os.umask(old)
+    assert (site(path) / "made.py").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
 def test_stat_says_what_an_installed_file_has(venv, tmp_path):
     w = Wheel().add("demo/tool", b"#!/bin/sh\n", 0o100755)
     path = venv(w.write(tmp_path))
