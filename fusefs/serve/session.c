@@ -29,6 +29,7 @@ enum {
 	BACKGROUND_MOST = 64,
 	CONGESTION = 48,
 	SMALL_READ = 128 << 10,
+	SERVING_LEFT = 2,
 	NOTIFY_RESEND = 7, /* FUSE_NOTIFY_RESEND, of kernel 6.9 */
 };
 
@@ -417,8 +418,11 @@ void session_blocking(struct session *s, bool begins)
 		(void)atomic_fetch_sub(&s->blocked, 1);
 		return;
 	}
-	(void)atomic_fetch_add(&s->blocked, 1);
+	unsigned blocked = atomic_fetch_add(&s->blocked, 1) + 1;
 	near_leave(&s->near);
+	/* Two go on serving: enough to let what is short pass by. */
+	if (atomic_load(&s->serving) >= blocked + SERVING_LEFT)
+		return;
 	(void)pthread_mutex_lock(&s->lock);
 	if (s->helpers + s->options.threads < SHARED_THREADS) {
 		(void)atomic_fetch_add(&s->serving, 1);

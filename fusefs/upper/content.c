@@ -37,6 +37,7 @@ void content_init(struct content *c)
 {
 	c->fd = -1;
 	c->stage = -1;
+	c->from = UINT64_MAX;
 	for (size_t i = 0; i < CONTENT_SETS; i++) {
 		(void)pthread_mutex_init(&c->sets[i].lock, NULL);
 		for (size_t k = 0; k < CONTENT_WAYS; k++)
@@ -126,6 +127,20 @@ static int open_regular(struct upper *u, uint64_t node, int flags)
 	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? steal_fd(&fd) : -EBADMSG;
 }
 
+/* Before its content is made. */
+static void note_made(struct upper *u, uint64_t node)
+{
+	uint64_t bit = node % CONTENT_BITS;
+	atomic_fetch_or(&u->content.made[bit / 64], UINT64_C(1) << (bit % 64));
+}
+
+static bool is_certainly_missing(struct upper *u, uint64_t node)
+{
+	uint64_t bit = node % CONTENT_BITS;
+	return node >= u->content.from &&
+	       !(atomic_load(&u->content.made[bit / 64]) >> (bit % 64) & 1);
+}
+
 static struct content_slot *find_slot(struct content_set *set, uint64_t node)
 {
 	for (size_t i = 0; i < CONTENT_WAYS; i++) {
@@ -194,7 +209,8 @@ static int open_ref(struct upper *u, uint64_t node, int flags, struct content_re
 
 int content_open(struct upper *u, uint64_t node, struct content_ref *ret)
 {
-	return atomic_load_explicit(&u->exists, memory_order_acquire)
+	return atomic_load_explicit(&u->exists, memory_order_acquire) &&
+		       !is_certainly_missing(u, node)
 		   ? open_ref(u, node, 0, ret)
 		   : -ENOENT;
 }
@@ -202,21 +218,22 @@ int content_open(struct upper *u, uint64_t node, struct content_ref *ret)
 int content_make(struct upper *u, uint64_t node, struct content_ref *ret, bool *ret_made)
 {
 	char folder[NAME_SIZE];
-	int r = open_ref(u, node, 0, ret);
 	*ret_made = false;
-	if (r != -ENOENT)
-		return r;
-	r = open_ref(u, node, O_CREAT, ret);
+	if (take_cached(set_of(u, node), node, ret))
+		return 0;
+	note_made(u, node);
+	/* Mostly it is missing. */
+	int r = open_ref(u, node, O_CREAT | O_EXCL, ret);
 	if (r == -ENOENT) {
 		folder_of(node, folder);
 		r = file_make_dir_at(u->content.fd, folder, 0700);
 		if (r == 0)
-			r = open_ref(u, node, O_CREAT, ret);
+			r = open_ref(u, node, O_CREAT | O_EXCL, ret);
 	}
 	*ret_made = r == 0;
 	if (r == 0 && (node & NODE_UPPER))
 		notes_add(u, node);
-	return r;
+	return r == -EEXIST ? open_ref(u, node, 0, ret) : r;
 }
 
 void content_note(struct upper *u, uint64_t node)
@@ -247,7 +264,8 @@ void content_put(struct content_ref *ref)
 int content_stat(struct upper *u, uint64_t node, struct stat *ret)
 {
 	char path[NAME_SIZE];
-	if (!atomic_load_explicit(&u->exists, memory_order_acquire))
+	if (!atomic_load_explicit(&u->exists, memory_order_acquire) ||
+	    is_certainly_missing(u, node))
 		return -ENOENT;
 	path_of(node, path);
 	if (fstatat(u->content.fd, path, ret, AT_SYMLINK_NOFOLLOW) < 0)
@@ -292,6 +310,7 @@ int content_publish(struct upper *u, uint64_t node, int fd, bool sync)
 	char folder[NAME_SIZE];
 	folder_of(node, folder);
 	sync = sync && u->sync;
+	note_made(u, node);
 	if (sync && fdatasync(fd) < 0)
 		return -errno;
 	int r = rename_staged(u, node);
@@ -319,6 +338,7 @@ int content_link(struct upper *u, uint64_t from, uint64_t to)
 		return r;
 	if (st.st_nlink > 1)
 		return -EEXIST;
+	note_made(u, to);
 	path_of(from, from_path);
 	path_of(to, to_path);
 	folder_of(to, folder);

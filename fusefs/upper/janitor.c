@@ -205,15 +205,17 @@ static void write_back(struct upper *u)
 					     &frames, &done);
 	if (code == SQLITE_FULL) {
 		reserve_release(u);
-		(void)sqlite3_wal_checkpoint_v2(
+		code = sqlite3_wal_checkpoint_v2(
 		    u->aside.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
 	}
-	if (atomic_load(&u->wal_size) > WAL_STOP) {
-		(void)pthread_mutex_lock(&u->lock);
-		(void)sqlite3_wal_checkpoint_v2(
+	(void)pthread_mutex_lock(&u->lock);
+	if (atomic_load(&u->wal_size) > WAL_STOP)
+		code = sqlite3_wal_checkpoint_v2(
 		    u->aside.db, NULL, SQLITE_CHECKPOINT_RESTART, &frames, &done);
-		(void)pthread_mutex_unlock(&u->lock);
-	}
+	/* Again with the next commit. */
+	if (code != SQLITE_OK)
+		u->wal_asked = 0;
+	(void)pthread_mutex_unlock(&u->lock);
 	reserve_refill(u);
 }
 

@@ -130,7 +130,7 @@ static int count_frames(void *context, sqlite3 *db, const char *name, int pages)
 	struct upper *u = context;
 	(void)db;
 	(void)name;
-	atomic_store(&u->wal_size, (uint64_t)pages * 4096);
+	atomic_store(&u->wal_size, (uint64_t)pages * (uint64_t)u->page_size);
 	return SQLITE_OK;
 }
 
@@ -220,8 +220,9 @@ static int open_connections(struct upper *u, bool create)
 		r = sql_open(u->index_path, SQL_AGAIN, u->sync, &u->readers[i].sql);
 	if (r == 0)
 		r = sql_open(u->index_path, SQL_AGAIN, u->sync, &u->aside);
-	if (r < 0)
-		return r;
+	u->page_size = r < 0 ? r : sql_page_size(&u->writer.sql);
+	if (u->page_size < 0)
+		return u->page_size;
 	(void)sqlite3_wal_hook(u->writer.sql.db, count_frames, u);
 	u->wal_fd = file_open_beneath(u->fd, "index.db-wal", O_RDWR, 0);
 	if (u->wal_fd < 0)
@@ -274,6 +275,9 @@ int upper_open_index(struct upper *u, bool create)
 			upper_drop_index(u);
 		return r;
 	}
+	u->content.from = NODE_UPPER | u->next;
+	recent_start(&u->recent, NODE_UPPER | u->next, create);
+	u->writer.recent = &u->recent;
 	reserve_refill(u);
 	atomic_store_explicit(&u->exists, true, memory_order_release);
 	return 0;

@@ -372,15 +372,23 @@ int upper_commit(struct upper *u, const struct upper_record *record)
 	u->in_change = false;
 	notes_done(u, noted);
 	u->record = *record;
-	if (atomic_load(&u->wal_size) > WAL_CHECKPOINT)
+	uint64_t size = atomic_load(&u->wal_size);
+	/* It began anew. */
+	if (size < u->wal_asked)
+		u->wal_asked = 0;
+	if (size - u->wal_asked > WAL_CHECKPOINT) {
+		u->wal_asked = size;
 		janitor_write_back(u);
+	}
 	return 0;
 }
 
 void upper_end(struct upper *u)
 {
-	if (u->in_change)
+	if (u->in_change) {
 		(void)sql_do(&u->writer.sql, SQL_ROLLBACK);
+		recent_undo(&u->recent);
+	}
 	u->in_change = false;
 	(void)pthread_mutex_unlock(&u->lock);
 }

@@ -6,6 +6,7 @@
 
 #include "fusefs/upper/content_private.h"
 #include "fusefs/upper/filter.h"
+#include "fusefs/upper/recent.h"
 #include "fusefs/upper/sql.h"
 #include "fusefs/upper/upper.h"
 
@@ -13,8 +14,8 @@ enum {
 	READERS = 2,                /* for listings */
 	NUMBERS_RESERVED = 65536,   /* at a time, by a commit that is synced */
 	NUMBERS_OF_ONE_CHANGE = 64, /* at most; what a reservation must leave */
-	WAL_CHECKPOINT = 4 << 20,   /* bytes: written back aside from here on */
-	WAL_STOP = 32 << 20,        /* bytes: written back under the lock */
+	WAL_CHECKPOINT = 4 << 20,   /* bytes: written back aside after as many more */
+	WAL_STOP = 12 << 20,        /* bytes: written back under the lock */
 	RESERVE = 16 << 20, /* bytes kept free for the WAL, half of it for the database */
 	REAP_SECONDS = 1,   /* how long an unlinked file may stay */
 	REAP_BATCH = 256,
@@ -31,6 +32,7 @@ struct upper_reader {
 	struct sql sql;
 	pthread_mutex_t busy;
 	bool listing;
+	struct recent *recent; /* the writer's; else NULL */
 };
 
 struct upper {
@@ -48,6 +50,7 @@ struct upper {
 
 	pthread_mutex_t lock;       /* the writer's */
 	struct upper_reader writer; /* guarded by lock, as are those down to in_change */
+	struct recent recent;
 	uint64_t next, mark, change;
 	struct upper_record record;
 	bool in_change;
@@ -55,7 +58,9 @@ struct upper {
 	atomic_bool low;   /* the room kept for removing could not be refilled */
 	int reserve_fd;    /* a file that is given up for the database */
 	int db_fd, wal_fd; /* for syncing and reserving; open as long as the database */
+	int page_size;
 	_Atomic(uint64_t) wal_size;
+	uint64_t wal_asked; /* guarded by lock: its size when the janitor was told last */
 
 	pthread_t janitor;
 	bool has_janitor;
