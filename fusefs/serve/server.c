@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -47,20 +48,35 @@ struct server {
 	struct session *session;
 	struct control *control;
 	_Atomic(int) ready_fd;
+	bool waits; /* another server has the mount still */
 };
+
+/*
+ * Has the mount ended, or never begun? Else another server comes, or is there already,
+ * and what this one could not use is the other's.
+ */
+static bool is_over(const struct server *s)
+{
+	struct pollfd fuse = { .fd = s->fds.fuse };
+	if (s->waits || !s->shared)
+		return false;
+	return atomic_load(&s->shared->init_size) == 0 ||
+	       (poll(&fuse, 1, 0) > 0 && (fuse.revents & POLLERR));
+}
 
 static void server_release(struct server *s)
 {
+	bool is_last = is_over(s); /* asked while its descriptor is open */
 	control_stop(s->control);
 	session_free(s->session);
 	overlay_free(s->overlay);
 	upper_close(s->upper);
-	if (s->plan.ephemeral)
+	if (s->plan.ephemeral && is_last)
 		(void)upper_discard(s->plan.upper, NULL);
 	view_free(s->view);
 	lease_free(s->lease);
 	cache_free(s->cache);
-	if (s->plan.throwaway) {
+	if (s->plan.throwaway && is_last) {
 		(void)rmdir(s->plan.path);
 		(void)state_remove(s->state);
 	}
@@ -285,6 +301,7 @@ static int wait_for_go(struct server *s, struct error *reterr)
 	cleanup_fd int go = steal_fd(&s->fds.go);
 	if (r == 0 && read(go, &byte, 1) != 1)
 		r = -ECANCELED;
+	s->waits = r < 0;
 	return r < 0 ? error_errno(reterr, r, "cannot follow another version") : 0;
 }
 
@@ -323,7 +340,8 @@ int server_run(const char *state_path, const struct server_fds *fds)
 	struct error err = ERROR_INIT;
 	CLEANUP(server_release)
 	struct server s = { .log = { .fd = STDERR_FILENO, .state_path = state_path },
-			    .fds = *fds };
+			    .fds = *fds,
+			    .waits = fds->go >= 0 };
 	int fuse_fd = fds->fuse; /* the session's, and closed with it */
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");

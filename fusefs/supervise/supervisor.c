@@ -117,13 +117,18 @@ static void describe(int status, char *ret_text, size_t size)
 		(void)snprintf(ret_text, size, "ended with signal %d", WTERMSIG(status));
 }
 
-/* Has it ended as it should, or never served (and said why to who asked)? */
+/*
+ * Has it ended as it should, or never served (and said why to who asked)? After one that
+ * was killed in the middle of its end another comes, which tidies up.
+ */
 static bool is_over(const struct supervisor *s, int status)
 {
 	if (status == STATUS_UNKNOWN)
 		return supervisor_is_unmounted();
-	return (WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
-	       atomic_load(&s->shared->init_size) == 0;
+	if (atomic_load(&s->shared->init_size) == 0)
+		return true;
+	return WIFEXITED(status) &&
+	       (WEXITSTATUS(status) == 0 || supervisor_is_unmounted());
 }
 
 static void worker_ended(struct supervisor *s, int status)
