@@ -34,6 +34,7 @@
 enum { SERVING_THREADS = 3, THREADS_MOST = SHARED_THREADS };
 
 struct server {
+	const char *state_path;
 	struct state *state;
 	struct plan plan;
 	struct cache *cache;
@@ -44,7 +45,6 @@ struct server {
 	struct log log;
 	struct shared *shared;
 	struct server_fds fds;
-	char *socket; /* the worker's own */
 	struct session *session;
 	struct control *control;
 	_Atomic(int) ready_fd;
@@ -82,7 +82,6 @@ static void server_release(struct server *s)
 	}
 	plan_release(&s->plan);
 	state_free(s->state);
-	free(s->socket);
 	if (s->shared)
 		(void)munmap(s->shared, SHARED_SIZE);
 }
@@ -141,6 +140,9 @@ static void *wait_for_signal(void *argument)
 {
 	enum { SUPERVISOR_MILLISECONDS = 5000 };
 	const struct server *s = argument;
+	const struct control_place supervisor = { .path = s->plan.socket,
+						  .suffix = "",
+						  .state_path = s->state_path };
 	sigset_t set;
 	int signal_number;
 	(void)sigemptyset(&set);
@@ -149,7 +151,7 @@ static void *wait_for_signal(void *argument)
 	while (sigwait(&set, &signal_number) == 0) {
 		json_t *answer = NULL;
 		cleanup_json json_t *request = json_pack("{s:s}", "verb", "leave");
-		if (request && control_ask(s->plan.socket, request,
+		if (request && control_ask(&supervisor, request,
 					   SUPERVISOR_MILLISECONDS, &answer) == 0)
 			json_decref(answer);
 	}
@@ -313,6 +315,24 @@ static unsigned serving_threads(void)
 	return count >= 1 && count <= THREADS_MOST ? (unsigned)count : SERVING_THREADS;
 }
 
+/* A mount that is in use goes on without a socket, until one can be made. */
+static int start_control(struct server *s, struct error *reterr)
+{
+	struct error err = ERROR_INIT;
+	const struct control_options options = { .place = { .path = s->plan.socket,
+							    .suffix = ".worker",
+							    .state_path = s->state_path },
+						 .may_lack = is_successor(s),
+						 .answer = answer,
+						 .context = s };
+	int r = control_start(&options, &s->control, &err);
+	if (r < 0)
+		return error_set(reterr, r, "%s", error_text(&err, r));
+	if (*err.text)
+		log_line(&s->log, "%s", err.text);
+	return 0;
+}
+
 static int start(struct server *s, int fuse_fd, struct error *reterr)
 {
 	struct session_options options = { .fuse_fd = fuse_fd,
@@ -328,18 +348,15 @@ static int start(struct server *s, int fuse_fd, struct error *reterr)
 		r = session_new(&options, &s->session, reterr);
 	if (r == 0)
 		r = take_signals(s);
-	if (r == 0)
-		r = asprintf(&s->socket, "%s.worker", s->plan.socket) < 0 ? -ENOMEM : 0;
-	if (r == 0)
-		r = control_start(s->socket, answer, s, &s->control, reterr);
-	return r;
+	return r == 0 ? start_control(s, reterr) : r;
 }
 
 int server_run(const char *state_path, const struct server_fds *fds)
 {
 	struct error err = ERROR_INIT;
 	CLEANUP(server_release)
-	struct server s = { .log = { .fd = STDERR_FILENO, .state_path = state_path },
+	struct server s = { .state_path = state_path,
+			    .log = { .fd = STDERR_FILENO, .state_path = state_path },
 			    .fds = *fds,
 			    .waits = fds->go >= 0 };
 	int fuse_fd = fds->fuse; /* the session's, and closed with it */

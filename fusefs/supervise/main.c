@@ -58,6 +58,8 @@ static int begin(struct supervisor *s, const char *venvfs)
 		r = open_program(s, venvfs);
 	if (r == 0)
 		r = supervisor_prepare(s, GUARD_MILLISECONDS);
+	if (r == 0 && s->listener < 0)
+		r = sockets_listen(s); /* which says why not */
 	if (r == 0)
 		r = supervisor_start(s, READY_FD);
 	if (r < 0) {

@@ -229,7 +229,7 @@ int supervisor_prepare(struct supervisor *s, int wait_milliseconds)
 	if (r == 0)
 		r = supervisor_take_signals(s);
 	if (r == 0)
-		r = s->listener = own_fd(answer_listen(s->socket_path));
+		(void)sockets_listen(s);
 	return r < 0 ? r : 0;
 }
 
@@ -237,6 +237,7 @@ int supervisor_run(struct supervisor *s)
 {
 	atomic_store(&s->shared->supervisor, (int32_t)getpid());
 	while (!s->done) {
+		sockets_look(s);
 		struct pollfd fds[] = { { .fd = s->signals, .events = POLLIN },
 					{ .fd = s->listener, .events = POLLIN },
 					{ .fd = s->adopted, .events = POLLIN },
@@ -256,6 +257,6 @@ int supervisor_run(struct supervisor *s)
 		if (fds[2].revents && !s->done)
 			worker_ended(s, STATUS_UNKNOWN);
 	}
-	(void)unlink(s->socket_path);
+	sockets_remove(s);
 	return s->result;
 }

@@ -3,6 +3,7 @@
 
 #include "fusefs/supervise/notifier.h"
 #include "fusefs/supervise/shared.h"
+#include "fusefs/supervise/sockets.h"
 #include "fusefs/supervise/upgrade.h"
 #include "fusefs/supervise/watch.h"
 #include "fusefs/supervise/worker.h"
@@ -15,6 +16,7 @@ struct supervisor {
 	int program; /* venvfs, which workers are */
 	int guard;   /* locked: there is one supervisor */
 	int listener, signals;
+	struct sockets sockets; /* of the listener */
 	pid_t worker;
 	pid_t leaver; /* takes the mount out of sight; 0: none runs */
 	int adopted;  /* a pidfd of the worker, when it is not a child; else -1 */
@@ -34,7 +36,7 @@ int own_fd(int take_fd);
 
 /*
  * Becomes the one supervisor of the mount (-EWOULDBLOCK: there is another, after so many
- * milliseconds), takes signals and listens.
+ * milliseconds), takes signals and listens; where it cannot, s->listener is -1.
  */
 int supervisor_prepare(struct supervisor *s, int wait_milliseconds);
 int supervisor_take_signals(struct supervisor *s);

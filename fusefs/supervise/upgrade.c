@@ -198,6 +198,7 @@ bool upgrade_resume(struct supervisor *s, char **numbers)
 	const int fds[] = { s->adopted, s->listener, s->guard, s->program,
 			    u->program, u->client,   u->words, u->go };
 	set_inherited(fds, sizeof(fds) / sizeof(*fds), false);
+	sockets_resume(s);
 	return true;
 }
 

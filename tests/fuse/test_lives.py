@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 
 import pytest
@@ -73,3 +74,46 @@ def test_an_upgrade_that_fails_leaves_the_environment_of_exec(venvfs, tmp_path, 
     assert len(list((tmp_path / "tmp").iterdir())) == len(list((tmp_path / "state/venvfs/mounts").iterdir())) == 1
     assert command.communicate("\n", timeout=20)[0] == "data\nkeep\n"
     wait_until(lambda: not list((tmp_path / "tmp").iterdir()))
+
+
+def test_a_logout_takes_the_sockets_and_not_the_mount(venvfs, tmp_path, mounted):  # noqa: F811
+    told = status(venvfs, mounted)
+    shutil.rmtree(tmp_path / "run")
+    (mounted / "x").write_text("x")
+    assert [row["state"] for row in venvfs.list()] == ["serving"]
+    kill_worker(told)
+    wait_until(lambda: status(venvfs, mounted)["pid"] != told["pid"])
+    assert (mounted / "x").read_text() == "x" and status(venvfs, mounted)["restarts"] == 1
+    # Whoever dies next, and whether or not the directory is there again.
+    (tmp_path / "run").mkdir(mode=0o700)
+    os.kill(told["supervisor"], 9)
+    assert status(venvfs, mounted)["supervisor"] != told["supervisor"]
+    venvfs.run("upgrade", mounted)
+    venvfs.run("refresh", mounted)
+    venvfs.run("unmount", mounted)
+    assert not [p for p in tmp_path.rglob("*") if p.is_socket()]
+
+
+def test_a_socket_that_was_removed_is_made_again(venvfs, tmp_path, mounted):  # noqa: F811
+    for socket in (tmp_path / "run/venvfs").iterdir():
+        socket.unlink()
+    wait_until(lambda: status(venvfs, mounted, ok=None)["state"] == "serving")
+    os.kill(status(venvfs, mounted)["supervisor"], 15)
+    wait_until(lambda: not venvfs.list())
+
+
+def test_a_successor_serves_before_it_has_a_socket(venvfs, tmp_path, mounted):  # noqa: F811
+    told = status(venvfs, mounted)
+    run, away = tmp_path / "run/venvfs", tmp_path / "run/away"
+    state = pathlib.Path(told["state_directory"])
+    run.rename(away)
+    for name in ("socket", "socket.worker"):
+        (state / name).mkdir()  # nor can it be there
+    kill_worker(told)
+    wait_until(lambda: "another one starts" in log_of(told))
+    (mounted / "x").write_text("x")
+    assert "cannot make the control socket" in log_of(told)
+    for name in ("socket", "socket.worker"):
+        (state / name).rmdir()
+    wait_until(lambda: [row["state"] for row in venvfs.list()] == ["serving"])
+    venvfs.run("unmount", mounted)
