@@ -17,6 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* How long a process is tried to be had, and how often. */
+enum { START_MILLISECONDS = 10000, START_EVERY = 100 };
+
 int64_t milliseconds(void)
 {
 	struct timespec now;
@@ -131,6 +134,38 @@ static bool is_over(const struct supervisor *s, int status)
 	       (WEXITSTATUS(status) == 0 || supervisor_is_unmounted());
 }
 
+static void try_start(struct supervisor *s)
+{
+	int64_t now = milliseconds();
+	if (s->start_until == 0 || now < s->start_after)
+		return;
+	int r = supervisor_start(s, -1);
+	if (r == 0) {
+		s->start_until = 0;
+		return;
+	}
+	if (now >= s->start_until) {
+		say(s, "cannot start another worker (%s); the mount ends", strerror(-r));
+		give_up(s, "no other worker could be started");
+	} else if (!s->start_failed) {
+		say(s, "cannot start another worker (%s); this is tried for %d seconds",
+		    strerror(-r), START_MILLISECONDS / 1000);
+		s->start_failed = true;
+	}
+}
+
+void supervisor_restart(struct supervisor *s, int64_t milliseconds_from_now)
+{
+	if (s->adopted >= 0)
+		(void)close(s->adopted);
+	s->adopted = -1;
+	s->worker = 0;
+	s->start_failed = false;
+	s->start_after = milliseconds() + milliseconds_from_now;
+	s->start_until = s->start_after + START_MILLISECONDS;
+	try_start(s);
+}
+
 static void worker_ended(struct supervisor *s, int status)
 {
 	char how[40];
@@ -151,10 +186,9 @@ static void worker_ended(struct supervisor *s, int status)
 		return;
 	}
 	(void)atomic_fetch_add(&s->shared->restarts, 1);
-	if (supervisor_start(s, -1) < 0) {
-		say(s, "cannot start another worker; the mount ends");
-		give_up(s, "no other worker could be started");
-	}
+	supervisor_restart(s, status == STATUS_UNKNOWN || WIFSIGNALED(status)
+				  ? 0
+				  : deaths_pause(&s->deaths));
 }
 
 void supervisor_leave(struct supervisor *s)
@@ -242,10 +276,12 @@ int supervisor_run(struct supervisor *s)
 					{ .fd = s->listener, .events = POLLIN },
 					{ .fd = s->adopted, .events = POLLIN },
 					{ .fd = s->upgrade.words, .events = POLLIN } };
-		int n = poll(fds, sizeof(fds) / sizeof(*fds), WATCH_EVERY);
+		int n = poll(fds, sizeof(fds) / sizeof(*fds),
+			     s->start_until ? START_EVERY : WATCH_EVERY);
 		if (n < 0 && errno != EINTR)
 			break;
 		watch(s);
+		try_start(s);
 		upgrade_look(s);
 		/* Before that it has ended: it may have said why. */
 		if (fds[3].revents)

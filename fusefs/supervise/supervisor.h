@@ -17,7 +17,10 @@ struct supervisor {
 	int guard;   /* locked: there is one supervisor */
 	int listener, signals;
 	struct sockets sockets; /* of the listener */
-	pid_t worker;
+	pid_t worker;        /* 0: there is none just now */
+	int64_t start_until; /* ms; not 0: another one is to be started, until then */
+	int64_t start_after; /* and not before */
+	bool start_failed;   /* it could not be at first, and that was said */
 	pid_t leaver; /* takes the mount out of sight; 0: none runs */
 	int adopted;  /* a pidfd of the worker, when it is not a child; else -1 */
 	struct upgrade upgrade;
@@ -41,8 +44,13 @@ int own_fd(int take_fd);
 int supervisor_prepare(struct supervisor *s, int wait_milliseconds);
 int supervisor_take_signals(struct supervisor *s);
 bool supervisor_is_unmounted(void);
-/* Another worker. 0, or a negative errno. */
+/* A worker. 0, or a negative errno. */
 int supervisor_start(struct supervisor *s, int words);
+/*
+ * Another worker, in so many ms. When no process can be had it is tried again for some
+ * seconds, and then the mount is given up.
+ */
+void supervisor_restart(struct supervisor *s, int64_t milliseconds_from_now);
 /* Has the mount leave sight; it ends with its last user. */
 void supervisor_leave(struct supervisor *s);
 /* Supervises until the mount has ended; an exit status. */

@@ -1,7 +1,9 @@
 """A mount outlives what goes wrong around its processes, and what goes wrong at its start leaves none."""
 
+import json
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 
@@ -9,6 +11,23 @@ import pytest
 from support import BINARY
 from test_privileges import person  # noqa: F401
 from test_status import log_of, mounted, status, wait_until  # noqa: F401
+from test_upgrade import SUPERVISE
+
+
+# A worker of a new version, which leaves its supervisor without a process to have.
+ENDS_PROCESSES = """
+#define _GNU_SOURCE
+#include <sys/resource.h>
+#include <unistd.h>
+int main(void)
+{
+	char c;
+	const struct rlimit one = { 1, RLIM_INFINITY };
+	(void)!write(4, "prepared\\n", 9);
+	(void)!read(7, &c, 1);
+	return prlimit(getppid(), RLIMIT_NPROC, &one, 0) < 0 ? 9 : 8;
+}
+"""
 
 
 def kill_worker(told):
@@ -117,3 +136,47 @@ def test_a_successor_serves_before_it_has_a_socket(venvfs, tmp_path, mounted):  
         (state / name).rmdir()
     wait_until(lambda: [row["state"] for row in venvfs.list()] == ["serving"])
     venvfs.run("unmount", mounted)
+
+
+def processes(pid, count):
+    """Sets how many processes of its user it may add one to."""
+    resource.prlimit(pid, resource.RLIMIT_NPROC, (count, resource.RLIM_INFINITY))
+
+
+def of_person(person):  # noqa: F811
+    """Supervisor, worker, and mount point of a new mount of theirs, which they may have no capability for."""
+    lower, path = person.path("lower"), person.path("m")
+    person.sudo("mount", path, "--layer", lower)
+    told = json.loads(person.sudo("status", "--json", path).stdout)
+    return told, path
+
+
+def status_of(person, path):  # noqa: F811
+    return json.loads(person.sudo("status", "--json", path, ok=None).stdout)
+
+
+def test_a_process_that_cannot_be_had_is_tried_for_again(person):  # noqa: F811
+    told, path = of_person(person)
+    supervisor = told["supervisor"]
+    assert person.run("sh", "-c", f"echo x > {path}/x").returncode == 0
+    processes(supervisor, 1)
+    kill_worker(told)
+    wait_until(lambda: "cannot start another worker" in log_of(told))
+    processes(supervisor, resource.RLIM_INFINITY)
+    assert person.run("cat", path / "x").stdout == "x\n"
+    assert status_of(person, path)["supervisor"] == supervisor
+
+
+def test_an_upgrade_goes_back_when_a_process_can_be_had_again(person, tmp_path):  # noqa: F811
+    told, path = of_person(person)
+    assert person.run("sh", "-c", f"echo x > {path}/x").returncode == 0
+    new = person.home / "new"
+    new.mkdir()
+    shutil.copy(SUPERVISE, new / "venvfs-supervise")
+    subprocess.run(["cc", "-x", "c", "-", "-o", new / "venvfs"], input=ENDS_PROCESSES, text=True, check=True)
+    done = person.sudo("upgrade", "--program", new / "venvfs", path, ok=False)
+    assert "ended before it served" in done.stderr
+    wait_until(lambda: "cannot start another worker" in log_of(told))
+    processes(told["supervisor"], resource.RLIM_INFINITY)
+    assert person.run("cat", path / "x").stdout == "x\n"
+    assert os.path.samefile(f"/proc/{status_of(person, path)['pid']}/exe", BINARY)
