@@ -76,7 +76,7 @@ static int serve(const struct helper *h, int fuse, struct error *reterr)
 					.lock_fd = h->place->lock,
 					.log_fd = log };
 	int r = launch_server(&request, &server, reterr);
-	return r < 0 ? r : launch_wait(&server, reterr);
+	return r < 0 ? r : launch_wait(&server, -1, reterr);
 }
 
 /* Nothing of the command's is held open meanwhile: a pipe's reader waits for its end. */

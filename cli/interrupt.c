@@ -37,3 +37,13 @@ void interrupt_explain(void)
 			(void)sigaction(numbers[i], &action, NULL);
 	}
 }
+
+void interrupt_die(int number)
+{
+	sigset_t set;
+	(void)signal(number, SIG_DFL);
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, number);
+	(void)raise(number);
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+}

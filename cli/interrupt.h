@@ -7,3 +7,6 @@
  * next.
  */
 void interrupt_explain(void);
+
+/* Ends the program by that signal, as shells expect of who was ended by one. */
+void interrupt_die(int number);

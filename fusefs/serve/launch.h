@@ -32,5 +32,8 @@ int launch_follower(const char *state_path, const char *socket_path,
 		    struct error *reterr);
 /* Opens this program, or the one at `venvfs`, and the supervisor beside it. */
 int launch_open_programs(const char *venvfs, int ret_fds[2], struct error *reterr);
-/* Waits for the worker's word and closes l->ready. 0: it serves; else it has ended. */
-int launch_wait(struct launched *l, struct error *reterr);
+/*
+ * Waits for the worker's word and closes l->ready. 0: it serves; else it has ended.
+ * -EINTR: `signals` (a signalfd, or -1) can be read, and all of it was ended.
+ */
+int launch_wait(struct launched *l, int signals, struct error *reterr);

@@ -5,7 +5,9 @@ import os
 import pathlib
 import resource
 import shutil
+import signal
 import subprocess
+import time
 
 import pytest
 from support import BINARY
@@ -180,3 +182,53 @@ def test_an_upgrade_goes_back_when_a_process_can_be_had_again(person, tmp_path):
     processes(told["supervisor"], resource.RLIM_INFINITY)
     assert person.run("cat", path / "x").stdout == "x\n"
     assert os.path.samefile(f"/proc/{status_of(person, path)['pid']}/exe", BINARY)
+
+
+def processes_of(mode, state):
+    """Pids of the processes of mounts whose state lies below `state`."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[1:2] == [mode.encode()] and str(state).encode() in words[2]:
+            found.append(int(path.parent.name))
+    return found
+
+
+class Starting:
+    """A mount whose first worker was stopped before it served."""
+
+    def __init__(self, venvfs, tmp_path):
+        self.path = tmp_path / "made/m"
+        for _ in range(50):
+            self.command = subprocess.Popen([BINARY, "mount", self.path, "--layer", tmp_path / "lower"],
+                                            env=venvfs.env, stderr=subprocess.PIPE, text=True)
+            self.workers = []
+            while not self.workers and self.command.poll() is None:
+                self.workers = processes_of("serve-mount", tmp_path)
+            for pid in self.workers:
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.2)
+            if self.command.poll() is None:
+                return
+            for pid in self.workers:
+                os.kill(pid, signal.SIGCONT)
+            venvfs.run("unmount", self.path)
+        pytest.fail("each was served before it could be stopped")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_mount_can_be_interrupted_while_its_server_starts(venvfs, tmp_path, number):
+    (tmp_path / "lower").mkdir()
+    starting = Starting(venvfs, tmp_path)
+    starting.command.send_signal(number)
+    said = starting.command.communicate(timeout=20)[1]
+    assert starting.command.returncode == -number
+    assert len(said.splitlines()) == 1 and "interrupted" in said and str(starting.path) in said
+    assert not starting.path.parent.exists()
+    assert not processes_of("serve-mount", tmp_path) and not processes_of("mount", tmp_path)
+    assert not [p for p in tmp_path.rglob("*") if p.is_socket()]
+    venvfs.run("mount", starting.path, "--layer", tmp_path / "lower")
+    venvfs.run("unmount", starting.path)
