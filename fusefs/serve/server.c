@@ -101,13 +101,13 @@ static void tell(struct server *s, const char *text)
 	int fd = atomic_exchange(&s->ready_fd, -1);
 	if (fd < 0)
 		return;
-	(void)file_write_all(fd, text, strlen(text));
+	(void)dprintf(fd, "%s\n", text);
 	(void)close(fd);
 }
 
 static void on_ready(void *context)
 {
-	tell(context, "ready\n");
+	tell(context, "ready");
 }
 
 /* To a supervisor that follows one that has died (supervise/takeover.h). */

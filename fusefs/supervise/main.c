@@ -54,6 +54,8 @@ static int begin(struct supervisor *s, const char *venvfs)
 {
 	/* First of all: its number is promised. */
 	int r = make_shared(s);
+	/* Kept until the word was heard: the first worker may die before it says it. */
+	s->words = own_fd(READY_FD);
 	if (r == 0)
 		r = open_program(s, venvfs);
 	if (r == 0)
@@ -61,12 +63,11 @@ static int begin(struct supervisor *s, const char *venvfs)
 	if (r == 0 && s->listener < 0)
 		r = sockets_listen(s); /* which says why not */
 	if (r == 0)
-		r = supervisor_start(s, READY_FD);
+		r = supervisor_start(s);
 	if (r < 0) {
-		(void)dprintf(READY_FD, "cannot start a server: %s\n", strerror(-r));
+		(void)dprintf(s->words, "cannot start a server: %s\n", strerror(-r));
 		return 1;
 	}
-	(void)close(READY_FD);
 	return supervisor_run(s);
 }
 
@@ -126,6 +127,7 @@ int main(int argc, char **argv)
 				.listener = -1,
 				.signals = -1,
 				.adopted = -1,
+				.words = -1,
 				.upgrade = UPGRADE_INIT };
 	if (argc == STATE && strcmp(argv[MODE], "check") == 0)
 		return check();

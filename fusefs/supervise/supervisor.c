@@ -49,11 +49,11 @@ int own_fd(int take_fd)
 	return fd < 0 ? -code : fd;
 }
 
-int supervisor_start(struct supervisor *s, int words)
+int supervisor_start(struct supervisor *s)
 {
 	const struct worker_request request = { .program = s->program,
 						.state_path = s->state_path,
-						.words = words,
+						.words = s->words,
 						.go = -1 };
 	pid_t pid = worker_start(&request);
 	if (pid < 0)
@@ -139,7 +139,7 @@ static void try_start(struct supervisor *s)
 	int64_t now = milliseconds();
 	if (s->start_until == 0 || now < s->start_after)
 		return;
-	int r = supervisor_start(s, -1);
+	int r = supervisor_start(s);
 	if (r == 0) {
 		s->start_until = 0;
 		return;
@@ -275,13 +275,19 @@ int supervisor_run(struct supervisor *s)
 		struct pollfd fds[] = { { .fd = s->signals, .events = POLLIN },
 					{ .fd = s->listener, .events = POLLIN },
 					{ .fd = s->adopted, .events = POLLIN },
-					{ .fd = s->upgrade.words, .events = POLLIN } };
+					{ .fd = s->upgrade.words, .events = POLLIN },
+					{ .fd = s->words } };
 		int n = poll(fds, sizeof(fds) / sizeof(*fds),
 			     s->start_until ? START_EVERY : WATCH_EVERY);
 		if (n < 0 && errno != EINTR)
 			break;
 		watch(s);
 		try_start(s);
+		/* Who mounted has heard the word, or does not wait for it. */
+		if (fds[4].revents) {
+			(void)close(s->words);
+			s->words = -1;
+		}
 		upgrade_look(s);
 		/* Before that it has ended: it may have said why. */
 		if (fds[3].revents)

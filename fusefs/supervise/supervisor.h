@@ -21,6 +21,7 @@ struct supervisor {
 	int64_t start_until; /* ms; not 0: another one is to be started, until then */
 	int64_t start_after; /* and not before */
 	bool start_failed;   /* it could not be at first, and that was said */
+	int words; /* where a worker says "ready"; -1: nobody waits for it any more */
 	pid_t leaver; /* takes the mount out of sight; 0: none runs */
 	int adopted;  /* a pidfd of the worker, when it is not a child; else -1 */
 	struct upgrade upgrade;
@@ -45,7 +46,7 @@ int supervisor_prepare(struct supervisor *s, int wait_milliseconds);
 int supervisor_take_signals(struct supervisor *s);
 bool supervisor_is_unmounted(void);
 /* A worker. 0, or a negative errno. */
-int supervisor_start(struct supervisor *s, int words);
+int supervisor_start(struct supervisor *s);
 /*
  * Another worker, in so many ms. When no process can be had it is tried again for some
  * seconds, and then the mount is given up.

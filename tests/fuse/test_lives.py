@@ -232,3 +232,10 @@ def test_a_mount_can_be_interrupted_while_its_server_starts(venvfs, tmp_path, nu
     assert not [p for p in tmp_path.rglob("*") if p.is_socket()]
     venvfs.run("mount", starting.path, "--layer", tmp_path / "lower")
     venvfs.run("unmount", starting.path)
+
+
+def test_a_worker_that_dies_before_it_says_ready_is_followed_by_one_that_does(venvfs, tmp_path):
+    """Killed as soon as the kernel's first request was kept for the next one."""
+    (tmp_path / "lower").mkdir()
+    venvfs.run("mount", tmp_path / "m", "--layer", tmp_path / "lower", VENVFS_TEST_DIE="begun:1")
+    assert status(venvfs, tmp_path / "m")["restarts"] == 1
