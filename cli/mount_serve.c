@@ -40,8 +40,7 @@ static int launch(struct serving *s, int fuse, int log, struct error *reterr)
 					.socket_path = q->socket_path,
 					.fuse_fd = fuse,
 					.lock_fd = q->lock,
-					.log_fd = log,
-					.foreground = q->foreground };
+					.log_fd = log };
 	int r = launch_server(&request, &server, reterr);
 	if (r < 0)
 		return r;

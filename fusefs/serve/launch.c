@@ -68,11 +68,10 @@ int launch_open_programs(const char *venvfs, int ret_fds[2], struct error *reter
 }
 
 /* In a child: from here on only what may be done between fork() and exec(). */
-static void leave_terminal(int log_fd, bool foreground)
+static void leave_terminal(int log_fd)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (!foreground)
-		(void)setsid();
+	(void)setsid();
 	(void)chdir("/");
 	(void)dup2(null, STDIN_FILENO);
 	(void)dup2(null, STDOUT_FILENO);
@@ -95,7 +94,7 @@ _Noreturn static void run_supervisor(const struct programs *p, const char *mode,
 _Noreturn static void become_supervisor(const struct launch *l, int ready_fd,
 					const struct programs *p)
 {
-	leave_terminal(l->log_fd, l->foreground);
+	leave_terminal(l->log_fd);
 	/* First away from the numbers that they are going to, then there. */
 	int fuse = fcntl(l->fuse_fd, F_DUPFD, FDS_END);
 	int ready = fcntl(ready_fd, F_DUPFD, FDS_END);
@@ -110,7 +109,7 @@ _Noreturn static void become_supervisor(const struct launch *l, int ready_fd,
 _Noreturn static void become_follower(const struct launch *l, int ready_fd,
 				      const struct programs *p)
 {
-	leave_terminal(l->log_fd, false);
+	leave_terminal(l->log_fd);
 	if (dup2(ready_fd, READY_FD) < 0 || close_range(READY_FD + 1, ~0u, 0) < 0 ||
 	    account_keep_only_mounting() < 0)
 		_exit(127);

@@ -1,7 +1,6 @@
 /* Starting the server of a mount, and waiting until it serves. One thread. */
 #pragma once
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 #include "cache/base/error.h"
@@ -9,12 +8,11 @@
 struct launch {
 	const char *state_path, *socket_path;
 	int fuse_fd, lock_fd, log_fd; /* inherited; log_fd as stderr */
-	bool foreground;
 };
 
 /* A server that was started and has not said yet that it serves. */
 struct launched {
-	pid_t pid; /* a child of the caller; not `foreground`: in a session of its own */
+	pid_t pid; /* a child of the caller, in a session of its own */
 	int ready; /* where its word will come */
 };
 

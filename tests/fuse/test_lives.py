@@ -239,3 +239,22 @@ def test_a_worker_that_dies_before_it_says_ready_is_followed_by_one_that_does(ve
     (tmp_path / "lower").mkdir()
     venvfs.run("mount", tmp_path / "m", "--layer", tmp_path / "lower", VENVFS_TEST_DIE="begun:1")
     assert status(venvfs, tmp_path / "m")["restarts"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGQUIT], ids=["stop", "quit"])
+def test_what_a_terminal_sends_reaches_the_command_and_not_the_server(venvfs, tmp_path, number):
+    (tmp_path / "lower").mkdir()
+    path = tmp_path / "m"
+    command = subprocess.Popen([BINARY, "mount", "-f", path, "--layer", tmp_path / "lower"], env=venvfs.env,
+                               start_new_session=True)
+    wait_until(lambda: os.path.ismount(path) and processes_of("serve-mount", tmp_path))
+    os.killpg(command.pid, number)
+    try:
+        done = subprocess.run(["touch", path / "x"], timeout=10)
+        assert done.returncode == 0 and os.listdir(path) == ["x"]
+    finally:
+        for pid in [*processes_of("serve-mount", tmp_path), *processes_of("mount", tmp_path)]:
+            os.kill(pid, signal.SIGCONT)
+        os.killpg(command.pid, signal.SIGCONT)
+    venvfs.run("unmount", path)
+    command.wait(20)
