@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LARGEST_MESSAGE = 64 << 10, BACKLOG = 16, PEER_MILLISECONDS = 1000 };
@@ -118,11 +119,14 @@ static int receive_object(int fd, int ret_fds[DESCRIPTORS_MOST], json_t **ret)
 
 static void serve_peer(struct control *c)
 {
+	const struct timespec pause = { .tv_nsec = 100000000 };
 	cleanup_json json_t *request = NULL;
 	cleanup_json json_t *answer = NULL;
 	int none[DESCRIPTORS_MOST];
 	int fds[DESCRIPTORS_MOST] = { -1, -1, -1, -1 };
 	cleanup_fd int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+		(void)nanosleep(&pause, NULL); /* or poll() would not wait */
 	if (fd < 0 || !peer_is_ours(fd))
 		return;
 	set_timeouts(fd, PEER_MILLISECONDS);

@@ -165,6 +165,8 @@ static void upgrade(struct supervisor *s, int client, int fds[DESCRIPTORS_MOST])
 	static const char wrong[] = "{\"error\": \"the programs are missing\"}";
 	int copy = fcntl(client, F_DUPFD_CLOEXEC, OWN_FDS);
 	if (fds[0] < 0 || fds[1] < 0 || copy < 0) {
+		if (copy >= 0)
+			(void)close(copy);
 		(void)send(client, wrong, strlen(wrong), MSG_NOSIGNAL);
 		return;
 	}
@@ -219,8 +221,10 @@ void answer_one(struct supervisor *s)
 {
 	static char message[LARGEST];
 	int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0) {
+		sockets_pause(errno);
 		return;
+	}
 	if (peer_is_ours(fd)) {
 		sockets_set_timeout(fd, PEER_SECONDS);
 		answer(s, fd, message, sizeof(message) - 1);

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { BACKLOG = 16 };
@@ -19,6 +20,13 @@ void sockets_set_timeout(int fd, int seconds)
 	const struct timeval t = { .tv_sec = seconds };
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+}
+
+void sockets_pause(int code)
+{
+	const struct timespec pause = { .tv_nsec = 100000000 };
+	if (code != EAGAIN && code != EINTR && code != ECONNABORTED)
+		(void)nanosleep(&pause, NULL);
 }
 
 static int make_path(const struct supervisor *s, bool spare, const char *suffix,

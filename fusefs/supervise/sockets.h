@@ -29,5 +29,7 @@ void sockets_remove(const struct supervisor *s);
 
 /* A connection to the worker, or a negative errno. */
 int sockets_connect_worker(const struct supervisor *s, int seconds);
+/* After accept() has failed: where the connection stays, poll() would not wait. */
+void sockets_pause(int code);
 /* For both directions. */
 void sockets_set_timeout(int fd, int seconds);

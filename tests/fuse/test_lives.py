@@ -6,6 +6,7 @@ import pathlib
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -116,8 +117,8 @@ def test_a_logout_takes_the_sockets_and_not_the_mount(venvfs, tmp_path, mounted)
 
 
 def test_a_socket_that_was_removed_is_made_again(venvfs, tmp_path, mounted):  # noqa: F811
-    for socket in (tmp_path / "run/venvfs").iterdir():
-        socket.unlink()
+    for name in (tmp_path / "run/venvfs").iterdir():
+        name.unlink()
     wait_until(lambda: status(venvfs, mounted, ok=None)["state"] == "serving")
     os.kill(status(venvfs, mounted)["supervisor"], 15)
     wait_until(lambda: not venvfs.list())
@@ -258,3 +259,45 @@ def test_what_a_terminal_sends_reaches_the_command_and_not_the_server(venvfs, tm
         os.killpg(command.pid, signal.SIGCONT)
     venvfs.run("unmount", path)
     command.wait(20)
+
+
+def socket_of(told):
+    plan = json.loads((pathlib.Path(told["state_directory"]) / "mount.json").read_text())
+    return plan["socket"]
+
+
+def ask(path, text):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+        asking.settimeout(20)
+        asking.connect(path)
+        asking.send(text)
+        return json.loads(asking.recv(65536))
+
+
+def test_nonsense_leaves_no_descriptor_behind(venvfs, mounted):  # noqa: F811
+    told = status(venvfs, mounted)
+    fds = pathlib.Path(f"/proc/{told['supervisor']}/fd")
+    before = len(list(fds.iterdir()))
+    for _ in range(20):
+        assert "error" in ask(socket_of(told), b'{"verb": "upgrade"}')
+    assert len(list(fds.iterdir())) == before
+
+
+def ticks(pid):
+    """CPU time used so far, in hundredths of a second."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.mark.parametrize("who", ["supervisor", "pid"])
+def test_who_has_no_descriptor_left_does_not_spin(venvfs, mounted, who):  # noqa: F811
+    told = status(venvfs, mounted)
+    limit = resource.prlimit(told[who], resource.RLIMIT_NOFILE)
+    resource.prlimit(told[who], resource.RLIMIT_NOFILE, (3, limit[1]))
+    before = ticks(told[who])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+        asking.connect(socket_of(told) + (".worker" if who == "pid" else ""))
+        time.sleep(2)
+        assert ticks(told[who]) - before < 50
+        resource.prlimit(told[who], resource.RLIMIT_NOFILE, limit)
+    assert status(venvfs, mounted)["state"] == "serving"
