@@ -94,7 +94,20 @@ static int bind_at(const char *path)
 	if (r < 0 && fd >= 0)
 		(void)close(fd);
 	(void)close(directory);
-	return r < 0 ? r : own_fd(fd);
+	return r < 0 ? r : fd;
+}
+
+/*
+ * Above the guard, as the kernel closes what a process had in order: whoever is refused
+ * here finds the guard free, and can follow.
+ */
+static int place_above(int take_fd, int guard)
+{
+	int first = guard >= OWN_FDS ? guard + 1 : OWN_FDS;
+	int fd = fcntl(take_fd, F_DUPFD_CLOEXEC, first);
+	int code = errno;
+	(void)close(take_fd);
+	return fd < 0 ? -code : fd;
 }
 
 static int listen_at(struct supervisor *s, bool spare)
@@ -104,6 +117,8 @@ static int listen_at(struct supervisor *s, bool spare)
 	if (r < 0)
 		return r;
 	int fd = bind_at(path);
+	if (fd >= 0)
+		fd = place_above(fd, s->guard);
 	if (fd < 0)
 		return fd;
 	s->listener = fd;
