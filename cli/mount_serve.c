@@ -10,8 +10,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,32 +32,72 @@ struct serving {
 	const struct serve_request *request;
 	sigset_t signals; /* that interrupt it; blocked */
 	int signal_fd;    /* where they can be read */
-	pid_t server;
+	struct launched server;
 };
 
 static int launch(struct serving *s, int fuse, int log, struct error *reterr)
 {
 	const struct serve_request *q = s->request;
-	struct launched server;
 	const struct launch request = { .state_path = state_path(q->state),
 					.socket_path = q->socket_path,
 					.fuse_fd = fuse,
 					.lock_fd = q->lock,
 					.log_fd = log };
-	int r = launch_server(&request, &server, reterr);
+	int r = launch_server(&request, &s->server, reterr);
 	if (r < 0)
 		return r;
 	int done = q->meanwhile ? q->meanwhile(q->context, reterr) : 0;
 	/* The server is waited for in any case, so that none is left. */
-	r = launch_wait(&server, s->signal_fd, done < 0 ? NULL : reterr);
-	s->server = server.pid;
+	r = launch_wait(&s->server, s->signal_fd, done < 0 ? NULL : reterr);
 	return done < 0 ? done : r;
+}
+
+struct first_request {
+	const char *path;
+	struct stat st;
+	int result;
+	int done; /* eventfd */
+};
+
+static void *stat_root(void *argument)
+{
+	struct first_request *f = argument;
+	f->result = stat(f->path, &f->st) < 0 ? -errno : 0;
+	(void)eventfd_write(f->done, 1);
+	return NULL;
+}
+
+/*
+ * What answers it can be used. It waits in the kernel, where no signal that is not
+ * deadly reaches it, but the end of the last descriptor of /dev/fuse does: so a thread
+ * makes it.
+ */
+static int make_first_request(const struct serving *s, int *fuse, struct stat *ret)
+{
+	pthread_t thread;
+	cleanup_fd int done = eventfd(0, EFD_CLOEXEC);
+	struct first_request f = { .path = s->request->path, .done = done };
+	struct pollfd fds[] = { { .fd = done, .events = POLLIN },
+				{ .fd = s->signal_fd, .events = POLLIN } };
+	int r = done < 0 ? -errno : -pthread_create(&thread, NULL, stat_root, &f);
+	if (r < 0)
+		return r;
+	while (poll(fds, 2, -1) < 0 && errno == EINTR)
+		;
+	bool is_interrupted = fds[1].revents != 0;
+	if (is_interrupted) {
+		launch_end(&s->server);
+		(void)close(steal_fd(fuse));
+	}
+	(void)pthread_join(thread, NULL);
+	*ret = f.st;
+	return is_interrupted ? -EINTR : f.result;
 }
 
 static int start(struct serving *s, struct error *reterr)
 {
 	const struct serve_request *q = s->request;
-	struct stat st;
+	struct stat st = { .st_dev = 0 };
 	(void)unlinkat(state_fd(q->state), ENDED_FILE, 0);
 	cleanup_fd int log = logfile_open(state_path(q->state));
 	if (log < 0)
@@ -64,12 +107,14 @@ static int start(struct serving *s, struct error *reterr)
 	if (fuse < 0)
 		return fuse;
 	int r = launch(s, fuse, log, reterr);
+	if (r == 0) {
+		r = make_first_request(s, &fuse, &st);
+		if (r < 0)
+			(void)error_errno(reterr, r, "the mount at '%s' does not answer",
+					  q->path);
+	}
 	if (r == -EINTR)
 		(void)error_set(reterr, r, "interrupted; nothing is mounted at '%s'",
-				q->path);
-	/* The first request of all: what answers it can be used. */
-	if (r == 0 && stat(q->path, &st) < 0)
-		r = error_errno(reterr, -errno, "the mount at '%s' does not answer",
 				q->path);
 	if (r < 0) {
 		struct error ignored = ERROR_INIT;
@@ -90,12 +135,12 @@ static int wait_for_end(const struct serving *s, struct error *reterr)
 	sigset_t with_child = s->signals;
 	(void)sigaddset(&with_child, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &with_child, NULL);
-	while (waitpid(s->server, &status, WNOHANG) == 0) {
+	while (waitpid(s->server.pid, &status, WNOHANG) == 0) {
 		int number = sigwaitinfo(&with_child, NULL);
 		if (number == SIGCHLD || number < 0)
 			continue;
 		if (device_unmount(q->path, true, q->device.broker, NULL) < 0)
-			(void)kill(s->server, SIGTERM);
+			(void)kill(s->server.pid, SIGTERM);
 	}
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
@@ -120,7 +165,7 @@ static void find_signals(sigset_t *ret)
 int mount_serve(const struct serve_request *request, int *ret_signal,
 		struct error *reterr)
 {
-	struct serving s = { .request = request, .server = -1 };
+	struct serving s = { .request = request, .server = { .pid = -1, .ready = -1 } };
 	struct signalfd_siginfo info;
 	sigset_t before;
 	/* A Ctrl-C between mount(2) and a server would leave a mount that nobody serves.

@@ -205,6 +205,11 @@ int launch_wait(struct launched *l, int signals, struct error *reterr)
 	return r;
 }
 
+void launch_end(const struct launched *l)
+{
+	end_all(l->pid, 0);
+}
+
 int launch_follower(const char *state_path, const char *socket_path, struct error *reterr)
 {
 	struct launched follower;

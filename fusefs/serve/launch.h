@@ -35,3 +35,5 @@ int launch_open_programs(const char *venvfs, int ret_fds[2], struct error *reter
  * -EINTR: `signals` (a signalfd, or -1) can be read, and all of it was ended.
  */
 int launch_wait(struct launched *l, int signals, struct error *reterr);
+/* Ends all of a server at once. */
+void launch_end(const struct launched *l);
