@@ -68,11 +68,11 @@ static void *stat_root(void *argument)
 }
 
 /*
- * What answers it can be used. It waits in the kernel, where no signal that is not
- * deadly reaches it, but the end of the last descriptor of /dev/fuse does: so a thread
- * makes it.
+ * What answers it can be used. It waits in the kernel, where once a worker has read it no
+ * signal reaches it, but the end of the last descriptor of /dev/fuse does, which is not
+ * ours: so a thread makes it.
  */
-static int make_first_request(const struct serving *s, int *fuse, struct stat *ret)
+static int make_first_request(const struct serving *s, struct stat *ret)
 {
 	pthread_t thread;
 	cleanup_fd int done = eventfd(0, EFD_CLOEXEC);
@@ -85,10 +85,8 @@ static int make_first_request(const struct serving *s, int *fuse, struct stat *r
 	while (poll(fds, 2, -1) < 0 && errno == EINTR)
 		;
 	bool is_interrupted = fds[1].revents != 0;
-	if (is_interrupted) {
+	if (is_interrupted)
 		launch_end(&s->server);
-		(void)close(steal_fd(fuse));
-	}
 	(void)pthread_join(thread, NULL);
 	*ret = f.st;
 	return is_interrupted ? -EINTR : f.result;
@@ -107,8 +105,9 @@ static int start(struct serving *s, struct error *reterr)
 	if (fuse < 0)
 		return fuse;
 	int r = launch(s, fuse, log, reterr);
+	(void)close(steal_fd(&fuse));
 	if (r == 0) {
-		r = make_first_request(s, &fuse, &st);
+		r = make_first_request(s, &st);
 		if (r < 0)
 			(void)error_errno(reterr, r, "the mount at '%s' does not answer",
 					  q->path);
