@@ -13,12 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* One that has said why it cannot serve is given time to end. */
-enum { LONGEST_WORD = 2000, END_MILLISECONDS = 5000 };
+enum { LONGEST_WORD = 2000, END_MILLISECONDS = 5000, FILES_MOST = 65536 };
 
 /* Where the inherited descriptors are put, so that their numbers can be told. */
 enum { FUSE_FD = 3, READY_FD = 4, LOCK_FD = 5, FDS_END = 6 };
@@ -78,12 +79,43 @@ static void leave_terminal(int log_fd)
 	(void)dup2(log_fd, STDERR_FILENO);
 }
 
+/*
+ * Those of who mounts are not those of a server for all: soft limits go, where that needs
+ * no rights. What is too large for the hard one is EFBIG then for who writes it, which
+ * the kernel says to them of their own limit before it asks, and no signal to the server.
+ */
+static void raise_limits(void)
+{
+	static const struct {
+		int what;
+		rlim_t most;
+	} limits[] = {
+		{ RLIMIT_FSIZE, RLIM_INFINITY }, { RLIMIT_CPU, RLIM_INFINITY },
+		{ RLIMIT_AS, RLIM_INFINITY },    { RLIMIT_DATA, RLIM_INFINITY },
+		{ RLIMIT_NOFILE, FILES_MOST },
+	};
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+		struct rlimit limit;
+		if (getrlimit(limits[i].what, &limit) < 0)
+			continue;
+		rlim_t wanted =
+		    limit.rlim_max < limits[i].most ? limit.rlim_max : limits[i].most;
+		if (wanted <= limit.rlim_cur)
+			continue;
+		limit.rlim_cur = wanted;
+		(void)setrlimit(limits[i].what, &limit);
+	}
+	(void)signal(SIGXFSZ, SIG_IGN);
+	(void)signal(SIGXCPU, SIG_IGN);
+}
+
 _Noreturn static void run_supervisor(const struct programs *p, const char *mode,
 				     const char *state_path, const char *socket_path)
 {
 	const char *argv[] = { "venvfs-supervise", mode,      state_path,
 			       socket_path,        p->venvfs, NULL };
 	sigset_t none;
+	raise_limits();
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)execv(p->supervise, (char **)(uintptr_t)argv); /* it writes to none */

@@ -1,5 +1,6 @@
 """A mount outlives what goes wrong around its processes, and what goes wrong at its start leaves none."""
 
+import errno
 import json
 import os
 import pathlib
@@ -308,3 +309,43 @@ def test_a_worker_that_has_no_descriptor_left_does_not_spin(venvfs, mounted):  #
         assert ticks(told["pid"]) - before < 50
         resource.prlimit(told["pid"], resource.RLIMIT_NOFILE, limit)
     assert status(venvfs, mounted)["state"] == "serving"
+
+
+def limited(venvfs, limits, *args):
+    """Runs it with other resource limits, as a shell's ulimit sets them."""
+    return subprocess.run(["prlimit", *limits, BINARY, *map(str, args)], env=venvfs.env, capture_output=True,
+                          text=True, timeout=60)
+
+
+def test_limits_of_who_mounts_are_not_the_server_s(venvfs, tmp_path):
+    (tmp_path / "lower").mkdir()
+    path = tmp_path / "m"
+    done = limited(venvfs, ["--fsize=1000000:", "--cpu=1:", "--nofile=64:"], "mount", path, "--layer", tmp_path / "lower")
+    assert done.returncode == 0, done.stderr
+    (path / "large").touch()
+    os.truncate(path / "large", 5 << 30)
+    told = status(venvfs, path)
+    assert os.stat(path / "large").st_size == 5 << 30 and told["restarts"] == 0
+    for pid in (told["pid"], told["supervisor"]):
+        for name in (resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_NOFILE):
+            soft, hard = resource.prlimit(pid, name)
+            assert soft == hard or soft > 10000
+
+
+def test_what_is_larger_than_the_server_may_make_it_is_said_to_who_writes(venvfs, tmp_path):
+    (tmp_path / "lower").mkdir()
+    path = tmp_path / "m"
+    assert limited(venvfs, [f"--fsize={3 << 30}:{3 << 30}"], "mount", path, "--layer", tmp_path / "lower").returncode == 0
+    (path / "large").write_text("text")
+    for _ in range(4):
+        with pytest.raises(OSError) as caught:
+            os.truncate(path / "large", 4 << 30)
+        assert caught.value.errno == errno.EFBIG
+    assert (path / "large").read_text() == "text" and status(venvfs, path)["restarts"] == 0
+
+
+def test_a_mount_that_limits_forbid_is_said_in_a_line(venvfs, tmp_path):
+    (tmp_path / "lower").mkdir()
+    done = limited(venvfs, ["--fsize=1000000:1000000"], "mount", tmp_path / "m", "--layer", tmp_path / "lower")
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "File too large" in done.stderr and "ulimit -f" in done.stderr
