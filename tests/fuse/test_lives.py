@@ -349,3 +349,21 @@ def test_a_mount_that_limits_forbid_is_said_in_a_line(venvfs, tmp_path):
     done = limited(venvfs, ["--fsize=1000000:1000000"], "mount", tmp_path / "m", "--layer", tmp_path / "lower")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert "File too large" in done.stderr and "ulimit -f" in done.stderr
+
+
+@pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1, 2]], ids=str)
+def test_what_is_opened_does_not_get_the_number_of_a_standard_descriptor(venvfs, tmp_path, closed):
+    """Then what is said would be written there."""
+    (tmp_path / "lower").mkdir()
+    line = 'exec "$@"' + "".join(f" {fd}>&-" for fd in closed)
+    path = tmp_path / "m"
+    command = subprocess.Popen(["sh", "-c", line, "sh", BINARY, "mount", "-f", path, "--layer", tmp_path / "lower"],
+                               env=venvfs.env)
+    wait_until(lambda: os.path.ismount(path))
+    assert {os.readlink(f"/proc/{command.pid}/fd/{fd}") for fd in closed} == {"/dev/null"}
+    (path / "b").write_text("b")
+    venvfs.run("unmount", path)
+    assert command.wait(20) == 0
+    # Nor is it hidden that nothing could be written.
+    done = subprocess.run(["sh", "-c", line, "sh", BINARY, "--version"], env=venvfs.env, capture_output=True)
+    assert done.returncode == (1 if 1 in closed else 0)
