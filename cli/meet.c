@@ -17,7 +17,8 @@
 
 enum {
 	ANSWER_MILLISECONDS = 2000,
-	FOLLOWER_TRIES = 100,
+	FOLLOWERS = 5,
+	FOLLOWER_TRIES = 30,
 	SOCKET_TRIES = SOCKET_EVERY / 10 + 50, /* 10 ms each: until they were looked at */
 	LARGEST_WHY = 200
 };
@@ -35,9 +36,10 @@ static int ask_status(const struct control_place *place, json_t **ret)
 	return request ? control_ask(place, request, ANSWER_MILLISECONDS, ret) : -ENOMEM;
 }
 
+/* Or somebody who is dying just now, who takes a connection and does not answer. */
 static bool is_nobody(int r)
 {
-	return r == -ECONNREFUSED || r == -ENOENT;
+	return r == -ECONNREFUSED || r == -ENOENT || r == -ECONNRESET || r == -EPIPE;
 }
 
 static bool has_worker(const struct state *state, const struct plan *plan)
@@ -85,10 +87,13 @@ static json_t *ask_served(const struct state *state, const struct plan *plan)
 	int r = ask_patiently(&place, patient ? SOCKET_TRIES : 0, &answer);
 	if (!is_nobody(r) || !has_worker(state, plan))
 		return r == 0 ? answer : NULL;
-	if (launch_follower(state_path(state), plan->socket, NULL) < 0)
-		return NULL;
-	/* It may be one that another command has started just now. */
-	r = ask_patiently(&place, FOLLOWER_TRIES, &answer);
+	/* It may be one that another command has started just now; or there is none, as
+	 * the one that dies holds the lock still. */
+	for (int i = 0; i < FOLLOWERS && is_nobody(r); i++) {
+		if (launch_follower(state_path(state), plan->socket, NULL) < 0)
+			return NULL;
+		r = ask_patiently(&place, FOLLOWER_TRIES, &answer);
+	}
 	return r == 0 ? answer : NULL;
 }
 
