@@ -72,7 +72,8 @@ static void occupy_standard_descriptors(void)
 	}
 }
 
-/* A server has no capability, root's neither: what is made for it, its owner must open. */
+/* A server has no capability, root's neither: what is made for it, its owner must open.
+ */
 static void let_owners_open(void)
 {
 	enum { OTHERS = 077 };
