@@ -48,9 +48,9 @@ static int trade(const struct upgrading *u, const struct state *state,
 	int fds[DESCRIPTORS_MOST] = { u->programs[0], u->programs[1], -1, -1 };
 	cleanup_json json_t *answer = NULL;
 	cleanup_json json_t *request = json_pack("{s:s}", "verb", "upgrade");
-	int r = request ? control_trade(&place, request, UPGRADE_MILLISECONDS, fds,
-					&answer)
-			: -ENOMEM;
+	int r = request
+		    ? control_trade(&place, request, UPGRADE_MILLISECONDS, fds, &answer)
+		    : -ENOMEM;
 	if (r < 0)
 		return say_failed("cannot tell whether '%s' was upgraded (%s); venvfs "
 				  "status '%s' tells how it does",

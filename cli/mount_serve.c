@@ -171,7 +171,8 @@ int mount_serve(const struct serve_request *request, int *ret_signal,
 	 */
 	find_signals(&s.signals);
 	(void)sigprocmask(SIG_BLOCK, &s.signals, &before);
-	cleanup_fd int signals = s.signal_fd = signalfd(-1, &s.signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	cleanup_fd int signals = s.signal_fd =
+	    signalfd(-1, &s.signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	int r = start(&s, reterr);
 	if (r == -EINTR && read(signals, &info, sizeof(info)) == sizeof(info))
 		*ret_signal = (int)info.ssi_signo;

@@ -27,7 +27,7 @@ struct control {
 	dev_t device;        /* of its name */
 	ino_t node;
 	int listener; /* -1: there is none just now */
-	int stop; /* eventfd: readable when the thread shall end */
+	int stop;     /* eventfd: readable when the thread shall end */
 	pthread_t thread;
 	bool started;
 	control_answer *answer;

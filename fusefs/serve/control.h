@@ -50,8 +50,8 @@ void control_stop(struct control *control);
  * Asks the server at that place; the caller's reference to its answer. -ECONNREFUSED or
  * -ENOENT: nobody is there; -ETIMEDOUT: no answer in that time.
  */
-int control_ask(const struct control_place *place, const json_t *request, int milliseconds,
-		json_t **ret_answer);
+int control_ask(const struct control_place *place, const json_t *request,
+		int milliseconds, json_t **ret_answer);
 /* The same with descriptors: those in fds (-1: none; borrowed) go with the request, and
  * then it holds those that came with the answer, the caller's. On an error none came. */
 int control_trade(const struct control_place *place, const json_t *request,

@@ -151,8 +151,8 @@ static void *wait_for_signal(void *argument)
 	while (sigwait(&set, &signal_number) == 0) {
 		json_t *answer = NULL;
 		cleanup_json json_t *request = json_pack("{s:s}", "verb", "leave");
-		if (request && control_ask(&supervisor, request,
-					   SUPERVISOR_MILLISECONDS, &answer) == 0)
+		if (request && control_ask(&supervisor, request, SUPERVISOR_MILLISECONDS,
+					   &answer) == 0)
 			json_decref(answer);
 	}
 	return NULL;

@@ -32,9 +32,9 @@ static int ask_supervisor(struct teller *teller, const struct control_place *pla
 	int fds[DESCRIPTORS_MOST] = { -1, -1, -1, -1 };
 	cleanup_json json_t *answer = NULL;
 	cleanup_json json_t *request = json_pack("{s:s}", "verb", "notifier");
-	int r = request ? control_trade(place, request, SUPERVISOR_MILLISECONDS,
-					fds, &answer)
-			: -ENOMEM;
+	int r = request
+		    ? control_trade(place, request, SUPERVISOR_MILLISECONDS, fds, &answer)
+		    : -ENOMEM;
 	if (r < 0)
 		return error_errno(reterr, r, "the supervisor does not answer");
 	teller->socket = fds[0];
@@ -48,7 +48,8 @@ static int ask_supervisor(struct teller *teller, const struct control_place *pla
 			       why ? why : "it does not know how");
 }
 
-int teller_open(const struct control_place *place, struct teller **ret, struct error *reterr)
+int teller_open(const struct control_place *place, struct teller **ret,
+		struct error *reterr)
 {
 	const struct timeval most = { .tv_sec = KERNEL_SECONDS };
 	CLEANUP(teller_closep) struct teller *teller = calloc(1, sizeof(*teller));

@@ -16,7 +16,8 @@ struct teller;
 struct control_place;
 
 /* At `place` is the mount's control socket. */
-int teller_open(const struct control_place *place, struct teller **ret, struct error *reterr);
+int teller_open(const struct control_place *place, struct teller **ret,
+		struct error *reterr);
 /* Ends the process too. */
 void teller_close(struct teller *teller);
 DEFINE_CLEANUP(struct teller *, teller_close);

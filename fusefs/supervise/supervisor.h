@@ -17,11 +17,11 @@ struct supervisor {
 	int guard;   /* locked: there is one supervisor */
 	int listener, signals;
 	struct sockets sockets; /* of the listener */
-	pid_t worker;        /* 0: there is none just now */
-	int64_t start_until; /* ms; not 0: another one is to be started, until then */
-	int64_t start_after; /* and not before */
-	bool start_failed;   /* it could not be at first, and that was said */
-	int words; /* where a worker says "ready"; -1: nobody waits for it any more */
+	pid_t worker;           /* 0: there is none just now */
+	int64_t start_until;    /* ms; not 0: another one is to be started, until then */
+	int64_t start_after;    /* and not before */
+	bool start_failed;      /* it could not be at first, and that was said */
+	int words;    /* where a worker says "ready"; -1: nobody waits for it any more */
 	pid_t leaver; /* takes the mount out of sight; 0: none runs */
 	int adopted;  /* a pidfd of the worker, when it is not a child; else -1 */
 	struct upgrade upgrade;

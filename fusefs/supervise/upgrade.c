@@ -113,8 +113,9 @@ void upgrade_begin(struct supervisor *s, int take_client, int take_program,
 	struct upgrade *u = &s->upgrade;
 	if (u->stage != UPGRADE_NONE || s->worker == 0) {
 		tell(take_client, "error",
-		     s->worker == 0 ? "its worker has died and another one is not there yet"
-				    : "it is being upgraded already");
+		     s->worker == 0
+			 ? "its worker has died and another one is not there yet"
+			 : "it is being upgraded already");
 		(void)close(take_client);
 		(void)close(take_program);
 		(void)close(take_supervise);
