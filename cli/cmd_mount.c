@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/environment_dir.h"
 #include "cli/gather.h"
+#include "cli/interrupt.h"
 #include "cli/made.h"
 #include "cli/meet.h"
 #include "cli/mount_plan.h"
@@ -268,13 +269,16 @@ static int mount_all(struct mounting *m, char **wheels, size_t count)
 		.meanwhile = report_and_tidy,
 		.context = m,
 	};
+	int interrupted = 0;
 	if (r == 0)
-		r = mount_serve(&request, &err);
-	if (r < 0) {
-		mount_point_undo(&m->point);
-		return say_error(&err, r);
-	}
-	return 0;
+		r = mount_serve(&request, &interrupted, &err);
+	if (r == 0)
+		return 0;
+	mount_point_undo(&m->point);
+	status = say_error(&err, r);
+	if (interrupted)
+		interrupt_die(interrupted);
+	return status;
 }
 
 static void say_done(const struct mounting *m, const char *dir)

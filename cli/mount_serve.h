@@ -23,6 +23,8 @@ struct serve_request {
 
 /*
  * Returns when the mount is usable, or (foreground) was unmounted. On an error nothing is
- * mounted and no server is left.
+ * mounted and no server is left. -EINTR: *ret_signal came before it was usable; the
+ * caller is to die by it.
  */
-int mount_serve(const struct serve_request *request, struct error *reterr);
+int mount_serve(const struct serve_request *request, int *ret_signal,
+		struct error *reterr);

@@ -284,12 +284,14 @@ static bool serve_one(struct session *s, unsigned slot)
 		atomic_store(&s->result, -errno);
 	if (n < (ssize_t)sizeof(*header))
 		return false;
-	bool is_init = header->opcode == FUSE_INIT;
-	test_death_pass(&s->ops.death, INSTANT_RECEIVED, header->opcode);
-	near_request(&s->near, header->pid, kind_of(header->opcode));
+	const uint32_t opcode = header->opcode;
+	test_death_pass(&s->ops.death, INSTANT_RECEIVED, opcode);
+	near_request(&s->near, header->pid, kind_of(opcode));
 	serve_received(s, slot, (size_t)n, false);
-	if (is_init)
+	if (opcode == FUSE_INIT) {
 		save_init(s, header, (size_t)n);
+		test_death_pass(&s->ops.death, INSTANT_BEGUN, opcode);
+	}
 	pending_clear(s->shared, slot);
 	atomic_fetch_add_explicit(&s->shared->answered, 1, memory_order_relaxed);
 	tell_ready(s);

@@ -54,3 +54,8 @@ enum { STATUS_UNKNOWN = -1 };
  */
 const char *deaths_note(struct deaths *d, int wait_status, uint64_t answered,
 			int64_t now);
+/*
+ * How many ms to wait after one that ended by itself: what keeps it from starting may
+ * pass, and twenty in a row take eight seconds.
+ */
+int64_t deaths_pause(const struct deaths *d);
