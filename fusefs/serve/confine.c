@@ -4,6 +4,7 @@
 #include "fusefs/serve/account.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -18,7 +19,10 @@
 /*
  * A server parses images, rows and messages that others may have made. What it does
  * beside computing is file I/O, answering /dev/fuse and one socket; so it may do just
- * that. No execve, no new process, no mount, no ptrace, no network.
+ * that. No execve, no new process, no mount, no ptrace, no network, and no word to anybody
+ * who has not asked: a socket can listen, and is of a kind that cannot send without being
+ * connected. Else it could have its supervisor, D-Bus or a container's daemon do what it
+ * may not do itself.
  *
  * What is not allowed fails with ENOSYS, rather than killing: a libc or SQLite of
  * tomorrow asks for a newer call first and takes ENOSYS for "this kernel has it not",
@@ -46,7 +50,7 @@ static const int allowed[] = {
 	CALL(truncate), CALL(ftruncate), CALL(fallocate), CALL(copy_file_range),
 	CALL(sendfile), CALL(fsync), CALL(fdatasync), CALL(sync_file_range), CALL(syncfs),
 	CALL(fadvise64), CALL(readahead), CALL(utimensat), CALL(flock), CALL(statfs),
-	CALL(fstatfs), CALL(dup), CALL(dup2), CALL(dup3), CALL(fcntl), CALL(pipe2),
+	CALL(fstatfs), CALL(dup), CALL(dup2), CALL(dup3), CALL(pipe2),
 	CALL(memfd_create), CALL(umask),
 	/* memory */
 	CALL(brk), CALL(mmap), CALL(munmap), CALL(mremap), CALL(mprotect), CALL(madvise),
@@ -71,8 +75,8 @@ static const int allowed[] = {
 	CALL(ptrace), CALL(prctl), CALL(ioctl), CALL(personality), CALL(pipe),
 	CALL(process_vm_readv), CALL(prlimit64), CALL(getdents),
 #endif
-	/* sockets: of which kind, is asked when they are made */
-	CALL(bind), CALL(listen), CALL(accept), CALL(accept4), CALL(connect),
+	/* sockets: which may be made, see below */
+	CALL(bind), CALL(listen), CALL(accept), CALL(accept4),
 	CALL(getsockopt), CALL(setsockopt), CALL(getsockname), CALL(getpeername),
 	CALL(sendto), CALL(recvfrom), CALL(sendmsg), CALL(recvmsg), CALL(shutdown)
 };
@@ -83,8 +87,16 @@ static const struct {
 	unsigned argument;
 	uint64_t mask, value;
 } allowed_so[] = {
-	{ CALL(socket), 0, UINT32_MAX, AF_UNIX },
-	{ CALL(socketpair), 0, UINT32_MAX, AF_UNIX },
+	/* Those that send no signals (F_SETOWN and F_SETSIG would, to anybody). */
+	{ CALL(fcntl), 1, UINT32_MAX, F_DUPFD },
+	{ CALL(fcntl), 1, UINT32_MAX, F_DUPFD_CLOEXEC },
+	{ CALL(fcntl), 1, UINT32_MAX, F_GETFD },
+	{ CALL(fcntl), 1, UINT32_MAX, F_SETFD },
+	{ CALL(fcntl), 1, UINT32_MAX, F_GETFL },
+	{ CALL(fcntl), 1, UINT32_MAX, F_SETFL },
+	{ CALL(fcntl), 1, UINT32_MAX, F_GETLK },
+	{ CALL(fcntl), 1, UINT32_MAX, F_SETLK },
+	{ CALL(fcntl), 1, UINT32_MAX, F_SETLKW },
 	{ CALL(clone), 0, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD },
 	{ CALL(ioctl), 1, UINT32_MAX, FICLONE },
 	{ CALL(ioctl), 1, UINT32_MAX, FICLONERANGE },
@@ -116,6 +128,23 @@ static int allow_with_arguments(scmp_filter_ctx filter)
 					   &compare);
 	}
 	return r;
+}
+
+/* One to listen at; a datagram socket would reach whom it likes without connect(). */
+static int allow_listener(scmp_filter_ctx filter)
+{
+	enum { KIND = 0xf }; /* beside SOCK_CLOEXEC and SOCK_NONBLOCK */
+	const struct scmp_arg_cmp local[] = {
+		{ .arg = 0,
+		  .op = SCMP_CMP_MASKED_EQ,
+		  .datum_a = UINT32_MAX,
+		  .datum_b = AF_UNIX },
+		{ .arg = 1,
+		  .op = SCMP_CMP_MASKED_EQ,
+		  .datum_a = KIND,
+		  .datum_b = SOCK_SEQPACKET },
+	};
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, CALL(socket), 2, local);
 }
 
 /* Limits: its own, and only to know them. Signals: to itself, as abort() does. */
@@ -157,6 +186,8 @@ static int install_filter(void)
 		r = allow_with_arguments(filter);
 	if (r == 0)
 		r = allow_on_itself(filter);
+	if (r == 0)
+		r = allow_listener(filter);
 	return r == 0 ? seccomp_load(filter) : r;
 }
 

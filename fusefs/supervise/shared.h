@@ -20,6 +20,12 @@ enum {
 	SHARED_BUFFER = 0x110000, /* 1 MiB of data and 64 KiB */
 	SHARED_REPLY = 256,       /* more than any reply to what changes something */
 };
+/*
+ * An eventfd that a worker inherits: what is written to it has the supervisor take the
+ * mount out of sight. No argument tells of it; a supervisor of an earlier version leaves
+ * the number closed.
+ */
+enum { BELL_FD = 8 };
 /* In the state directory of a mount that was given up: "<seconds since 1970> <why>". */
 #define ENDED_FILE "ended"
 #define SHARED_MAGIC UINT32_C(0x76667368) /* "vfsh" */

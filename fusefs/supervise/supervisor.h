@@ -15,6 +15,7 @@ struct supervisor {
 	int program; /* venvfs, which workers are */
 	int guard;   /* locked: there is one supervisor */
 	int listener, signals;
+	int bell; /* the worker asks by it to be taken out of sight */
 	pid_t worker;
 	pid_t leaver; /* takes the mount out of sight; 0: none runs */
 	int adopted;  /* a pidfd of the worker, when it is not a child; else -1 */
@@ -38,6 +39,8 @@ int own_fd(int take_fd);
  */
 int supervisor_prepare(struct supervisor *s, int wait_milliseconds);
 int supervisor_take_signals(struct supervisor *s);
+/* A bell, where an earlier supervisor has left none. */
+int supervisor_hang_bell(struct supervisor *s);
 bool supervisor_is_unmounted(void);
 /* Another worker. 0, or a negative errno. */
 int supervisor_start(struct supervisor *s, int words);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 enum { WORKER_SECONDS = 10, LARGEST_ANSWER = 4096, LARGEST_ENVIRONMENT = 4 << 20 };
+enum { COUNT_PLACED = 3 };
 
 int takeover_map(struct supervisor *s)
 {
@@ -47,21 +48,20 @@ static int open_peer(int socket)
 /* To the numbers that they have in every process of a mount. */
 static int place(int fds[DESCRIPTORS_MOST])
 {
-	static const int places[] = { FUSE_FD, LOCK_FD, SHARED_FD };
-	enum { COUNT = sizeof(places) / sizeof(*places) };
-	for (size_t i = 0; i < COUNT; i++) {
+	static const int places[COUNT_PLACED] = { FUSE_FD, LOCK_FD, SHARED_FD };
+	for (size_t i = 0; i < COUNT_PLACED; i++) {
 		fds[i] = own_fd(fds[i]);
 		if (fds[i] < 0)
 			return -EPROTO;
 	}
-	for (size_t i = 0; i < COUNT; i++) {
+	for (size_t i = 0; i < COUNT_PLACED; i++) {
 		if (dup2(fds[i], places[i]) < 0)
 			return -errno;
 	}
 	return 0;
 }
 
-static int receive(int socket)
+static int receive(int socket, int *ret_bell)
 {
 	static const char question[] = "{\"verb\": \"descriptors\"}";
 	char answer[LARGEST_ANSWER];
@@ -73,6 +73,10 @@ static int receive(int socket)
 	if (n <= 0)
 		return n < 0 ? (int)n : -ECONNRESET;
 	r = place(fds);
+	if (r == 0 && fds[COUNT_PLACED] >= 0) {
+		*ret_bell = own_fd(fds[COUNT_PLACED]);
+		fds[COUNT_PLACED] = -1;
+	}
 	descriptors_close(fds);
 	return r;
 }
@@ -130,7 +134,7 @@ static int take_all(struct supervisor *s, int socket, const char **ret_why)
 	if (s->adopted < 0)
 		return s->adopted;
 	*ret_why = "its worker hands nothing over";
-	int r = receive(socket);
+	int r = receive(socket, &s->bell);
 	if (r < 0)
 		return r;
 	*ret_why = "its worker is of another version: unmount it and mount it again";

@@ -1,10 +1,12 @@
 """What others could prepare for a mount to fall for: each must be refused, or do no harm."""
 
+import fcntl
 import json
 import os
 import pathlib
 import random
 import shutil
+import signal
 import socket
 import sqlite3
 import struct
@@ -14,6 +16,7 @@ import time
 
 import pytest
 from handmade import FIELDS, Image
+from hijack import hijacked
 from support import BINARY
 from test_privileges import PYTHON, person, wait_until  # noqa: F401 (a fixture)
 from wheelmaker import Wheel
@@ -724,3 +727,80 @@ def test_a_server_that_is_another_s_is_not_believed(venvfs, layered):
         path.unlink()
         kept.rename(path)
     assert row(venvfs, at)["state"] == "serving"
+
+
+# A worker that somebody has taken over: what is left to them
+
+
+def address(path):
+    return struct.pack("<H108s", socket.AF_UNIX, os.fsencode(path))
+
+
+def supervisor_socket(venvfs):
+    return min(sockets(venvfs), key=lambda p: len(p.name))
+
+
+def test_a_hijacked_worker_runs_nothing_and_signals_nobody(venvfs, layered):
+    at, upper, mount = layered
+    mount()
+    with hijacked(row(venvfs, at)["pid"]) as worker:
+        assert worker.getpid() == worker.pid  # it obeys
+        for name, *arguments in (
+            ("execve", "/bin/true", 0, 0), ("execveat", 0, "/bin/true", 0, 0, 0), ("fork",), ("vfork",), ("clone", signal.SIGCHLD),
+            ("clone3", b"\0" * 88, 88), ("unshare", 0x10000000), ("mount", "none", "/mnt", "tmpfs", 0, 0), ("chroot", "/"),
+            ("ptrace", 16, os.getpid(), 0, 0), ("process_vm_writev", os.getpid(), 0, 0, 0, 0, 0), ("bpf", 0, 0, 0),
+            ("io_uring_setup", 8, b"\0" * 120), ("kill", os.getpid(), 0), ("kill", -1, 0), ("tkill", os.getpid(), 0),
+            ("tgkill", os.getpid(), os.getpid(), 0), ("rt_sigqueueinfo", os.getpid(), 10, b"\0" * 128), ("pidfd_open", os.getpid(), 0),
+            ("pidfd_send_signal", 3, 0, 0, 0), ("pidfd_getfd", 3, 0, 0), ("prlimit64", os.getpid(), 7, 0, 0),
+            # A pipe or socket tells its owner when something comes: by which signal, could be chosen.
+            ("fcntl", 3, fcntl.F_SETOWN, os.getpid()), ("fcntl", 3, 15, b"\0" * 8), ("fcntl", 3, fcntl.F_SETSIG, 9),
+            ("fcntl", 3, fcntl.F_SETLEASE, 1), ("fcntl", 3, fcntl.F_NOTIFY, 2), ("ioctl", 3, 0x8901, b"\0" * 4)):
+            worker.refuses(name, *arguments)
+    assert (at / "d/new").read_text() == "new" and row(venvfs, at)["restarts"] == 0
+
+
+def test_a_hijacked_worker_speaks_to_nobody(venvfs, layered, tmp_path):
+    """Not to the supervisor, which starts programs; and there are D-Bus and the daemons of containers."""
+    at, upper, mount = layered
+    mount()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hears, hijacked(row(venvfs, at)["pid"]) as worker:
+        hears.bind(str(tmp_path / "hears"))
+        for family in (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_VSOCK):
+            worker.refuses("socket", family, socket.SOCK_STREAM, 0)
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC):
+            worker.refuses("socket", socket.AF_UNIX, kind, 0)
+            worker.refuses("socketpair", socket.AF_UNIX, kind, 0, b"\0" * 8)
+        own = worker.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0)
+        assert own > 0  # to listen at
+        worker.refuses("connect", own, address(supervisor_socket(venvfs)), 110)
+        assert worker.sendto(own, b"x", 1, 0, address(tmp_path / "hears"), 110) < 0
+        worker.close(own)
+        hears.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            hears.recv(1)
+    assert row(venvfs, at)["restarts"] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_of_a_worker_reaches_its_supervisor(venvfs, layered, number):
+    """By a bell; and no thread of the worker, that of an upper with rows neither, dies of it."""
+    at, upper, mount = layered
+    mount()
+    with open(at / "a") as held:
+        before = row(venvfs, at)
+        os.kill(before["pid"], number)
+        wait_until(lambda: not mounted_at(at))
+        assert held.read() == "changed"
+        assert os.readlink(f"/proc/{before['pid']}/exe") == BINARY
+    wait_until(lambda: not list(upper.parent.glob("upper/*-wal")))
+
+
+def test_sigterm_reaches_a_supervisor_that_followed_another(venvfs, layered):
+    """The worker rings a bell that each supervisor gets from it."""
+    at, upper, mount = layered
+    mount()
+    first = row(venvfs, at)["supervisor"]
+    os.kill(first, 9)
+    wait_until(lambda: row(venvfs, at).get("supervisor", first) != first)
+    os.kill(row(venvfs, at)["pid"], 15)
+    wait_until(lambda: not mounted_at(at))
