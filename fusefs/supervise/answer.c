@@ -2,6 +2,7 @@
 
 #include "fusefs/supervise/descriptors.h"
 #include "fusefs/supervise/opcodes.h"
+#include "fusefs/supervise/rights.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -231,9 +232,17 @@ _Noreturn static void pass_on_apart(int fd, const char *path, const char *messag
 
 static void upgrade(struct supervisor *s, int client, int fds[DESCRIPTORS_MOST])
 {
-	static const char wrong[] = "{\"error\": \"the programs are missing\"}";
-	int copy = fcntl(client, F_DUPFD_CLOEXEC, OWN_FDS);
-	if (fds[0] < 0 || fds[1] < 0 || copy < 0) {
+	static const char missing[] = "{\"error\": \"the programs are missing\"}";
+	static const char confined[] =
+	    "{\"error\": \"its supervisor runs no program for a process that may do less "
+	    "than itself; run this outside of the sandbox, or with the rights that the "
+	    "mount was made with\"}";
+	const char *wrong = fds[0] < 0 || fds[1] < 0        ? missing
+			    : !rights_peer_has_ours(client) ? confined
+							    : NULL;
+	int copy = wrong ? -1 : fcntl(client, F_DUPFD_CLOEXEC, OWN_FDS);
+	if (copy < 0) {
+		wrong = wrong ? wrong : missing;
 		(void)send(client, wrong, strlen(wrong), MSG_NOSIGNAL);
 		return;
 	}

@@ -781,6 +781,70 @@ def test_a_hijacked_worker_speaks_to_nobody(venvfs, layered, tmp_path):
     assert row(venvfs, at)["restarts"] == 0
 
 
+ASKS = """
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+d = os.open(os.path.dirname(sys.argv[1]), os.O_PATH)
+s.connect(f"/proc/self/fd/{d}/{os.path.basename(sys.argv[1])}")
+socket.send_fds(s, [b'{"verb": "upgrade"}'], [os.open(sys.argv[2], os.O_PATH)] * 2)
+print(s.recv(4096).decode())
+"""
+FILTER = """
+import ctypes, sys
+code = (ctypes.c_uint8 * 8)(6, 0, 0, 0, 0, 0, 0xff, 0x7f)  # "allow"
+class Program(ctypes.Structure):
+    _fields_ = [("count", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(22, 2, ctypes.byref(Program(1, ctypes.addressof(code)))) == 0, ctypes.get_errno()
+"""
+
+
+@pytest.mark.parametrize("how", ["one capability less", "no capability", "a filter", "a user namespace"])
+def test_a_supervisor_runs_nothing_for_who_may_do_less(venvfs, layered, how):
+    """Who is confined, as its own worker is, would leave its confinement so."""
+    at, upper, mount = layered
+    mount()
+
+    def answer(command, program):
+        done = subprocess.run([*command, program, supervisor_socket(venvfs), "/bin/false"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["error"]
+
+    if how == "a user namespace":
+        told = answer(["unshare", "-Ur", "python3", "-c"], ASKS)
+    elif how == "a filter":
+        told = answer(["python3", "-c"], FILTER + ASKS)
+    else:
+        less = "sys_admin" if how == "one capability less" else "all"
+        told = answer(["setpriv", f"--bounding-set=-{less}", f"--inh-caps=-{less}", "python3", "-c"], ASKS)
+    assert "may do less" in told
+    assert "the new venvfs-supervise ends with status 1" in answer(["python3", "-c"], ASKS)  # who may do as much is served
+    assert row(venvfs, at)["restarts"] == 0
+
+
+def test_a_supervisor_of_a_user_runs_nothing_for_who_may_gain_no_rights(person):
+    """It may run fusermount3, which is set-uid; who has no_new_privs may not."""
+    person.sudo("mount", person.home / "m", "--layer", put(person.tmp / "folder", a="a"))
+    path = min(person.state.rglob("run/*"), key=lambda p: len(p.name))
+    asks = [PYTHON, "-c", ASKS, path, "/bin/false"]
+    done = person.run("setpriv", "--no-new-privs", *asks)
+    assert "may do less" in done.stdout, done.stdout + done.stderr
+    done = person.run(*asks)
+    assert "ends with status 1" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_request_without_its_descriptors_leaves_none_open(venvfs, layered):
+    at, upper, mount = layered
+    mount()
+    pid = row(venvfs, at)["supervisor"]
+    before = len(os.listdir(f"/proc/{pid}/fd"))
+    for _ in range(20):
+        with connect(supervisor_socket(venvfs)) as s:
+            s.send(b'{"verb": "upgrade"}')
+            assert "missing" in s.recv(1000).decode()
+    wait_until(lambda: len(os.listdir(f"/proc/{pid}/fd")) <= before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_of_a_worker_reaches_its_supervisor(venvfs, layered, number):
     """By a bell; and no thread of the worker, that of an upper with rows neither, dies of it."""
