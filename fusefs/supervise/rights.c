@@ -89,18 +89,21 @@ static bool read_rights(pid_t pid, struct rights *ret)
 	return true;
 }
 
-static int open_peer(int socket, pid_t *ret_pid)
+int rights_open_peer(int socket, pid_t *ret_pid)
 {
 	struct ucred peer;
 	int fd = -1;
 	socklen_t size = sizeof(peer);
 	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return -errno;
+	if (peer.uid != geteuid() && peer.uid != 0)
+		return -EACCES;
+	if (peer.pid <= 0)
+		return -ESRCH; /* of another namespace */
 	*ret_pid = peer.pid;
 	size = sizeof(fd);
 	if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &fd, &size) == 0)
 		return fd;
-	/* Before 6.5: one that has ended since then may have left its number to another. */
 	fd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
 	return fd < 0 ? -errno : fd;
 }
@@ -120,7 +123,8 @@ bool rights_peer_has_ours(int socket)
 	static struct rights theirs;
 	static struct rights ours;
 	pid_t pid = 0;
-	struct pollfd peer = { .fd = open_peer(socket, &pid), .events = POLLIN };
+	struct pollfd peer = { .fd = rights_open_peer(socket, &pid),
+			       .events = POLLIN };
 	if (peer.fd < 0)
 		return false;
 	bool has = read_rights(getpid(), &ours) && read_rights(pid, &theirs) &&

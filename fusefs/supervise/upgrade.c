@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -209,7 +210,11 @@ bool upgrade_resume(struct supervisor *s, char **numbers)
 void upgrade_end_old(struct supervisor *s)
 {
 	s->upgrade.stage = UPGRADE_ENDING;
-	(void)kill(s->worker, SIGKILL);
+	/* The number of a child is its own until it was waited for. */
+	if (s->adopted >= 0)
+		(void)syscall(SYS_pidfd_send_signal, s->adopted, SIGKILL, NULL, 0);
+	else if (s->worker > 0)
+		(void)kill(s->worker, SIGKILL);
 }
 
 static void take_line(struct supervisor *s, char *line)

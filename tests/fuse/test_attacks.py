@@ -859,12 +859,89 @@ def test_a_signal_of_a_worker_reaches_its_supervisor(venvfs, layered, number):
     wait_until(lambda: not list(upper.parent.glob("upper/*-wal")))
 
 
+WORKER_AT = 20  # where struct shared (supervise/shared.h) has its pid
+
+
+def write_shared(pid, at, data):
+    line = next(line for line in open(f"/proc/{pid}/maps") if "memfd:venvfs" in line)
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        memory.seek(int(line.split("-")[0], 16) + at)
+        memory.write(data)
+
+
+def environment(pid):
+    return pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+
+
+def followed(venvfs, at):
+    """The row, once another supervisor has followed one that is killed here."""
+    first = row(venvfs, at)["supervisor"]
+    os.kill(first, 9)
+    wait_until(lambda: row(venvfs, at).get("supervisor", first) != first)
+    return row(venvfs, at)
+
+
+def killed(venvfs, at):
+    """The row of the next worker."""
+    pid = row(venvfs, at)["pid"]
+    os.kill(pid, 9)
+    wait_until(lambda: row(venvfs, at).get("pid", pid) != pid)
+    return row(venvfs, at)
+
+
+def test_who_follows_believes_no_pid_that_a_worker_can_write(venvfs, layered):
+    """It took the environment of that process and killed it."""
+    at, upper, mount = layered
+    mount()
+    with subprocess.Popen(["sleep", "120"], env={"LD_NOTHING": "1", "VENVFS_SERVING_THREADS": "1"}) as victim:
+        try:
+            pid = row(venvfs, at)["pid"]
+            write_shared(pid, WORKER_AT, struct.pack("<i", victim.pid))
+            assert row(venvfs, at)["pid"] == pid
+            assert followed(venvfs, at)["pid"] == pid
+            venvfs.run("upgrade", at)
+            assert victim.poll() is None
+            assert not {b"LD_NOTHING=1", b"VENVFS_SERVING_THREADS=1"} & set(environment(killed(venvfs, at)["pid"]))
+        finally:
+            victim.kill()
+    assert (at / "a").read_text() == "changed"
+
+
+@pytest.mark.parametrize("number", [0, 1 << 21, -1])
+def test_a_pid_that_is_no_worker_s_keeps_nobody_from_following(venvfs, layered, number):
+    """A supervisor may die between starting a worker and noting its pid."""
+    at, upper, mount = layered
+    mount()
+    pid = row(venvfs, at)["pid"]
+    write_shared(pid, WORKER_AT, struct.pack("<i", number))
+    assert followed(venvfs, at)["pid"] == pid
+    assert killed(venvfs, at)["restarts"] == 1 and (at / "a").read_text() == "changed"
+
+
+def test_who_follows_takes_nothing_from_a_worker_that_runs_other_programs(venvfs, layered, tmp_path):
+    at, upper, mount = layered
+    mount()
+    pid = row(venvfs, at)["pid"]
+    begin, end = map(int, pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[47:49])
+    evil = (b"LD_PRELOAD=/evil.so\0LD_AUDIT=/evil.so\0GLIBC_TUNABLES=x\0PATH=/evil\0PYTHONPATH=/evil\0=x\0HOME=" +
+            os.fsencode(tmp_path) + b"\0XDG_STATE_HOME=" + os.fsencode(tmp_path / "state") + b"\0XDG_CACHE_HOME=" +
+            os.fsencode(tmp_path / "cache") + b"\0XDG_RUNTIME_DIR=" + os.fsencode(tmp_path / "run") + b"\0VENVFS_SERVING_THREADS=2")
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        memory.seek(begin)
+        memory.write(evil.ljust(end - begin, b"\0"))
+    followed(venvfs, at)
+    found = environment(killed(venvfs, at)["pid"])
+    assert b"VENVFS_SERVING_THREADS=2" in found and b"HOME=" + os.fsencode(tmp_path) in found
+    assert not [v for v in found if b"evil" in v or v.startswith((b"LD_", b"GLIBC_"))], found
+    assert b"PATH=" + os.fsencode(venvfs.env["PATH"]) in found
+    assert (at / "a").read_text() == "changed"
+    os.kill(row(venvfs, at)["pid"], signal.SIGTERM)
+    wait_until(lambda: not mounted_at(at))
+
+
 def test_sigterm_reaches_a_supervisor_that_followed_another(venvfs, layered):
     """The worker rings a bell that each supervisor gets from it."""
     at, upper, mount = layered
     mount()
-    first = row(venvfs, at)["supervisor"]
-    os.kill(first, 9)
-    wait_until(lambda: row(venvfs, at).get("supervisor", first) != first)
-    os.kill(row(venvfs, at)["pid"], 15)
+    os.kill(followed(venvfs, at)["pid"], 15)
     wait_until(lambda: not mounted_at(at))
