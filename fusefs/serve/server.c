@@ -338,7 +338,12 @@ int server_run(const char *state_path, const struct server_fds *fds)
 	(void)fcntl(fds->lock, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->shared, F_SETFD, FD_CLOEXEC);
 	block_signals();
-	int r = confine_server(&err);
+	int missing = 0;
+	int r = confine_server(&missing, &err);
+	if (missing < 0)
+		log_line(&s.log, "the worker may call all of the kernel: no filter of "
+				 "system calls (seccomp) can be installed here (%s)",
+			 strerror(-missing));
 	if (r == 0)
 		r = map_shared(&s, fds->shared, &err);
 	if (r == 0)

@@ -187,6 +187,7 @@ static void answer_status(int fd, struct supervisor *super)
 	    (unsigned long long)atomic_load(&s->bytes_read),
 	    (unsigned long long)atomic_load(&s->bytes_written),
 	    (unsigned long long)atomic_load(&s->copy_ups));
+	add(&t, "\"filtered\": %s, ", rights_is_filtered(worker) ? "true" : "false");
 	add_helpers(&t, &super->notifiers);
 	add_requests(&t, s);
 	add(&t, ", ");
