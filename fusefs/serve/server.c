@@ -1,6 +1,7 @@
 #include "fusefs/serve/server.h"
 
 #include "cache/base/file.h"
+#include "cache/base/trust.h"
 #include "cache/store/cache.h"
 #include "cache/store/lease.h"
 #include "fusefs/overlay/overlay.h"
@@ -339,6 +340,9 @@ int server_run(const char *state_path, const struct server_fds *fds)
 	(void)fcntl(fds->shared, F_SETFD, FD_CLOEXEC);
 	block_signals();
 	int missing = 0;
+	/* Users and groups may be asked for by sockets, which it will not have. */
+	cache_ask_ahead();
+	trust_ask_ahead(state_path);
 	int r = confine_server(&missing, &err);
 	if (missing < 0)
 		log_line(&s.log, "the worker may call all of the kernel: no filter of "
