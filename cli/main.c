@@ -57,7 +57,8 @@ static int make_absolute(const char *variable)
 	return text ? setenv(variable, text, 1) : r;
 }
 
-/* A server has no capability, root's neither: what is made for it, its owner must open. */
+/* A server has no capability, root's neither: what is made for it, its owner must open.
+ */
 static void let_owners_open(void)
 {
 	enum { OTHERS = 077 };

@@ -76,6 +76,7 @@ const char *specifier_parse(const char *text, const char *end, struct specifier 
 		while (behind < end && !isspace((unsigned char)*behind) &&
 		       *behind != ';' && *behind != ')')
 			behind++;
+		behind = behind > p ? behind : NULL;
 	} else {
 		behind = version_parse_public(p, end, &s.version);
 	}

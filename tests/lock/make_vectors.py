@@ -51,7 +51,7 @@ REQUIREMENTS = [
     "name @ https://h.example/a.whl ; os_name == 'nt'", "name @ https://h.example/a.whl; os_name == 'nt'",
     "name @ file:///a/b", "name[extra]@https://h.example/a.whl", "name (>=1.0)", "name (>=1.0,<2)", "name(==1)", "name (>=1.0",
     "name >=1.0,", "name ,>=1.0", "name >=1.0 <2", "name ==1.*", "name >=1.*", "name ==1.0+local", "name >=1.0+local",
-    "name ===whatever", "name ===1.0;os_name=='nt'", "name ~=1.0", "name ~=1", "name []", "name [ ]", "name [a,]", "name [a b]",
+    "name ===whatever", "name ===", "name === ,==1.0", "name ===1.0;os_name=='nt'", "name ~=1.0", "name ~=1", "name []", "name [ ]", "name [a,]", "name [a b]",
     "name [A_b , c.D]", "name;os_name=='nt'", "name ;", "name; ", "-name", "name-", "name_", "_name", "name.", "",
     " name", "name ", "name ==", "name == 1.0 ; python_version", "name 1.0", "name=1.0", "name @", "name @ ", "näme",
     "name>=1,!=1.5.*,<2;python_version>='3.8' and extra=='x'", "name<1.0.dev0", "name==1.0a1.*", "name;'a' in extras",
