@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /*
@@ -30,6 +32,10 @@
  * where EPERM would be an error to it and a kill a dead mount. That is why clone3 is not
  * here either: its flags lie in memory, where no filter sees them; libc falls back to
  * clone.
+ *
+ * A filter cannot see which file is opened, and /proc/PID/mem is one: by it the memory of
+ * any process that the kernel lets it trace could be written, its supervisor's too. So
+ * it is in a Landlock domain, from which nobody outside can be traced.
  *
  * CAP_DAC_OVERRIDE and the like are of no use to root's server: its cache, state and
  * upper are root's own, and owners of what it shows are rows and columns.
@@ -197,6 +203,38 @@ static int install_filter(void)
 	return r == 0 ? seccomp_load(filter) : r;
 }
 
+#define ACCESS_REFER (UINT64_C(1) << 13) /* of Linux 5.19 */
+
+/* What is moved from one directory to another stays allowed; it would be forbidden by any
+ * set of rules that does not say so. */
+static int allow_moves(int rules)
+{
+	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct landlock_path_beneath_attr moves = { .allowed_access = ACCESS_REFER,
+							  .parent_fd = root };
+	return syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &moves,
+		       0) < 0
+		   ? -errno
+		   : 0;
+}
+
+static int enter_domain(void)
+{
+	enum { MOVES_SINCE = 2 };
+	const struct landlock_ruleset_attr handled = {
+		.handled_access_fs = ACCESS_REFER | LANDLOCK_ACCESS_FS_EXECUTE
+	};
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0,
+		    LANDLOCK_CREATE_RULESET_VERSION) < MOVES_SINCE)
+		return 0; /* a kernel without, or with one that allows no moves */
+	cleanup_fd int rules = (int)syscall(SYS_landlock_create_ruleset, &handled,
+					    sizeof(handled.handled_access_fs), 0);
+	int r = rules < 0 ? -errno : allow_moves(rules);
+	if (r == 0 && syscall(SYS_landlock_restrict_self, rules, 0) < 0)
+		r = -errno;
+	return r;
+}
+
 static bool says_there_is_none(int code)
 {
 	return code == -ENOSYS || code == -EINVAL || code == -EPERM || code == -EACCES;
@@ -209,6 +247,9 @@ int confine_server(int *ret_missing, struct error *reterr)
 		return error_errno(reterr, r, "cannot give up capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_errno(reterr, -errno, "cannot set no_new_privs");
+	r = enter_domain();
+	if (r < 0)
+		return error_errno(reterr, r, "cannot enter a Landlock domain");
 	r = install_filter();
 	if (r < 0 && !says_there_is_none(r))
 		return error_errno(reterr, r, "cannot install a seccomp filter");

@@ -799,6 +799,29 @@ assert libc.prctl(22, 2, ctypes.byref(Program(1, ctypes.addressof(code)))) == 0,
 """
 
 
+def test_a_hijacked_worker_gets_into_no_other_process(venvfs, layered):
+    """Memory, descriptors and folders of processes of the same uid are files; the filter sees no path."""
+    at, upper, mount = layered
+    mount()
+    unconfined = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "sleep", "120"]  # else capabilities would keep it out
+    with subprocess.Popen(unconfined) as victim, hijacked(row(venvfs, at)["pid"]) as worker:
+        try:
+            wait_until(lambda: "sleep" in os.readlink(f"/proc/{victim.pid}/exe"))
+            for name in ("mem", "environ", "maps"):
+                worker.refuses("open", f"/proc/{victim.pid}/{name}", os.O_RDONLY)
+            worker.refuses("open", f"/proc/{victim.pid}/mem", os.O_RDWR)
+            worker.refuses("open", f"/proc/{victim.pid}/fd/0", os.O_RDONLY)
+            worker.refuses("open", f"/proc/{victim.pid}/root/etc/passwd", os.O_RDONLY)
+            own = worker.open(f"/proc/{worker.pid}/mem", os.O_RDONLY)
+            assert own > 0
+            worker.close(own)
+        finally:
+            victim.kill()
+    # What it moves from one directory to another it may still.
+    (at / "d/b").write_text("copied up")
+    assert (at / "d/b").read_text() == "copied up" and row(venvfs, at)["restarts"] == 0
+
+
 @pytest.mark.parametrize("how", ["one capability less", "no capability", "a filter", "a user namespace"])
 def test_a_supervisor_runs_nothing_for_who_may_do_less(venvfs, layered, how):
     """Who is confined, as its own worker is, would leave its confinement so."""
