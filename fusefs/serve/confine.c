@@ -22,10 +22,10 @@
 /*
  * A server parses images, rows and messages that others may have made. What it does
  * beside computing is file I/O, answering /dev/fuse and one socket; so it may do just
- * that. No execve, no new process, no mount, no ptrace, no network, and no word to anybody
- * who has not asked: a socket can listen, and is of a kind that cannot send without being
- * connected. Else it could have its supervisor, D-Bus or a container's daemon do what it
- * may not do itself.
+ * that. No execve, no new process, no mount, no ptrace, no network, and no word to
+ * anybody who has not asked: a socket can listen, and is of a kind that cannot send
+ * without being connected. Else it could have its supervisor, D-Bus or a container's
+ * daemon do what it may not do itself.
  *
  * What is not allowed fails with ENOSYS, rather than killing: a libc or SQLite of
  * tomorrow asks for a newer call first and takes ENOSYS for "this kernel has it not",
@@ -57,8 +57,8 @@ static const int allowed[] = {
 	CALL(truncate), CALL(ftruncate), CALL(fallocate), CALL(copy_file_range),
 	CALL(sendfile), CALL(fsync), CALL(fdatasync), CALL(sync_file_range), CALL(syncfs),
 	CALL(fadvise64), CALL(readahead), CALL(utimensat), CALL(flock), CALL(statfs),
-	CALL(fstatfs), CALL(dup), CALL(dup2), CALL(dup3), CALL(pipe2),
-	CALL(memfd_create), CALL(umask),
+	CALL(fstatfs), CALL(dup), CALL(dup2), CALL(dup3), CALL(pipe2), CALL(memfd_create),
+	CALL(umask),
 	/* memory */
 	CALL(brk), CALL(mmap), CALL(munmap), CALL(mremap), CALL(mprotect), CALL(madvise),
 	CALL(mincore), CALL(msync), CALL(mlock), CALL(munlock), CALL(membarrier),
@@ -83,9 +83,9 @@ static const int allowed[] = {
 	CALL(process_vm_readv), CALL(prlimit64), CALL(getdents),
 #endif
 	/* sockets: which may be made, see below */
-	CALL(bind), CALL(listen), CALL(accept), CALL(accept4),
-	CALL(getsockopt), CALL(setsockopt), CALL(getsockname), CALL(getpeername),
-	CALL(sendto), CALL(recvfrom), CALL(sendmsg), CALL(recvmsg), CALL(shutdown)
+	CALL(bind), CALL(listen), CALL(accept), CALL(accept4), CALL(getsockopt),
+	CALL(setsockopt), CALL(getsockname), CALL(getpeername), CALL(sendto),
+	CALL(recvfrom), CALL(sendmsg), CALL(recvmsg), CALL(shutdown)
 };
 
 /* Calls that are allowed with one value of an argument. */

@@ -138,7 +138,8 @@ static void *wait_for_signal(void *argument)
 	return NULL;
 }
 
-/* Threads inherit the mask, the upper's too, so that only wait_for_signal() sees these. */
+/* Threads inherit the mask, the upper's too, so that only wait_for_signal() sees these.
+ */
 static void block_signals(void)
 {
 	sigset_t set;
@@ -345,8 +346,9 @@ int server_run(const char *state_path, const struct server_fds *fds)
 	trust_ask_ahead(state_path);
 	int r = confine_server(&missing, &err);
 	if (missing < 0)
-		log_line(&s.log, "the worker may call all of the kernel: no filter of "
-				 "system calls (seccomp) can be installed here (%s)",
+		log_line(&s.log,
+			 "the worker may call all of the kernel: no filter of "
+			 "system calls (seccomp) can be installed here (%s)",
 			 strerror(-missing));
 	if (r == 0)
 		r = map_shared(&s, fds->shared, &err);

@@ -123,8 +123,7 @@ bool rights_peer_has_ours(int socket)
 	static struct rights theirs;
 	static struct rights ours;
 	pid_t pid = 0;
-	struct pollfd peer = { .fd = rights_open_peer(socket, &pid),
-			       .events = POLLIN };
+	struct pollfd peer = { .fd = rights_open_peer(socket, &pid), .events = POLLIN };
 	if (peer.fd < 0)
 		return false;
 	bool has = read_rights(getpid(), &ours) && read_rights(pid, &theirs) &&

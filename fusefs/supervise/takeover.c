@@ -160,8 +160,9 @@ static int take_all(struct supervisor *s, int socket, const char **ret_why)
 	atomic_store(&s->shared->worker, (int32_t)s->worker);
 	r = take_environment(s->worker);
 	if (r < 0)
-		say(s, "the environment of the worker (pid %d) cannot be read (%s): later "
-		       "ones get that of this command",
+		say(s,
+		    "the environment of the worker (pid %d) cannot be read (%s): later "
+		    "ones get that of this command",
 		    (int)s->worker, strerror(-r));
 	return 0;
 }

@@ -13,7 +13,7 @@ enum {
 	READY_FD = 4,
 	LOCK_FD = 5,
 	SHARED_FD = 6,
-	GO_FD = 7,    /* in workers that wait */
+	GO_FD = 7, /* in workers that wait */
 	/* BELL_FD = 8, of shared.h */
 	OWN_FDS = 10, /* where the supervisor's own begin */
 };
