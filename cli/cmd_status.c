@@ -148,6 +148,12 @@ static void add_answer(struct table *t, const json_t *answer)
 	row(t, "worker", "process %lld, %s in memory",
 	    (long long)json_get_int(answer, "pid", 0),
 	    size_text(answer, "resident", text));
+	const json_t *filtered = json_object_get(answer, "filtered");
+	if (filtered)
+		row(t, "system calls", "%s",
+		    json_is_true(filtered)
+			? "filtered"
+			: "not filtered: no seccomp here, see the log");
 	row(t, "supervisor", "process %lld, %s in memory",
 	    (long long)json_get_int(answer, "supervisor", 0),
 	    size_text(answer, "supervisor_resident", text));

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ static bool is_one_of(uid_t uid, const uid_t *owners, size_t count)
  * Debian's user private groups: a group of the user's own name, primary group of the user
  * and with nobody else in it. Its write permission is the user's own.
  */
-static bool is_private_group(gid_t gid, uid_t uid)
+static bool ask_private_group(gid_t gid, uid_t uid)
 {
 	char user_bytes[4096];
 	char group_bytes[4096];
@@ -52,6 +53,43 @@ static bool is_private_group(gid_t gid, uid_t uid)
 static bool has_acl(const char *path)
 {
 	return lgetxattr(path, "system.posix_acl_access", NULL, 0) >= 0;
+}
+
+/* What was found out ahead; guarded by lock. */
+enum { KNOWN_MOST = 16 };
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct known {
+	uid_t uid;
+	gid_t gid;
+	bool is_private;
+} known[KNOWN_MOST];
+static size_t known_count;
+
+static const struct known *find_known_locked(gid_t gid, uid_t uid)
+{
+	for (size_t i = 0; i < known_count; i++) {
+		if (known[i].gid == gid && known[i].uid == uid)
+			return &known[i];
+	}
+	return NULL;
+}
+
+static bool is_private_group(gid_t gid, uid_t uid)
+{
+	(void)pthread_mutex_lock(&lock);
+	const struct known *found = find_known_locked(gid, uid);
+	bool is_private = found && found->is_private;
+	(void)pthread_mutex_unlock(&lock);
+	return found ? is_private : ask_private_group(gid, uid);
+}
+
+static void keep_private_group(gid_t gid, uid_t uid)
+{
+	const struct known answer = { uid, gid, ask_private_group(gid, uid) };
+	(void)pthread_mutex_lock(&lock);
+	if (known_count < KNOWN_MOST && !find_known_locked(gid, uid))
+		known[known_count++] = answer;
+	(void)pthread_mutex_unlock(&lock);
 }
 
 static bool others_can_write(const char *path, const struct stat *st, bool last)
@@ -148,6 +186,20 @@ static int check_all(const char *path, enum reach reach, const struct trusted *b
 		if (r < 0 || kept == '\0')
 			return r;
 		*p = kept;
+	}
+}
+
+void trust_ask_ahead(const char *path)
+{
+	struct stat st;
+	cleanup_free char *part = NULL;
+	if (path_canonical(path, &part, NULL) < 0)
+		return;
+	for (char *p = strchr(part, '\0'); p > part; p = strrchr(part, '/')) {
+		*p = '\0';
+		if (stat(*part ? part : "/", &st) == 0 && (st.st_mode & S_IWGRP) &&
+		    st.st_gid != 0)
+			keep_private_group(st.st_gid, st.st_uid);
 	}
 }
 

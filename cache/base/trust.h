@@ -22,6 +22,13 @@ int trust_check_path(const char *path, const uid_t *owners, size_t count,
 		     const char *variable, struct error *reterr);
 
 /*
+ * Finds out now, and keeps, whose groups on the way to `path` are private: for a process
+ * that will not be able to ask for users and groups when it checks that way, as other
+ * processes (nscd, sssd) may answer that.
+ */
+void trust_ask_ahead(const char *path);
+
+/*
  * Makes the directory, 0700, where it is missing, and resolves it (the caller frees
  * *ret_path). What is there of the way is checked before anything is made, so that a link
  * that somebody has planted leads to nothing.

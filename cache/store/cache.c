@@ -1,6 +1,7 @@
 #include "cache/store/cache.h"
 
 #include "cache/base/file.h"
+#include "cache/base/trust.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -93,6 +94,21 @@ int cache_open(struct cache **ret, struct error *reterr)
 		return r;
 	*ret = steal_ptr(cache);
 	return 0;
+}
+
+void cache_ask_ahead(void)
+{
+	cleanup_free char *path = NULL;
+	const char *list = getenv("VENVFS_CACHE_PATH");
+	cleanup_free char *others = list ? strdup(list) : NULL;
+	char *rest = others;
+	const char *other;
+	if (cache_own_path(&path, NULL) == 0) {
+		(void)setenv("VENVFS_CACHE_DIR", path, 1);
+		trust_ask_ahead(path);
+	}
+	while (rest && (other = strsep(&rest, ":")) != NULL)
+		trust_ask_ahead(other);
 }
 
 void cache_free(struct cache *cache)

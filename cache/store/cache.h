@@ -25,6 +25,13 @@ const char *cache_skipped(struct cache *cache);
 /* Prints the own cache's path without opening or making it. The caller frees it. */
 int cache_own_path(char **ret_path, struct error *reterr);
 
+/*
+ * Asks for users and groups that cache_open() will want to know of, for a process that
+ * will not be able to then (trust_ask_ahead()). One thread; it may set VENVFS_CACHE_DIR
+ * to what it would be taken for without.
+ */
+void cache_ask_ahead(void);
+
 /* The first cache that has it. -ENOENT. *ret_store is borrowed from the cache. */
 int cache_find_wheel(struct cache *cache, const struct sha256 *sha256,
 		     struct store **ret_store, struct wheel_note *ret);

@@ -4,27 +4,38 @@
 #include "fusefs/serve/account.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /*
  * A server parses images, rows and messages that others may have made. What it does
  * beside computing is file I/O, answering /dev/fuse and one socket; so it may do just
- * that. No execve, no new process, no mount, no ptrace, no network.
+ * that. No execve, no new process, no mount, no ptrace, no network, and no word to
+ * anybody who has not asked: a socket can listen, and is of a kind that cannot send
+ * without being connected. Else it could have its supervisor, D-Bus or a container's
+ * daemon do what it may not do itself.
  *
  * What is not allowed fails with ENOSYS, rather than killing: a libc or SQLite of
  * tomorrow asks for a newer call first and takes ENOSYS for "this kernel has it not",
  * where EPERM would be an error to it and a kill a dead mount. That is why clone3 is not
  * here either: its flags lie in memory, where no filter sees them; libc falls back to
  * clone.
+ *
+ * A filter cannot see which file is opened, and /proc/PID/mem is one: by it the memory of
+ * any process that the kernel lets it trace could be written, its supervisor's too. So
+ * it is in a Landlock domain, from which nobody outside can be traced.
  *
  * CAP_DAC_OVERRIDE and the like are of no use to root's server: its cache, state and
  * upper are root's own, and owners of what it shows are rows and columns.
@@ -46,8 +57,8 @@ static const int allowed[] = {
 	CALL(truncate), CALL(ftruncate), CALL(fallocate), CALL(copy_file_range),
 	CALL(sendfile), CALL(fsync), CALL(fdatasync), CALL(sync_file_range), CALL(syncfs),
 	CALL(fadvise64), CALL(readahead), CALL(utimensat), CALL(flock), CALL(statfs),
-	CALL(fstatfs), CALL(dup), CALL(dup2), CALL(dup3), CALL(fcntl), CALL(pipe2),
-	CALL(memfd_create), CALL(umask),
+	CALL(fstatfs), CALL(dup), CALL(dup2), CALL(dup3), CALL(pipe2), CALL(memfd_create),
+	CALL(umask),
 	/* memory */
 	CALL(brk), CALL(mmap), CALL(munmap), CALL(mremap), CALL(mprotect), CALL(madvise),
 	CALL(mincore), CALL(msync), CALL(mlock), CALL(munlock), CALL(membarrier),
@@ -71,10 +82,10 @@ static const int allowed[] = {
 	CALL(ptrace), CALL(prctl), CALL(ioctl), CALL(personality), CALL(pipe),
 	CALL(process_vm_readv), CALL(prlimit64), CALL(getdents),
 #endif
-	/* sockets: of which kind, is asked when they are made */
-	CALL(bind), CALL(listen), CALL(accept), CALL(accept4), CALL(connect),
-	CALL(getsockopt), CALL(setsockopt), CALL(getsockname), CALL(getpeername),
-	CALL(sendto), CALL(recvfrom), CALL(sendmsg), CALL(recvmsg), CALL(shutdown)
+	/* sockets: which may be made, see below */
+	CALL(bind), CALL(listen), CALL(accept), CALL(accept4), CALL(getsockopt),
+	CALL(setsockopt), CALL(getsockname), CALL(getpeername), CALL(sendto),
+	CALL(recvfrom), CALL(sendmsg), CALL(recvmsg), CALL(shutdown)
 };
 
 /* Calls that are allowed with one value of an argument. */
@@ -83,8 +94,16 @@ static const struct {
 	unsigned argument;
 	uint64_t mask, value;
 } allowed_so[] = {
-	{ CALL(socket), 0, UINT32_MAX, AF_UNIX },
-	{ CALL(socketpair), 0, UINT32_MAX, AF_UNIX },
+	/* Those that send no signals (F_SETOWN and F_SETSIG would, to anybody). */
+	{ CALL(fcntl), 1, UINT32_MAX, F_DUPFD },
+	{ CALL(fcntl), 1, UINT32_MAX, F_DUPFD_CLOEXEC },
+	{ CALL(fcntl), 1, UINT32_MAX, F_GETFD },
+	{ CALL(fcntl), 1, UINT32_MAX, F_SETFD },
+	{ CALL(fcntl), 1, UINT32_MAX, F_GETFL },
+	{ CALL(fcntl), 1, UINT32_MAX, F_SETFL },
+	{ CALL(fcntl), 1, UINT32_MAX, F_GETLK },
+	{ CALL(fcntl), 1, UINT32_MAX, F_SETLK },
+	{ CALL(fcntl), 1, UINT32_MAX, F_SETLKW },
 	{ CALL(clone), 0, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD },
 	{ CALL(ioctl), 1, UINT32_MAX, FICLONE },
 	{ CALL(ioctl), 1, UINT32_MAX, FICLONERANGE },
@@ -118,6 +137,23 @@ static int allow_with_arguments(scmp_filter_ctx filter)
 	return r;
 }
 
+/* One to listen at; a datagram socket would reach whom it likes without connect(). */
+static int allow_listener(scmp_filter_ctx filter)
+{
+	enum { KIND = 0xf }; /* beside SOCK_CLOEXEC and SOCK_NONBLOCK */
+	const struct scmp_arg_cmp local[] = {
+		{ .arg = 0,
+		  .op = SCMP_CMP_MASKED_EQ,
+		  .datum_a = UINT32_MAX,
+		  .datum_b = AF_UNIX },
+		{ .arg = 1,
+		  .op = SCMP_CMP_MASKED_EQ,
+		  .datum_a = KIND,
+		  .datum_b = SOCK_SEQPACKET },
+	};
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, CALL(socket), 2, local);
+}
+
 /* Limits: its own, and only to know them. Signals: to itself, as abort() does. */
 static int allow_on_itself(scmp_filter_ctx filter)
 {
@@ -149,6 +185,11 @@ static int install_filter(void)
 	if (!filter)
 		return -ENOMEM;
 	int r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (r == -EOPNOTSUPP)
+		r = 0; /* no seccomp(2); there is one thread */
+	/* Else all that the kernel may say is -ECANCELED. */
+	if (r == 0)
+		r = seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1);
 	if (r == 0)
 		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (r == 0)
@@ -157,19 +198,61 @@ static int install_filter(void)
 		r = allow_with_arguments(filter);
 	if (r == 0)
 		r = allow_on_itself(filter);
+	if (r == 0)
+		r = allow_listener(filter);
 	return r == 0 ? seccomp_load(filter) : r;
 }
 
-int confine_server(struct error *reterr)
+#define ACCESS_REFER (UINT64_C(1) << 13) /* of Linux 5.19 */
+
+/* What is moved from one directory to another stays allowed; it would be forbidden by any
+ * set of rules that does not say so. */
+static int allow_moves(int rules)
+{
+	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct landlock_path_beneath_attr moves = { .allowed_access = ACCESS_REFER,
+							  .parent_fd = root };
+	return syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &moves,
+		       0) < 0
+		   ? -errno
+		   : 0;
+}
+
+static int enter_domain(void)
+{
+	enum { MOVES_SINCE = 2 };
+	const struct landlock_ruleset_attr handled = {
+		.handled_access_fs = ACCESS_REFER | LANDLOCK_ACCESS_FS_EXECUTE
+	};
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0,
+		    LANDLOCK_CREATE_RULESET_VERSION) < MOVES_SINCE)
+		return 0; /* a kernel without, or with one that allows no moves */
+	cleanup_fd int rules = (int)syscall(SYS_landlock_create_ruleset, &handled,
+					    sizeof(handled.handled_access_fs), 0);
+	int r = rules < 0 ? -errno : allow_moves(rules);
+	if (r == 0 && syscall(SYS_landlock_restrict_self, rules, 0) < 0)
+		r = -errno;
+	return r;
+}
+
+static bool says_there_is_none(int code)
+{
+	return code == -ENOSYS || code == -EINVAL || code == -EPERM || code == -EACCES;
+}
+
+int confine_server(int *ret_missing, struct error *reterr)
 {
 	int r = account_drop_capabilities();
 	if (r < 0)
 		return error_errno(reterr, r, "cannot give up capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_errno(reterr, -errno, "cannot set no_new_privs");
+	r = enter_domain();
+	if (r < 0)
+		return error_errno(reterr, r, "cannot enter a Landlock domain");
 	r = install_filter();
-	/* A container's own filter, or a kernel without: then there is none of ours. */
-	return r < 0 && r != -EINVAL && r != -ENOSYS && r != -ECANCELED
-		   ? error_errno(reterr, r, "cannot install a seccomp filter")
-		   : 0;
+	if (r < 0 && !says_there_is_none(r))
+		return error_errno(reterr, r, "cannot install a seccomp filter");
+	*ret_missing = r;
+	return 0;
 }

@@ -1,6 +1,7 @@
 #include "fusefs/serve/server.h"
 
 #include "cache/base/file.h"
+#include "cache/base/trust.h"
 #include "cache/store/cache.h"
 #include "cache/store/lease.h"
 #include "fusefs/overlay/overlay.h"
@@ -25,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -45,6 +47,7 @@ struct server {
 	struct log log;
 	struct shared *shared;
 	struct server_fds fds;
+	int bell; /* -1: there is none */
 	struct session *session;
 	struct control *control;
 	_Atomic(int) ready_fd;
@@ -118,6 +121,7 @@ static json_t *hand_over(const struct server *s, int fds[DESCRIPTORS_MOST])
 	fds[0] = s->fds.fuse;
 	fds[1] = s->fds.lock;
 	fds[2] = s->fds.shared;
+	fds[3] = s->bell;
 	return json_pack("{s:b}", "descriptors", true);
 }
 
@@ -134,43 +138,38 @@ static json_t *answer(void *context, const json_t *request, int fds[DESCRIPTORS_
 
 /*
  * SIGTERM (a shutdown): the mount leaves sight, and ends with its last user. Unmounting
- * is nothing that a worker may do, so the supervisor hears of it.
+ * is nothing that a worker may do, and neither is connecting to anybody, so it rings.
  */
 static void *wait_for_signal(void *argument)
 {
-	enum { SUPERVISOR_MILLISECONDS = 5000 };
 	const struct server *s = argument;
-	const struct control_place supervisor = { .path = s->plan.socket,
-						  .suffix = "",
-						  .state_path = s->state_path };
 	sigset_t set;
 	int signal_number;
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
-	while (sigwait(&set, &signal_number) == 0) {
-		json_t *answer = NULL;
-		cleanup_json json_t *request = json_pack("{s:s}", "verb", "leave");
-		if (request && control_ask(&supervisor, request, SUPERVISOR_MILLISECONDS,
-					   &answer) == 0)
-			json_decref(answer);
-	}
+	while (sigwait(&set, &signal_number) == 0)
+		(void)eventfd_write(s->bell, 1);
 	return NULL;
 }
 
-/* Threads inherit the mask, so that only wait_for_signal() sees these. */
-static int take_signals(struct server *s)
+/* Threads inherit the mask, the upper's too, so that only wait_for_signal() sees these.
+ */
+static void block_signals(void)
 {
-	pthread_t thread;
 	sigset_t set;
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGHUP);
 	(void)sigaddset(&set, SIGPIPE);
-	int r = pthread_sigmask(SIG_BLOCK, &set, NULL);
-	if (r == 0)
-		r = pthread_create(&thread, NULL, wait_for_signal, s);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static int take_signals(struct server *s)
+{
+	pthread_t thread;
+	int r = pthread_create(&thread, NULL, wait_for_signal, s);
 	if (r == 0)
 		r = pthread_detach(thread);
 	return -r;
@@ -358,7 +357,8 @@ int server_run(const char *state_path, const struct server_fds *fds)
 	struct server s = { .state_path = state_path,
 			    .log = { .fd = STDERR_FILENO, .state_path = state_path },
 			    .fds = *fds,
-			    .waits = fds->go >= 0 };
+			    .waits = fds->go >= 0,
+			    .bell = BELL_FD };
 	int fuse_fd = fds->fuse; /* the session's, and closed with it */
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");
@@ -367,9 +367,21 @@ int server_run(const char *state_path, const struct server_fds *fds)
 		(void)fcntl(fds->ready, F_SETFD, FD_CLOEXEC);
 	if (fds->go >= 0)
 		(void)fcntl(fds->go, F_SETFD, FD_CLOEXEC);
+	if (fcntl(BELL_FD, F_SETFD, FD_CLOEXEC) < 0)
+		s.bell = -1;
 	(void)fcntl(fds->lock, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->shared, F_SETFD, FD_CLOEXEC);
-	int r = confine_server(&err);
+	block_signals();
+	int missing = 0;
+	/* Users and groups may be asked for by sockets, which it will not have. */
+	cache_ask_ahead();
+	trust_ask_ahead(state_path);
+	int r = confine_server(&missing, &err);
+	if (missing < 0)
+		log_line(&s.log,
+			 "the worker may call all of the kernel: no filter of "
+			 "system calls (seccomp) can be installed here (%s)",
+			 strerror(-missing));
 	if (r == 0)
 		r = map_shared(&s, fds->shared, &err);
 	if (r == 0)

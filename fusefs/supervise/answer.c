@@ -2,6 +2,7 @@
 
 #include "fusefs/supervise/descriptors.h"
 #include "fusefs/supervise/opcodes.h"
+#include "fusefs/supervise/rights.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -102,7 +103,7 @@ static void answer_status(int fd, struct supervisor *super)
 {
 	static struct text t;
 	struct shared *s = super->shared;
-	int worker = atomic_load(&s->worker);
+	int worker = super->worker;
 	int64_t stuck = watch_look(&super->watch, s, FUSE_FD, milliseconds());
 	t.size = 0;
 	add(&t, "{\"state\": \"%s\", \"version\": \"%s\", \"pid\": %d, ",
@@ -117,6 +118,7 @@ static void answer_status(int fd, struct supervisor *super)
 	    (unsigned long long)atomic_load(&s->bytes_read),
 	    (unsigned long long)atomic_load(&s->bytes_written),
 	    (unsigned long long)atomic_load(&s->copy_ups));
+	add(&t, "\"filtered\": %s, ", rights_is_filtered(worker) ? "true" : "false");
 	add_helpers(&t, &super->notifiers);
 	add_requests(&t, s);
 	add(&t, ", ");
@@ -162,11 +164,17 @@ _Noreturn static void pass_on_apart(int fd, const struct supervisor *s,
 
 static void upgrade(struct supervisor *s, int client, int fds[DESCRIPTORS_MOST])
 {
-	static const char wrong[] = "{\"error\": \"the programs are missing\"}";
-	int copy = fcntl(client, F_DUPFD_CLOEXEC, OWN_FDS);
-	if (fds[0] < 0 || fds[1] < 0 || copy < 0) {
-		if (copy >= 0)
-			(void)close(copy);
+	static const char missing[] = "{\"error\": \"the programs are missing\"}";
+	static const char confined[] =
+	    "{\"error\": \"its supervisor runs no program for a process that may do less "
+	    "than itself; run this outside of the sandbox, or with the rights that the "
+	    "mount was made with\"}";
+	const char *wrong = fds[0] < 0 || fds[1] < 0        ? missing
+			    : !rights_peer_has_ours(client) ? confined
+							    : NULL;
+	int copy = wrong ? -1 : fcntl(client, F_DUPFD_CLOEXEC, OWN_FDS);
+	if (copy < 0) {
+		wrong = wrong ? wrong : missing;
 		(void)send(client, wrong, strlen(wrong), MSG_NOSIGNAL);
 		return;
 	}

@@ -77,6 +77,8 @@ static int begin(struct supervisor *s, const char *venvfs)
 	if (r == 0)
 		r = open_program(s, venvfs);
 	if (r == 0)
+		r = supervisor_hang_bell(s);
+	if (r == 0)
 		r = supervisor_prepare(s, GUARD_MILLISECONDS);
 	if (r == 0 && s->listener < 0)
 		r = sockets_listen(s); /* which says why not */
@@ -99,7 +101,9 @@ static int follow(struct supervisor *s, const char *venvfs)
 		r = takeover(s, &why);
 	if (r == 0) {
 		why = "cannot listen";
-		r = supervisor_prepare(s, 0);
+		r = supervisor_hang_bell(s);
+		if (r == 0)
+			r = supervisor_prepare(s, 0);
 	}
 	if (r < 0 && r != -EWOULDBLOCK) {
 		(void)dprintf(READY_FD, "%s (%s)\n", why, strerror(-r));
@@ -122,6 +126,8 @@ static int go_on(struct supervisor *s, char **numbers)
 		r = -EINVAL;
 	if (r == 0)
 		r = supervisor_take_signals(s);
+	if (r == 0)
+		r = supervisor_hang_bell(s);
 	if (r < 0) {
 		say(s, "the upgraded supervisor cannot go on: %s", strerror(-r));
 		return 1;
@@ -145,6 +151,7 @@ int main(int argc, char **argv)
 	struct supervisor s = { .guard = -1,
 				.listener = -1,
 				.signals = -1,
+				.bell = -1,
 				.adopted = -1,
 				.words = -1,
 				.upgrade = UPGRADE_INIT };

@@ -21,6 +21,12 @@ enum {
 	SOCKET_EVERY = 5000,     /* ms from one look at a socket's name to the next */
 	SHARED_REPLY = 256,      /* more than any reply to what changes something */
 };
+/*
+ * An eventfd that a worker inherits: what is written to it has the supervisor take the
+ * mount out of sight. No argument tells of it; a supervisor of an earlier version leaves
+ * the number closed.
+ */
+enum { BELL_FD = 8 };
 /* In the state directory of a mount that was given up: "<seconds since 1970> <why>". */
 #define ENDED_FILE "ended"
 /* There too: the control socket, when it cannot be where mount.json says. */

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -54,6 +55,7 @@ int supervisor_start(struct supervisor *s)
 	const struct worker_request request = { .program = s->program,
 						.state_path = s->state_path,
 						.words = s->words,
+						.bell = s->bell,
 						.go = -1 };
 	pid_t pid = worker_start(&request);
 	if (pid < 0)
@@ -232,6 +234,20 @@ int supervisor_take_signals(struct supervisor *s)
 	return s->signals < 0 ? s->signals : 0;
 }
 
+int supervisor_hang_bell(struct supervisor *s)
+{
+	if (s->bell < 0)
+		s->bell = own_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	return s->bell < 0 ? s->bell : 0;
+}
+
+static void hear_bell(struct supervisor *s)
+{
+	uint64_t count;
+	if (read(s->bell, &count, sizeof(count)) == (ssize_t)sizeof(count))
+		supervisor_leave(s);
+}
+
 /*
  * Of several supervisors for one mount, one: its lock is in the state directory. That of
  * an earlier mount goes a moment after the mount's.
@@ -276,7 +292,8 @@ int supervisor_run(struct supervisor *s)
 					{ .fd = s->listener, .events = POLLIN },
 					{ .fd = s->adopted, .events = POLLIN },
 					{ .fd = s->upgrade.words, .events = POLLIN },
-					{ .fd = s->words } };
+					{ .fd = s->words },
+					{ .fd = s->bell, .events = POLLIN } };
 		int n = poll(fds, sizeof(fds) / sizeof(*fds),
 			     s->start_until ? START_EVERY : WATCH_EVERY);
 		if (n < 0 && errno != EINTR)
@@ -296,6 +313,8 @@ int supervisor_run(struct supervisor *s)
 			take_signal(s);
 		if (fds[1].revents)
 			answer_one(s);
+		if (fds[5].revents)
+			hear_bell(s);
 		if (fds[2].revents && !s->done)
 			worker_ended(s, STATUS_UNKNOWN);
 	}

@@ -22,6 +22,7 @@ struct supervisor {
 	int64_t start_after;    /* and not before */
 	bool start_failed;      /* it could not be at first, and that was said */
 	int words;    /* where a worker says "ready"; -1: nobody waits for it any more */
+	int bell;     /* the worker asks by it to be taken out of sight */
 	pid_t leaver; /* takes the mount out of sight; 0: none runs */
 	int adopted;  /* a pidfd of the worker, when it is not a child; else -1 */
 	struct upgrade upgrade;
@@ -44,6 +45,8 @@ int own_fd(int take_fd);
  */
 int supervisor_prepare(struct supervisor *s, int wait_milliseconds);
 int supervisor_take_signals(struct supervisor *s);
+/* A bell, where an earlier supervisor has left none. */
+int supervisor_hang_bell(struct supervisor *s);
 bool supervisor_is_unmounted(void);
 /* A worker. 0, or a negative errno. */
 int supervisor_start(struct supervisor *s);

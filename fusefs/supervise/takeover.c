@@ -1,19 +1,20 @@
 #include "fusefs/supervise/takeover.h"
 
 #include "fusefs/supervise/descriptors.h"
+#include "fusefs/supervise/rights.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { WORKER_SECONDS = 10, LARGEST_ANSWER = 4096, LARGEST_ENVIRONMENT = 4 << 20 };
+enum { COUNT_PLACED = 3, LARGEST_NAME = 256 };
 
 int takeover_map(struct supervisor *s)
 {
@@ -27,40 +28,23 @@ int takeover_map(struct supervisor *s)
 		   : -EPROTO;
 }
 
-/*
- * The descriptor of the process at the other end: it is opened before the process
- * answers, so the number that was asked for is still its own.
- */
-static int open_peer(int socket)
-{
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-		return -errno;
-	if (peer.uid != geteuid())
-		return -EACCES;
-	int fd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
-	return fd < 0 ? -errno : fd;
-}
-
 /* To the numbers that they have in every process of a mount. */
 static int place(int fds[DESCRIPTORS_MOST])
 {
-	static const int places[] = { FUSE_FD, LOCK_FD, SHARED_FD };
-	enum { COUNT = sizeof(places) / sizeof(*places) };
-	for (size_t i = 0; i < COUNT; i++) {
+	static const int places[COUNT_PLACED] = { FUSE_FD, LOCK_FD, SHARED_FD };
+	for (size_t i = 0; i < COUNT_PLACED; i++) {
 		fds[i] = own_fd(fds[i]);
 		if (fds[i] < 0)
 			return -EPROTO;
 	}
-	for (size_t i = 0; i < COUNT; i++) {
+	for (size_t i = 0; i < COUNT_PLACED; i++) {
 		if (dup2(fds[i], places[i]) < 0)
 			return -errno;
 	}
 	return 0;
 }
 
-static int receive(int socket)
+static int receive(int socket, int *ret_bell)
 {
 	static const char question[] = "{\"verb\": \"descriptors\"}";
 	char answer[LARGEST_ANSWER];
@@ -72,11 +56,15 @@ static int receive(int socket)
 	if (n <= 0)
 		return n < 0 ? (int)n : -ECONNRESET;
 	r = place(fds);
+	if (r == 0 && fds[COUNT_PLACED] >= 0) {
+		*ret_bell = own_fd(fds[COUNT_PLACED]);
+		fds[COUNT_PLACED] = -1;
+	}
 	descriptors_close(fds);
 	return r;
 }
 
-/* What it was started with; it has no other text than that of its mount's. */
+/* What it was started with. */
 static int read_environment(pid_t pid, char **ret_bytes, size_t *ret_size)
 {
 	char path[64];
@@ -102,6 +90,36 @@ static int read_environment(pid_t pid, char **ret_bytes, size_t *ret_size)
 	return 0;
 }
 
+/* What says where a mount's things lie. */
+static bool is_taken(const char *variable)
+{
+	static const char *const taken[] = { "HOME=", "XDG_", "VENVFS_" };
+	for (size_t i = 0; i < sizeof(taken) / sizeof(*taken); i++) {
+		if (strncmp(variable, taken[i], strlen(taken[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void drop_own(void)
+{
+	char name[LARGEST_NAME];
+	for (char **v = environ; v && *v;) {
+		size_t size = strcspn(*v, "=");
+		bool drop = is_taken(*v) && size < sizeof(name);
+		(void)snprintf(name, sizeof(name), "%.*s", (int)size, *v);
+		/* Those behind it move up. */
+		if (!drop || unsetenv(name) < 0)
+			v++;
+	}
+}
+
+/*
+ * Its environment lies in memory that it can write to, and so can who has taken it over;
+ * later workers and the unmounting helper, who are not confined when they start, get it
+ * from here. So nothing is taken that has another program run, or a program do other
+ * things (PATH, LD_*): there one's own stays.
+ */
 static int take_environment(pid_t pid)
 {
 	char *bytes = NULL;
@@ -109,10 +127,10 @@ static int take_environment(pid_t pid)
 	int r = read_environment(pid, &bytes, &size);
 	if (r < 0)
 		return r;
-	(void)clearenv();
+	drop_own();
 	for (char *p = bytes; r == 0 && p < bytes + size; p += strlen(p) + 1) {
 		char *equals = strchr(p, '=');
-		if (!equals || equals == p)
+		if (!equals || !is_taken(p))
 			continue;
 		*equals = '\0';
 		r = setenv(p, equals + 1, 1) < 0 ? -errno : 0;
@@ -125,20 +143,27 @@ static int take_environment(pid_t pid)
 static int take_all(struct supervisor *s, int socket, const char **ret_why)
 {
 	*ret_why = "its worker cannot be found";
-	s->adopted = own_fd(open_peer(socket));
+	s->adopted = own_fd(rights_open_peer(socket, &s->worker));
 	if (s->adopted < 0)
 		return s->adopted;
 	*ret_why = "its worker hands nothing over";
-	int r = receive(socket);
+	int r = receive(socket, &s->bell);
 	if (r < 0)
 		return r;
 	*ret_why = "its worker is of another version: unmount it and mount it again";
 	r = takeover_map(s);
 	if (r < 0)
 		return r;
-	*ret_why = "its worker's environment cannot be read";
-	s->worker = atomic_load(&s->shared->worker);
-	return take_environment(s->worker);
+	/* What this memory says of it may be wrong: it can write there, or its supervisor
+	 * died before it could. */
+	atomic_store(&s->shared->worker, (int32_t)s->worker);
+	r = take_environment(s->worker);
+	if (r < 0)
+		say(s,
+		    "the environment of the worker (pid %d) cannot be read (%s): later "
+		    "ones get that of this command",
+		    (int)s->worker, strerror(-r));
+	return 0;
 }
 
 int takeover(struct supervisor *s, const char **ret_why)

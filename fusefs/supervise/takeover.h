@@ -8,8 +8,9 @@
 
 /*
  * Asks the worker that listens beside s->socket_path. 0: /dev/fuse, the lock and the
- * shared memory are at their numbers, the worker is adopted, and its environment is ours,
- * as those who follow it must find what it found. Else a negative errno, and *ret_why.
+ * shared memory are at their numbers, the worker is adopted, and what says in its
+ * environment where things lie is in ours, as those who follow it must find what it
+ * found. Else a negative errno, and *ret_why.
  */
 int takeover(struct supervisor *s, const char **ret_why);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -100,6 +101,7 @@ static int start_worker(struct supervisor *s)
 	const struct worker_request request = { .program = u->program,
 						.state_path = s->state_path,
 						.words = own_fd(words[1]),
+						.bell = s->bell,
 						.go = own_fd(go[0]) };
 	u->worker = worker_start(&request);
 	(void)close(request.words);
@@ -151,9 +153,10 @@ static void become_new(struct supervisor *s)
 		[NUMBER_GUARD] = s->guard,         [NUMBER_OLD_PROGRAM] = s->program,
 		[NUMBER_NEW_PROGRAM] = u->program, [NUMBER_CLIENT] = u->client,
 		[NUMBER_WORDS] = u->words,         [NUMBER_GO] = u->go,
+		[NUMBER_BELL] = s->bell,
 	};
-	const int fds[] = { s->adopted, s->listener, s->guard, s->program,
-			    u->program, u->client,   u->words, u->go };
+	const int fds[] = { s->adopted, s->listener, s->guard, s->program, u->program,
+			    u->client,  u->words,    u->go,    s->bell };
 	enum { FDS = sizeof(fds) / sizeof(*fds) };
 	char texts[NUMBERS][DIGITS];
 	const char *argv[BEFORE + NUMBERS + 1] = { "venvfs-supervise", "upgraded",
@@ -169,10 +172,12 @@ static void become_new(struct supervisor *s)
 
 static bool parse_numbers(char **texts, int *ret)
 {
+	for (size_t i = 0; i < NUMBERS; i++)
+		ret[i] = -1;
 	for (size_t i = 0; i < NUMBERS; i++) {
 		char *end;
 		if (!texts[i])
-			return false;
+			return i >= NUMBERS_FIRST;
 		long value = strtol(texts[i], &end, 10);
 		if (!*texts[i] || *end || value < -1 || value > INT32_MAX)
 			return false;
@@ -197,9 +202,10 @@ bool upgrade_resume(struct supervisor *s, char **numbers)
 	u->words = values[NUMBER_WORDS];
 	u->go = values[NUMBER_GO];
 	u->worker = values[NUMBER_NEW_WORKER];
+	s->bell = values[NUMBER_BELL];
 	u->until = milliseconds() + PREPARED_MILLISECONDS;
-	const int fds[] = { s->adopted, s->listener, s->guard, s->program,
-			    u->program, u->client,   u->words, u->go };
+	const int fds[] = { s->adopted, s->listener, s->guard, s->program, u->program,
+			    u->client,  u->words,    u->go,    s->bell };
 	set_inherited(fds, sizeof(fds) / sizeof(*fds), false);
 	sockets_resume(s);
 	return true;
@@ -208,7 +214,10 @@ bool upgrade_resume(struct supervisor *s, char **numbers)
 void upgrade_end_old(struct supervisor *s)
 {
 	s->upgrade.stage = UPGRADE_ENDING;
-	if (s->worker > 0)
+	/* The number of a child is its own until it was waited for. */
+	if (s->adopted >= 0)
+		(void)syscall(SYS_pidfd_send_signal, s->adopted, SIGKILL, NULL, 0);
+	else if (s->worker > 0)
 		(void)kill(s->worker, SIGKILL);
 	else
 		(void)upgrade_takes_end(s); /* it has died before */

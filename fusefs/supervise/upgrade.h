@@ -71,6 +71,8 @@ enum upgrade_number {
 	NUMBER_CLIENT,
 	NUMBER_WORDS,
 	NUMBER_GO,
+	NUMBERS_FIRST, /* what all versions pass; the others may be missing: -1 */
+	NUMBER_BELL = NUMBERS_FIRST,
 	NUMBERS
 };
 /* False: they are not what they should be. */

@@ -21,11 +21,13 @@ _Noreturn static void run(int program, const char *const argv[])
 /* In the child: what it inherits stands at the numbers that it is told. */
 static void place_descriptors(const struct worker_request *q)
 {
+	(void)close_range(GO_FD, ~0u, CLOSE_RANGE_CLOEXEC);
 	if (q->words >= 0)
 		(void)dup2(q->words, READY_FD);
 	if (q->go >= 0)
 		(void)dup2(q->go, GO_FD);
-	(void)close_range(q->go >= 0 ? GO_FD + 1 : GO_FD, ~0u, CLOSE_RANGE_CLOEXEC);
+	if (q->bell >= 0)
+		(void)dup2(q->bell, BELL_FD);
 }
 
 pid_t worker_start(const struct worker_request *q)

@@ -13,8 +13,9 @@ enum {
 	READY_FD = 4,
 	LOCK_FD = 5,
 	SHARED_FD = 6,
-	GO_FD = 7,    /* in workers that wait */
-	HOLD_FD = 7,  /* in a supervisor that begins: it keeps it open, if there is one */
+	GO_FD = 7,   /* in workers that wait */
+	HOLD_FD = 7, /* in a supervisor that begins: it keeps it open, if there is one */
+	/* BELL_FD = 8, of shared.h */
 	OWN_FDS = 10, /* where the supervisor's own begin */
 };
 
@@ -28,6 +29,7 @@ struct worker_request {
 		      */
 	const char *state_path;
 	int words; /* where it writes "ready", or what went wrong; -1: nowhere */
+	int bell;  /* -1: none */
 	int go;    /* not -1: it says "prepared" before it opens the upper, and waits
 		    * there for a byte; nobody at the other end: it ends */
 };

@@ -1,10 +1,12 @@
 """What others could prepare for a mount to fall for: each must be refused, or do no harm."""
 
+import fcntl
 import json
 import os
 import pathlib
 import random
 import shutil
+import signal
 import socket
 import sqlite3
 import struct
@@ -14,6 +16,7 @@ import time
 
 import pytest
 from handmade import FIELDS, Image
+from hijack import hijacked
 from support import BINARY
 from test_privileges import PYTHON, person, wait_until  # noqa: F401 (a fixture)
 from wheelmaker import Wheel
@@ -749,3 +752,244 @@ def test_a_server_that_is_another_s_is_not_believed(venvfs, layered):
         path.unlink()
         kept.rename(path)
     assert row(venvfs, at)["state"] == "serving"
+
+
+# A worker that somebody has taken over: what is left to them
+
+
+def address(path):
+    return struct.pack("<H108s", socket.AF_UNIX, os.fsencode(path))
+
+
+def supervisor_socket(venvfs):
+    return min(sockets(venvfs), key=lambda p: len(p.name))
+
+
+def test_a_hijacked_worker_runs_nothing_and_signals_nobody(venvfs, layered):
+    at, upper, mount = layered
+    mount()
+    with hijacked(row(venvfs, at)["pid"]) as worker:
+        assert worker.getpid() == worker.pid  # it obeys
+        for name, *arguments in (
+            ("execve", "/bin/true", 0, 0), ("execveat", 0, "/bin/true", 0, 0, 0), ("fork",), ("vfork",), ("clone", signal.SIGCHLD),
+            ("clone3", b"\0" * 88, 88), ("unshare", 0x10000000), ("mount", "none", "/mnt", "tmpfs", 0, 0), ("chroot", "/"),
+            ("ptrace", 16, os.getpid(), 0, 0), ("process_vm_writev", os.getpid(), 0, 0, 0, 0, 0), ("bpf", 0, 0, 0),
+            ("io_uring_setup", 8, b"\0" * 120), ("kill", os.getpid(), 0), ("kill", -1, 0), ("tkill", os.getpid(), 0),
+            ("tgkill", os.getpid(), os.getpid(), 0), ("rt_sigqueueinfo", os.getpid(), 10, b"\0" * 128), ("pidfd_open", os.getpid(), 0),
+            ("pidfd_send_signal", 3, 0, 0, 0), ("pidfd_getfd", 3, 0, 0), ("prlimit64", os.getpid(), 7, 0, 0),
+            # A pipe or socket tells its owner when something comes: by which signal, could be chosen.
+            ("fcntl", 3, fcntl.F_SETOWN, os.getpid()), ("fcntl", 3, 15, b"\0" * 8), ("fcntl", 3, fcntl.F_SETSIG, 9),
+            ("fcntl", 3, fcntl.F_SETLEASE, 1), ("fcntl", 3, fcntl.F_NOTIFY, 2), ("ioctl", 3, 0x8901, b"\0" * 4)):
+            worker.refuses(name, *arguments)
+    assert (at / "d/new").read_text() == "new" and row(venvfs, at)["restarts"] == 0
+
+
+def test_a_hijacked_worker_speaks_to_nobody(venvfs, layered, tmp_path):
+    """Not to the supervisor, which starts programs; and there are D-Bus and the daemons of containers."""
+    at, upper, mount = layered
+    mount()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hears, hijacked(row(venvfs, at)["pid"]) as worker:
+        hears.bind(str(tmp_path / "hears"))
+        for family in (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_VSOCK):
+            worker.refuses("socket", family, socket.SOCK_STREAM, 0)
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC):
+            worker.refuses("socket", socket.AF_UNIX, kind, 0)
+            worker.refuses("socketpair", socket.AF_UNIX, kind, 0, b"\0" * 8)
+        own = worker.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0)
+        assert own > 0  # to listen at
+        worker.refuses("connect", own, address(supervisor_socket(venvfs)), 110)
+        assert worker.sendto(own, b"x", 1, 0, address(tmp_path / "hears"), 110) < 0
+        worker.close(own)
+        hears.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            hears.recv(1)
+    assert row(venvfs, at)["restarts"] == 0
+
+
+ASKS = """
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+d = os.open(os.path.dirname(sys.argv[1]), os.O_PATH)
+s.connect(f"/proc/self/fd/{d}/{os.path.basename(sys.argv[1])}")
+socket.send_fds(s, [b'{"verb": "upgrade"}'], [os.open(sys.argv[2], os.O_PATH)] * 2)
+print(s.recv(4096).decode())
+"""
+FILTER = """
+import ctypes, sys
+code = (ctypes.c_uint8 * 8)(6, 0, 0, 0, 0, 0, 0xff, 0x7f)  # "allow"
+class Program(ctypes.Structure):
+    _fields_ = [("count", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(22, 2, ctypes.byref(Program(1, ctypes.addressof(code)))) == 0, ctypes.get_errno()
+"""
+
+
+def test_a_hijacked_worker_gets_into_no_other_process(venvfs, layered):
+    """Memory, descriptors and folders of processes of the same uid are files; the filter sees no path."""
+    at, upper, mount = layered
+    mount()
+    unconfined = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "sleep", "120"]  # else capabilities would keep it out
+    with subprocess.Popen(unconfined) as victim, hijacked(row(venvfs, at)["pid"]) as worker:
+        try:
+            wait_until(lambda: "sleep" in os.readlink(f"/proc/{victim.pid}/exe"))
+            for name in ("mem", "environ", "maps"):
+                worker.refuses("open", f"/proc/{victim.pid}/{name}", os.O_RDONLY)
+            worker.refuses("open", f"/proc/{victim.pid}/mem", os.O_RDWR)
+            worker.refuses("open", f"/proc/{victim.pid}/fd/0", os.O_RDONLY)
+            worker.refuses("open", f"/proc/{victim.pid}/root/etc/passwd", os.O_RDONLY)
+            own = worker.open(f"/proc/{worker.pid}/mem", os.O_RDONLY)
+            assert own > 0
+            worker.close(own)
+        finally:
+            victim.kill()
+    # What it moves from one directory to another it may still.
+    (at / "d/b").write_text("copied up")
+    assert (at / "d/b").read_text() == "copied up" and row(venvfs, at)["restarts"] == 0
+
+
+@pytest.mark.parametrize("how", ["one capability less", "no capability", "a filter", "a user namespace"])
+def test_a_supervisor_runs_nothing_for_who_may_do_less(venvfs, layered, how):
+    """Who is confined, as its own worker is, would leave its confinement so."""
+    at, upper, mount = layered
+    mount()
+
+    def answer(command, program):
+        done = subprocess.run([*command, program, supervisor_socket(venvfs), "/bin/false"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["error"]
+
+    if how == "a user namespace":
+        told = answer(["unshare", "-Ur", "python3", "-c"], ASKS)
+    elif how == "a filter":
+        told = answer(["python3", "-c"], FILTER + ASKS)
+    else:
+        less = "sys_admin" if how == "one capability less" else "all"
+        told = answer(["setpriv", f"--bounding-set=-{less}", f"--inh-caps=-{less}", "python3", "-c"], ASKS)
+    assert "may do less" in told
+    assert "the new venvfs-supervise ends with status 1" in answer(["python3", "-c"], ASKS)  # who may do as much is served
+    assert row(venvfs, at)["restarts"] == 0
+
+
+def test_a_supervisor_of_a_user_runs_nothing_for_who_may_gain_no_rights(person):
+    """It may run fusermount3, which is set-uid; who has no_new_privs may not."""
+    person.sudo("mount", person.home / "m", "--layer", put(person.tmp / "folder", a="a"))
+    path = min(person.state.rglob("run/*"), key=lambda p: len(p.name))
+    asks = [PYTHON, "-c", ASKS, path, "/bin/false"]
+    done = person.run("setpriv", "--no-new-privs", *asks)
+    assert "may do less" in done.stdout, done.stdout + done.stderr
+    done = person.run(*asks)
+    assert "ends with status 1" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_request_without_its_descriptors_leaves_none_open(venvfs, layered):
+    at, upper, mount = layered
+    mount()
+    pid = row(venvfs, at)["supervisor"]
+    before = len(os.listdir(f"/proc/{pid}/fd"))
+    for _ in range(20):
+        with connect(supervisor_socket(venvfs)) as s:
+            s.send(b'{"verb": "upgrade"}')
+            assert "missing" in s.recv(1000).decode()
+    wait_until(lambda: len(os.listdir(f"/proc/{pid}/fd")) <= before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_of_a_worker_reaches_its_supervisor(venvfs, layered, number):
+    """By a bell; and no thread of the worker, that of an upper with rows neither, dies of it."""
+    at, upper, mount = layered
+    mount()
+    with open(at / "a") as held:
+        before = row(venvfs, at)
+        os.kill(before["pid"], number)
+        wait_until(lambda: not mounted_at(at))
+        assert held.read() == "changed"
+        assert os.readlink(f"/proc/{before['pid']}/exe") == BINARY
+    wait_until(lambda: not list(upper.parent.glob("upper/*-wal")))
+
+
+WORKER_AT = 20  # where struct shared (supervise/shared.h) has its pid
+
+
+def write_shared(pid, at, data):
+    line = next(line for line in open(f"/proc/{pid}/maps") if "memfd:venvfs" in line)
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        memory.seek(int(line.split("-")[0], 16) + at)
+        memory.write(data)
+
+
+def environment(pid):
+    return pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+
+
+def followed(venvfs, at):
+    """The row, once another supervisor has followed one that is killed here."""
+    first = row(venvfs, at)["supervisor"]
+    os.kill(first, 9)
+    wait_until(lambda: row(venvfs, at).get("supervisor", first) != first)
+    return row(venvfs, at)
+
+
+def killed(venvfs, at):
+    """The row of the next worker."""
+    pid = row(venvfs, at)["pid"]
+    os.kill(pid, 9)
+    wait_until(lambda: row(venvfs, at).get("pid", pid) != pid)
+    return row(venvfs, at)
+
+
+def test_who_follows_believes_no_pid_that_a_worker_can_write(venvfs, layered):
+    """It took the environment of that process and killed it."""
+    at, upper, mount = layered
+    mount()
+    with subprocess.Popen(["sleep", "120"], env={"LD_NOTHING": "1", "VENVFS_SERVING_THREADS": "1"}) as victim:
+        try:
+            pid = row(venvfs, at)["pid"]
+            write_shared(pid, WORKER_AT, struct.pack("<i", victim.pid))
+            assert row(venvfs, at)["pid"] == pid
+            assert followed(venvfs, at)["pid"] == pid
+            venvfs.run("upgrade", at)
+            assert victim.poll() is None
+            assert not {b"LD_NOTHING=1", b"VENVFS_SERVING_THREADS=1"} & set(environment(killed(venvfs, at)["pid"]))
+        finally:
+            victim.kill()
+    assert (at / "a").read_text() == "changed"
+
+
+@pytest.mark.parametrize("number", [0, 1 << 21, -1])
+def test_a_pid_that_is_no_worker_s_keeps_nobody_from_following(venvfs, layered, number):
+    """A supervisor may die between starting a worker and noting its pid."""
+    at, upper, mount = layered
+    mount()
+    pid = row(venvfs, at)["pid"]
+    write_shared(pid, WORKER_AT, struct.pack("<i", number))
+    assert followed(venvfs, at)["pid"] == pid
+    assert killed(venvfs, at)["restarts"] == 1 and (at / "a").read_text() == "changed"
+
+
+def test_who_follows_takes_nothing_from_a_worker_that_runs_other_programs(venvfs, layered, tmp_path):
+    at, upper, mount = layered
+    mount()
+    pid = row(venvfs, at)["pid"]
+    begin, end = map(int, pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[47:49])
+    evil = (b"LD_PRELOAD=/evil.so\0LD_AUDIT=/evil.so\0GLIBC_TUNABLES=x\0PATH=/evil\0PYTHONPATH=/evil\0=x\0HOME=" +
+            os.fsencode(tmp_path) + b"\0XDG_STATE_HOME=" + os.fsencode(tmp_path / "state") + b"\0XDG_CACHE_HOME=" +
+            os.fsencode(tmp_path / "cache") + b"\0XDG_RUNTIME_DIR=" + os.fsencode(tmp_path / "run") + b"\0VENVFS_SERVING_THREADS=2")
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        memory.seek(begin)
+        memory.write(evil.ljust(end - begin, b"\0"))
+    followed(venvfs, at)
+    found = environment(killed(venvfs, at)["pid"])
+    assert b"VENVFS_SERVING_THREADS=2" in found and b"HOME=" + os.fsencode(tmp_path) in found
+    assert not [v for v in found if b"evil" in v or v.startswith((b"LD_", b"GLIBC_"))], found
+    assert b"PATH=" + os.fsencode(venvfs.env["PATH"]) in found
+    assert (at / "a").read_text() == "changed"
+    os.kill(row(venvfs, at)["pid"], signal.SIGTERM)
+    wait_until(lambda: not mounted_at(at))
+
+
+def test_sigterm_reaches_a_supervisor_that_followed_another(venvfs, layered):
+    """The worker rings a bell that each supervisor gets from it."""
+    at, upper, mount = layered
+    mount()
+    os.kill(followed(venvfs, at)["pid"], 15)
+    wait_until(lambda: not mounted_at(at))

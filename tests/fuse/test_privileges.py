@@ -4,6 +4,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -392,6 +393,80 @@ def test_without_fusermount3_the_package_is_named(person):
     done = person.run("env", "-i", "PATH=/nowhere", f"HOME={person.home}", program, "mount", "--python", PYTHON,
                       person.home / "v", wheel)
     assert done.returncode == 1 and "install the package fuse3" in done.stderr, done.stderr
+
+
+# Users and groups are known to who listens at a socket, as with sssd or nscd.
+NSS = """
+#include <grp.h>
+#include <nss.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+static int reached(void)
+{
+	struct sockaddr_un address = { AF_UNIX, "" };
+	int s = socket(AF_UNIX, SOCK_STREAM, 0);
+	strcpy(address.sun_path, getenv("XDG_TEST_NSS"));
+	int r = connect(s, (void *)&address, sizeof(address));
+	close(s);
+	return r == 0;
+}
+static char name[] = "asked", empty[] = "", *nobody[] = { 0 };
+enum nss_status _nss_asked_getpwuid_r(uid_t uid, struct passwd *p, char *bytes, size_t size, int *code)
+{
+	if (!reached())
+		return NSS_STATUS_UNAVAIL;
+	*p = (struct passwd){ .pw_name = name, .pw_passwd = empty, .pw_uid = uid, .pw_gid = uid, .pw_gecos = empty,
+			      .pw_dir = getenv("XDG_TEST_HOME"), .pw_shell = empty };
+	return NSS_STATUS_SUCCESS;
+}
+enum nss_status _nss_asked_getgrgid_r(gid_t gid, struct group *g, char *bytes, size_t size, int *code)
+{
+	if (!reached())
+		return NSS_STATUS_UNAVAIL;
+	*g = (struct group){ .gr_name = name, .gr_passwd = empty, .gr_gid = gid, .gr_mem = nobody };
+	return NSS_STATUS_SUCCESS;
+}
+"""
+
+
+def test_users_that_only_a_daemon_knows_are_known_to_a_confined_server(person):
+    """Their home is writable by a group that is their own; and the server cannot ask the daemon, so it did before."""
+    if person.run("unshare", "-Urm", "true").returncode != 0:
+        missing("the right to make user namespaces")
+    program, home, id = person.program(), person.path("home"), 54321
+    library, switch, at = person.tmp / "libnss_asked.so.2", person.tmp / "nsswitch.conf", person.tmp / "socket"
+    subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", library], input=NSS, text=True, check=True)
+    switch.write_text("passwd: asked\ngroup: asked\n")
+    home.chmod(0o770)
+    os.chown(home, id, id)
+    person.home.chmod(0o755)
+    os.chown(person.home, 0, 0)
+    folder = person.tmp / "folder"
+    folder.mkdir()
+    (folder / "a").write_text("a\n")
+    with socket.socket(socket.AF_UNIX) as daemon:
+        daemon.bind(str(at))
+        at.chmod(0o666)
+        daemon.listen(1000)
+        # No HOME: that has to be asked for, too.
+        script = f"""
+            mount --bind {switch} /etc/nsswitch.conf
+            exec setpriv --reuid={id} --regid={id} --clear-groups unshare -Um --map-user={id} --map-group={id} --keep-caps \\
+                env -i PATH=/usr/bin:/bin XDG_STATE_HOME={home}/state XDG_TEST_NSS={at} XDG_TEST_HOME={home} \\
+                LD_LIBRARY_PATH={person.tmp} sh -ec '
+                    {program} mount {home}/m --layer {folder}
+                    cat {home}/m/a
+                    kill -9 $({program} list --json | sed -n "s/.*\\"pid\\": \\([0-9]*\\).*/\\1/p")
+                    cat {home}/m/a
+                    {program} unmount {home}/m'
+        """
+        done = in_namespace(person.tmp, 0o666, "sh", "-ec", script)
+    assert done.returncode == 0 and done.stdout == "a\na\n", done.stdout + done.stderr
+    assert (home / ".cache/venvfs/format").exists()
 
 
 def test_in_a_user_namespace_it_mounts_by_itself(person):

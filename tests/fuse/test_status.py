@@ -1,16 +1,19 @@
 """What `status` tells of a mount, while it serves, hangs, and after its end; and its log."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
+import platform
 import pty
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
-from support import BINARY
+from support import BINARY, missing
 
 NOTICED = 30  # seconds, in which a hanging worker must have been: 10, and two looks, 5 apart
 
@@ -58,11 +61,41 @@ def test_status_tells_state_processes_and_counters(venvfs, mounted):
     assert os.readlink(f"/proc/{told['pid']}/exe") == os.path.realpath(BINARY)
     assert os.readlink(f"/proc/{told['supervisor']}/exe").endswith("venvfs-supervise")
     assert 0 < told["supervisor_resident"] < told["resident"]
-    assert told["restarts"] == told["errors"] == 0
+    assert told["restarts"] == told["errors"] == 0 and told["filtered"] is True
     assert told["bytes_written"] == 11 and told["requests"]["WRITE"] == 1
     assert told["layers"] == [str(mounted.with_name("lower"))]
     assert told["stuck_milliseconds"] == 0 and told["busy"] == []
     assert pathlib.Path(told["log"]).exists() and pathlib.Path(told["upper"]).is_dir()
+
+
+# seccomp(2) is ENOSYS and prctl(PR_SET_SECCOMP) EINVAL, as in some containers. {} is the errno of the first.
+NO_FILTERS = """
+import ctypes, os, struct, sys
+def step(code, k, yes=0, no=0): return struct.pack("<HBBI", code, yes, no, k)
+code = (step(0x20, 0) + step(0x15, 317, 4, 0) + step(0x15, 157, 0, 4) + step(0x20, 16) + step(0x15, 22, 0, 2) + step(0x06, 0x50016) +
+        step(0x06, 0x50000 + {}) + step(0x06, 0x7fff0000))
+class Program(ctypes.Structure):
+    _fields_ = [("count", ctypes.c_ushort), ("code", ctypes.c_char_p)]
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(22, 2, ctypes.byref(Program(len(code) // 8, code))) == 0, ctypes.get_errno()
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EPERM])
+def test_a_worker_without_a_filter_is_told_of(venvfs, tmp_path, code):
+    if platform.machine() != "x86_64":
+        missing("an x86_64, whose system calls these are,")
+    lower = tmp_path / "lower"
+    lower.mkdir()
+    done = subprocess.run([sys.executable, "-c", NO_FILTERS.format(code), BINARY, "mount", tmp_path / "m", "--layer", lower],
+                          env=venvfs.env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    told = status(venvfs, tmp_path / "m")
+    assert told["filtered"] is False and told["state"] == "serving"
+    assert f"no filter of system calls (seccomp) can be installed here (" in log_of(told)
+    fields = dict(line.split("\t") for line in venvfs.run("status", tmp_path / "m").stdout.splitlines())
+    assert fields["system calls"].startswith("not filtered")
 
 
 def test_in_a_pipe_each_line_is_a_field_and_its_value(venvfs, mounted):
