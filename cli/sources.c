@@ -1,6 +1,7 @@
 #include "cli/sources.h"
 
 #include "cache/source/url.h"
+#include "cache/store/partial.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
 #include "cli/python.h"
@@ -65,13 +66,14 @@ bool is_source_operand(const char *text)
 }
 
 /* One line that is written over and over, on a terminal only. */
-struct bar {
+struct telling {
 	uint64_t shown; /* ms */
+	const struct source_get *get;
 };
 
 static void show_progress(void *context, const struct source_progress *p)
 {
-	struct bar *bar = context;
+	struct telling *bar = context;
 	struct timespec ts;
 	char bytes[24];
 	char total[24];
@@ -108,6 +110,7 @@ static int parse_pin(const char *text, struct wanted_dist *ret)
 		return say_failed("'%s' is no name==version", text);
 	normalise_name(name, normal, sizeof(normal));
 	ret->pinned = true;
+	ret->no_sdist = true; /* nothing is built here */
 	ret->name = strdup(normal);
 	ret->version = strdup(version);
 	return ret->name && ret->version ? 0 : say_failed("%s", strerror(ENOMEM));
@@ -149,15 +152,39 @@ static void report_found(const struct source_job *job)
 	static const char *const words[] = {
 		[SOURCE_CACHE] = "cached",
 		[SOURCE_FILE] = "added",
+		[SOURCE_LINKS] = "added",
 		[SOURCE_UV] = "taken from uv's cache",
 		[SOURCE_PIP] = "taken from pip's cache",
 		[SOURCE_URL] = "fetched",
 		[SOURCE_INDEX] = "fetched",
 	};
-	if (job->place)
-		say_note("%s: %s, %s", job->note.file_name, words[job->kind], job->place);
+	const char *name = job->is_sdist ? job->wanted->name : job->note.file_name;
+	if (job->is_sdist && !job->file)
+		say_note("%s: %s", name, job->place ? "not built" : "built before");
+	else if (job->place)
+		say_note("%s: %s, %s", name, words[job->kind], job->place);
 	else
-		say_note("%s: %s", job->note.file_name, words[job->kind]);
+		say_note("%s: %s", name, words[job->kind]);
+}
+
+void source_sdist_release(struct source_sdist *sdist, bool keep)
+{
+	free(sdist->file);
+	free(sdist->place);
+	if (keep)
+		partial_free(sdist->held);
+	else
+		partial_remove(sdist->held);
+	*sdist = (struct source_sdist){ .file = NULL };
+}
+
+static void hand_over_sdist(struct source_job *job, struct source_sdist *to)
+{
+	*to = (struct source_sdist){ .is_there = true,
+				     .sha256 = job->sha256,
+				     .file = steal_ptr(job->file),
+				     .place = steal_ptr(job->place),
+				     .held = steal_ptr(job->held) };
 }
 
 static int report(struct source_job *jobs, size_t count, bool verbose)
@@ -187,11 +214,18 @@ static int take_judge(struct cache *cache, const struct source_add *add,
 	return r < 0 ? say_error(&err, r) : 0;
 }
 
+static bool ask_built(void *context, const struct wanted_dist *dist,
+		      const struct sha256 *sha256)
+{
+	const struct telling *telling = context;
+	return telling->get->is_built(telling->get->context, dist, sha256);
+}
+
 int sources_get(struct cache *cache, const struct source_settings *settings,
 		const struct source_get *get)
 {
 	struct error err = ERROR_INIT;
-	struct bar bar = { .shown = 0 };
+	struct telling telling = { .get = get };
 	struct wheel_options wheel_options = WHEEL_OPTIONS_DEFAULT;
 	struct wanted_judge judge = target_judge(get->target);
 	struct source_request request = { .cache = cache,
@@ -201,7 +235,9 @@ int sources_get(struct cache *cache, const struct source_settings *settings,
 					  .progress = isatty(STDERR_FILENO) == 1
 							  ? show_progress
 							  : NULL,
-					  .context = &bar };
+					  .no_build = get->no_build,
+					  .is_built = get->is_built ? ask_built : NULL,
+					  .context = &telling };
 	cleanup_free struct source_job *jobs = calloc(get->count + 1, sizeof(*jobs));
 	if (!jobs)
 		return say_failed("%s", strerror(ENOMEM));
@@ -210,10 +246,13 @@ int sources_get(struct cache *cache, const struct source_settings *settings,
 		jobs[i].wanted = &get->dists[i];
 	interrupt_explain();
 	int r = source_get_many(&request, jobs, get->count, &err);
+	interrupt_explain_no_more();
 	int status = r < 0 ? say_error(&err, r) : report(jobs, get->count, get->verbose);
 	for (size_t i = 0; i < get->count; i++) {
 		if (get->ret_notes)
 			get->ret_notes[i] = jobs[i].note;
+		if (get->ret_sdists && jobs[i].is_sdist && jobs[i].result == 0)
+			hand_over_sdist(&jobs[i], &get->ret_sdists[i]);
 		source_job_release(&jobs[i]);
 	}
 	return status;
