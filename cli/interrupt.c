@@ -50,8 +50,7 @@ void interrupt_explain_no_more(void)
 	handle_by(SIG_DFL);
 }
 
-/* Those that are not ignored. */
-static void deadly_signals(sigset_t *ret)
+void interrupt_signals(sigset_t *ret)
 {
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction action;
@@ -66,7 +65,7 @@ static void deadly_signals(sigset_t *ret)
 int interrupt_hold(void)
 {
 	sigset_t signals;
-	deadly_signals(&signals);
+	interrupt_signals(&signals);
 	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
 	return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -74,7 +73,7 @@ int interrupt_hold(void)
 void interrupt_let_go(int fd)
 {
 	sigset_t signals;
-	deadly_signals(&signals);
+	interrupt_signals(&signals);
 	if (fd >= 0)
 		(void)close(fd);
 	(void)sigprocmask(SIG_UNBLOCK, &signals, NULL);

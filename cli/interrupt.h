@@ -1,12 +1,22 @@
 /* What Ctrl-C says. One thread. */
 #pragma once
 
+#include <signal.h>
+
 /*
  * From now on SIGINT and SIGTERM end the program with one line, that the next run carries
  * on: at any moment all that was begun is whole, or gone on with, or cleaned up by the
  * next.
  */
 void interrupt_explain(void);
+
+/* Those that would end the program: what is ignored (nohup) comes all the same when it is
+ * blocked. */
+void interrupt_signals(sigset_t *ret);
+
+/* Ends the program by that signal, as shells expect of who was ended by one. */
+void interrupt_die(int number);
+
 /* What follows says for itself what became of it. */
 void interrupt_explain_no_more(void);
 
@@ -16,6 +26,3 @@ void interrupt_explain_no_more(void);
  */
 int interrupt_hold(void);
 void interrupt_let_go(int fd);
-
-/* Ends the program by that signal, as shells expect of who was ended by one. */
-void interrupt_die(int number);

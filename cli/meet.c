@@ -103,6 +103,13 @@ static enum met_state state_of_answer(const json_t *answer)
 	return text && strcmp(text, "hanging") == 0 ? MET_HANGING : MET_SERVING;
 }
 
+/* Its supervisor answers for some ms after the end of a mount. */
+static bool is_of_a_mount(const json_t *answer)
+{
+	const char *text = answer ? json_get_text(answer, "state") : NULL;
+	return text && strcmp(text, "ending") != 0;
+}
+
 /*
  * Whoever comes first takes away what is left; only who may not leaves it. One that is
  * served, with its state elsewhere, is none of this state's.
@@ -124,7 +131,7 @@ void meet(const struct state *state, const struct plan *plan, struct met *ret)
 	else if (mounted)
 		ret->state = ret->answer ? state_of_answer(ret->answer) : MET_SILENT;
 	else
-		ret->state = ret->answer ? MET_ELSEWHERE : MET_NOTHING;
+		ret->state = is_of_a_mount(ret->answer) ? MET_ELSEWHERE : MET_NOTHING;
 }
 
 void met_release(struct met *met)

@@ -1,6 +1,7 @@
 #include "cli/mount_serve.h"
 
 #include "cache/base/file.h"
+#include "cli/interrupt.h"
 #include "cli/leftovers.h"
 #include "fusefs/serve/broker.h"
 #include "fusefs/serve/dead.h"
@@ -149,19 +150,6 @@ static int wait_for_end(const struct serving *s, struct error *reterr)
 			 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 
-/* Those that are not ignored, as a signal that is blocked comes all the same. */
-static void find_signals(sigset_t *ret)
-{
-	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
-	(void)sigemptyset(ret);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
-		struct sigaction action;
-		if (sigaction(numbers[i], NULL, &action) == 0 &&
-		    action.sa_handler != SIG_IGN)
-			(void)sigaddset(ret, numbers[i]);
-	}
-}
-
 int mount_serve(const struct serve_request *request, int *ret_signal,
 		struct error *reterr)
 {
@@ -170,7 +158,7 @@ int mount_serve(const struct serve_request *request, int *ret_signal,
 	sigset_t before;
 	/* A Ctrl-C between mount(2) and a server would leave a mount that nobody serves.
 	 */
-	find_signals(&s.signals);
+	interrupt_signals(&s.signals);
 	(void)sigprocmask(SIG_BLOCK, &s.signals, &before);
 	cleanup_fd int signals = s.signal_fd =
 	    signalfd(-1, &s.signals, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -87,7 +87,7 @@ static void leave_terminal(int log_fd)
 static void raise_limits(void)
 {
 	static const struct {
-		int what;
+		__rlimit_resource_t what; /* glibc's: an enum, or int */
 		rlim_t most;
 	} limits[] = {
 		{ RLIMIT_FSIZE, RLIM_INFINITY }, { RLIMIT_CPU, RLIM_INFINITY },

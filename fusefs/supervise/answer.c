@@ -107,7 +107,10 @@ static void answer_status(int fd, struct supervisor *super)
 	int64_t stuck = watch_look(&super->watch, s, FUSE_FD, milliseconds());
 	t.size = 0;
 	add(&t, "{\"state\": \"%s\", \"version\": \"%s\", \"pid\": %d, ",
-	    stuck >= WATCH_HANGS ? "hanging" : "serving", VENVFS_VERSION, worker);
+	    supervisor_is_unmounted() ? "ending"
+	    : stuck >= WATCH_HANGS    ? "hanging"
+				      : "serving",
+	    VENVFS_VERSION, worker);
 	add(&t, "\"stuck_milliseconds\": %lld, ", (long long)stuck);
 	add(&t, "\"supervisor\": %d, \"restarts\": %u, \"seconds\": %lld, ",
 	    (int)getpid(), atomic_load(&s->restarts), (long long)(time(NULL) - s->since));
