@@ -20,7 +20,7 @@ struct environment_wheel {
 	const char *direct_url; /* so is this one for what came from an index */
 	const char *uv_cache, *uv_build;
 	const char *installer; /* NULL: that of the wheel's image */
-	const char *name; /* for people */
+	const char *name;      /* for people */
 };
 
 struct environment_request {
