@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/environment_dir.h"
 #include "cli/gather.h"
+#include "cli/made.h"
 #include "cli/meet.h"
 #include "cli/mount_plan.h"
 #include "cli/mount_point.h"
@@ -64,7 +65,7 @@ struct mounting {
 	char *upper; /* "": read-only */
 	struct gathered g;
 	struct state *state;
-	int lock;
+	int lock, upper_lock;
 	struct plan plan;
 	bool is_new;    /* other layers than were mounted there last */
 	bool is_before; /* the plan of before, as changes conflict with the new one */
@@ -84,6 +85,7 @@ static void mounting_release(struct mounting *m)
 {
 	mount_point_release(&m->point);
 	plan_release(&m->plan);
+	cleanup_close_fn(&m->upper_lock);
 	cleanup_close_fn(&m->lock);
 	state_free(m->state);
 	gathered_release(&m->g);
@@ -146,6 +148,7 @@ static int take_lock(struct mounting *m, struct error *err)
 	if (m->lock < 0)
 		return error_errno(err, m->lock, "cannot lock '%s'",
 				   state_path(m->state));
+	file_sweep_asides(state_fd(m->state));
 	return mount_point_clear(m->state, m->path, m->device_broker, err);
 }
 
@@ -225,7 +228,9 @@ static int prepare(struct mounting *m, struct error *err)
 		r = mount_point_open(m->path, m->options->over, &m->point, err);
 	if (r == 0)
 		r = check_outside(m, err);
-	return r == 0 ? make_plan(m, &upper, err) : r;
+	if (r == 0 && upper.path && *m->upper)
+		r = m->upper_lock = mount_upper_hold(upper.path, m->path, err);
+	return r < 0 ? r : make_plan(m, &upper, err);
 }
 
 /* What can be done while the server starts, so that nobody waits for it. */
@@ -235,6 +240,8 @@ static int report_and_tidy(void *context, struct error *err)
 	int r = 0;
 	if (m->is_new && !m->options->gather.strict)
 		r = clashes_report(m->state, &m->plan, m->g.cache, false, err);
+	if (m->g.interpreter && !m->is_before)
+		made_write(m->state, &m->plan, &m->g, &m->options->gather);
 	mounting_close_images(m);
 	return r;
 }
@@ -252,6 +259,7 @@ static int mount_all(struct mounting *m, char **wheels, size_t count)
 		.socket_path = m->plan.socket,
 		.dirfd = m->point.fd,
 		.lock = m->lock,
+		.upper_lock = m->upper_lock,
 		.foreground = m->options->foreground,
 		.device = { .source = m->words.source ? m->words.source : "venvfs",
 			    .options = m->words.options,
@@ -379,7 +387,9 @@ static int run_mount(const struct command *command, int argc, char **argv)
 {
 	struct mount_options o = { .user = NULL };
 	CLEANUP(mounting_release)
-	struct mounting m = { .options = &o, .lock = -1, .point = { .fd = -1 } };
+	struct mounting m = {
+		.options = &o, .lock = -1, .upper_lock = -1, .point = { .fd = -1 }
+	};
 	int first;
 	int status = options_parse(command, argc, argv, &o, &first);
 	if (status < 0) {

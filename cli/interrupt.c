@@ -23,11 +23,12 @@ static void on_signal(int number)
 	errno = before;
 }
 
-void interrupt_explain(void)
+/* Whom nobody told to ignore them has them handled so. */
+static void handle_by(void (*handler)(int))
 {
 	/* By the time that it is raised again the default is back, which ends the program
 	 * the way that shells expect. */
-	struct sigaction action = { .sa_handler = on_signal,
+	struct sigaction action = { .sa_handler = handler,
 				    .sa_flags = (int)SA_RESETHAND };
 	struct sigaction before;
 	static const int numbers[] = { SIGINT, SIGTERM };
@@ -37,6 +38,16 @@ void interrupt_explain(void)
 		    before.sa_handler != SIG_IGN)
 			(void)sigaction(numbers[i], &action, NULL);
 	}
+}
+
+void interrupt_explain(void)
+{
+	handle_by(on_signal);
+}
+
+void interrupt_explain_no_more(void)
+{
+	handle_by(SIG_DFL);
 }
 
 /* Those that are not ignored. */

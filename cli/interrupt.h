@@ -7,6 +7,8 @@
  * next.
  */
 void interrupt_explain(void);
+/* What follows says for itself what became of it. */
+void interrupt_explain_no_more(void);
 
 /*
  * Holds back the signals that would end the program: a descriptor that can be read once

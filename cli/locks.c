@@ -3,6 +3,7 @@
 #include "cache/base/file.h"
 #include "cache/env/lock/plan.h"
 #include "cache/source/url.h"
+#include "cache/source/words.h"
 #include "cli/obtain.h"
 #include "cli/output.h"
 
@@ -22,11 +23,16 @@ struct reading {
 	struct digest key;
 };
 
+static void release_files(struct lock_file *files, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		lock_file_release(&files[i]);
+	free(files);
+}
+
 static void reading_release(struct reading *r)
 {
-	for (size_t i = 0; i < r->file_count; i++)
-		lock_file_release(&r->files[i]);
-	free(r->files);
+	release_files(r->files, r->file_count);
 	target_release(&r->target);
 	wanted_release(&r->wanted);
 	lock_notes_release(&r->notes);
@@ -48,7 +54,8 @@ void locked_release(struct locked *locked)
 	for (size_t i = 0; i < locked->count; i++)
 		build_record_release(&locked->wheels[i].record);
 	free(locked->wheels);
-	free(locked->path);
+	release_files(locked->files, locked->file_count);
+	json_decref(locked->inputs);
 	*locked = (struct locked){ .wheels = NULL };
 }
 
@@ -100,6 +107,13 @@ static struct lock_names names_of(const struct text_list *list)
 	return (struct lock_names){ list->items, list->count };
 }
 
+static bool is_set(const char *variable)
+{
+	const char *value = getenv(variable);
+	return value && word_is_on(value);
+}
+
+/* With what variables say that `uv sync` heeds. */
 static struct lock_options options_of(const struct lock_args *a)
 {
 	return (struct lock_options){ .extras = names_of(&a->extras),
@@ -109,11 +123,14 @@ static struct lock_options options_of(const struct lock_args *a)
 				      .only_groups = names_of(&a->only_groups),
 				      .all_extras = a->all_extras,
 				      .all_groups = a->all_groups,
-				      .no_default_groups = a->no_default_groups,
-				      .no_dev = a->no_dev,
+				      .no_default_groups = a->no_default_groups ||
+							   is_set("UV_NO_DEFAULT_GROUPS"),
+				      .no_dev = a->no_dev || is_set("UV_NO_DEV"),
 				      .only_dev = a->only_dev,
 				      .all_packages = a->all_packages,
-				      .no_project = a->no_project };
+				      .no_project = a->no_project ||
+						    is_set("UV_NO_INSTALL_PROJECT"),
+				      .no_editable = is_set("UV_NO_EDITABLE") };
 }
 
 static int spell_list(struct buffer *out, const struct text_list *list)
@@ -136,10 +153,11 @@ static int spell_options(const struct lock_args *a, struct buffer *out)
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < LISTS; i++)
 		r = spell_list(out, lists[i]);
+	const struct lock_options o = options_of(a);
 	if (r == 0)
-		r = buffer_printf(out, "%d%d%d%d%d%d%d%d %s", a->all_extras,
-				  a->all_groups, a->no_default_groups, a->no_dev,
-				  a->only_dev, a->all_packages, a->no_project,
+		r = buffer_printf(out, "%d%d%d%d%d%d%d%d%d %s", o.all_extras,
+				  o.all_groups, o.no_default_groups, o.no_dev, o.only_dev,
+				  o.all_packages, o.no_project, o.no_editable,
 				  a->no_build,
 				  a->source.index_url ? a->source.index_url : "");
 	return r;
@@ -177,6 +195,7 @@ static bool take_plan(struct reading *r, struct locked *ret)
 		return false;
 	if (plan.notes)
 		say_lines("lock", plan.notes);
+	locked.inputs = steal_ptr(plan.inputs);
 	*ret = locked;
 	locked = (struct locked){ .wheels = NULL };
 	return true;
@@ -219,14 +238,28 @@ static int leave_out_sources(struct reading *r)
 	return result;
 }
 
-/* A file that may change without its lock: what became of it is not remembered. */
+static bool has_hash(const struct wanted_bytes *bytes)
+{
+	return bytes->has_sha256 || bytes->other_count > 0;
+}
+
+/*
+ * Is it told by the lock alone which bytes these are? A page, a folder and a URL may have
+ * others the next time, and settings elsewhere say which are asked: what became of that
+ * is not remembered. Directories and files of this machine are looked at each time
+ * (build_record_is_fresh()).
+ */
 static bool is_fixed(const struct wanted_dist *dist)
 {
 	const struct wanted_source *source = dist->source;
-	if (source && source->kind == WANTED_SDIST)
-		return source->path_or_url[0] != '/' || source->bytes.has_sha256;
-	return dist->pinned || source || !dist->wheels[0].path ||
-	       dist->wheels[0].bytes.has_sha256;
+	if (source && source->kind != WANTED_SDIST)
+		return true;
+	if (source)
+		return has_hash(&source->bytes) ||
+		       (dist->direct && source->path_or_url[0] == '/');
+	if (dist->pinned)
+		return dist->hash_count > 0;
+	return has_hash(&dist->wheels[0].bytes) || (dist->direct && dist->wheels[0].path);
 }
 
 static void save_plan(struct reading *r, const struct locked *locked)
@@ -332,6 +365,12 @@ int locks_get(struct cache *cache, const struct lock_request *request, struct lo
 	CLEANUP(reading_release)
 	struct reading r = { .request = request, .cache = cache };
 	CLEANUP(locked_release) struct locked locked = { .wheels = NULL };
+	if (request->args->lock && request->args->requirements.count > 0) {
+		(void)say_failed("--lock and -r each name a lock: only one of them goes");
+		return EXIT_USAGE;
+	}
+	struct timespec began;
+	(void)clock_gettime(CLOCK_REALTIME, &began);
 	int result = name_files(&r, &err);
 	if (result == 0)
 		result = make_key(&r);
@@ -343,7 +382,12 @@ int locks_get(struct cache *cache, const struct lock_request *request, struct lo
 	int status = known ? 0 : read_and_fetch(&r, &locked);
 	if (status != 0)
 		return status;
-	locked.path = steal_ptr(r.files[0].path);
+	if (!known)
+		locked.inputs = steal_ptr(r.notes.inputs.files);
+	locked.began = began;
+	locked.files = steal_ptr(r.files);
+	locked.file_count = r.file_count;
+	r.file_count = 0;
 	*ret = locked;
 	locked = (struct locked){ .wheels = NULL };
 	return 0;

@@ -6,9 +6,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "cache/build/record.h"
 #include "cache/env/interpreter.h"
+#include "cache/env/lock/lock.h"
 #include "cache/store/cache.h"
 #include "cli/options.h"
 #include "cli/sources.h"
@@ -66,7 +68,10 @@ struct locked_wheel {
 struct locked {
 	struct locked_wheel *wheels; /* ordered by name */
 	size_t count;
-	char *path; /* of the lock, or of the first one */
+	struct lock_file *files; /* the locks themselves */
+	size_t file_count;
+	json_t *inputs;        /* as in struct inputs: all files that were read */
+	struct timespec began; /* before the first of them was */
 };
 void locked_release(struct locked *locked);
 

@@ -31,6 +31,7 @@ static int launch(const struct serve_request *q, int fuse, int log, pid_t *ret_p
 					.fuse_fd = fuse,
 					.lock_fd = q->lock,
 					.log_fd = log,
+					.hold_fd = q->upper_lock,
 					.foreground = q->foreground };
 	int r = launch_server(&request, &server, reterr);
 	if (r < 0)

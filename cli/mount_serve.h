@@ -12,6 +12,7 @@ struct serve_request {
 	const char *socket_path;   /* of the control socket */
 	int dirfd;                 /* O_PATH */
 	int lock;                  /* the state's, which the server goes on holding */
+	int upper_lock;            /* of upper_hold(), likewise; -1: none */
 	bool foreground;
 	struct device_options device;
 	/* Called while the server starts, on another core where there is one; an error of

@@ -152,6 +152,7 @@ static void report_found(const struct source_job *job)
 	static const char *const words[] = {
 		[SOURCE_CACHE] = "cached",
 		[SOURCE_FILE] = "added",
+		[SOURCE_LINKS] = "added",
 		[SOURCE_UV] = "taken from uv's cache",
 		[SOURCE_PIP] = "taken from pip's cache",
 		[SOURCE_URL] = "fetched",
@@ -245,6 +246,7 @@ int sources_get(struct cache *cache, const struct source_settings *settings,
 		jobs[i].wanted = &get->dists[i];
 	interrupt_explain();
 	int r = source_get_many(&request, jobs, get->count, &err);
+	interrupt_explain_no_more();
 	int status = r < 0 ? say_error(&err, r) : report(jobs, get->count, get->verbose);
 	for (size_t i = 0; i < get->count; i++) {
 		if (get->ret_notes)

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 int file_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
@@ -139,8 +141,8 @@ static int write_aside(int fd, const void *bytes, size_t size, bool sync)
 	return r;
 }
 
-int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
-		    bool sync)
+static int replace(int dirfd, const char *path, const void *bytes, size_t size,
+		   mode_t mode, bool sync)
 {
 	char aside[512];
 	int n = snprintf(aside, sizeof(aside), "%s.%d.%lx.tmp", path, (int)getpid(),
@@ -148,7 +150,7 @@ int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
 	if (n < 0 || (size_t)n >= sizeof(aside))
 		return -ENAMETOOLONG;
 	cleanup_fd int fd =
-	    file_open(dirfd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+	    file_open(dirfd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return fd;
 	int r = write_aside(fd, bytes, size, sync);
@@ -159,6 +161,45 @@ int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
 		return r;
 	}
 	return sync ? file_sync_dir(dirfd) : 0;
+}
+
+/* "<name>.<pid>.<hex>.tmp" */
+static bool is_aside(const char *name)
+{
+	static const char ending[] = ".tmp";
+	size_t size = strlen(name);
+	size_t numbers = 0;
+	if (size < sizeof(ending) || strcmp(name + size - strlen(ending), ending) != 0)
+		return false;
+	for (size_t i = 1; i + sizeof(ending) < size; i++)
+		numbers += name[i] == '.' && name[i + 1] >= '0' && name[i + 1] <= 'f';
+	return numbers >= 2;
+}
+
+void file_sweep_asides(int dirfd)
+{
+	enum { SECONDS = 3600 };
+	struct stat st;
+	const struct dirent *entry;
+	cleanup_dir DIR *dir = dirfd < 0 ? NULL : file_list_dir(dirfd);
+	while (dir && (entry = readdir(dir)) != NULL) {
+		if (is_aside(entry->d_name) &&
+		    fstatat(dirfd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && time(NULL) - st.st_mtim.tv_sec > SECONDS)
+			(void)unlinkat(dirfd, entry->d_name, 0);
+	}
+}
+
+int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
+		    bool sync)
+{
+	return replace(dirfd, path, bytes, size, 0600, sync);
+}
+
+int file_replace_lasting_at(int dirfd, const char *path, const void *bytes, size_t size,
+			    bool sync)
+{
+	return replace(dirfd, path, bytes, size, FILE_LASTING, sync);
 }
 
 int file_make_dirs(const char *path, mode_t mode)
@@ -229,6 +270,15 @@ int file_sync_dir(int dirfd)
 	/* EINVAL: a file system that cannot sync a directory has nothing to be synced
 	 * there. */
 	return fsync(dirfd) < 0 && errno != EINVAL ? -errno : 0;
+}
+
+int file_keep_lasting_at(int dirfd, const char *path, const void *bytes, size_t size)
+{
+	cleanup_buffer struct buffer found = BUFFER_INIT;
+	if (file_read_at(dirfd, path, size, &found) == 0 && found.size == size &&
+	    (size == 0 || memcmp(found.data, bytes, size) == 0))
+		return 0;
+	return file_replace_lasting_at(dirfd, path, bytes, size, false);
 }
 
 DIR *file_list_dir(int dirfd)
@@ -314,13 +364,22 @@ int path_canonical(const char *path, char **ret_path, struct error *reterr)
 	return r < 0 ? error_errno(reterr, r, "cannot resolve '%s'", path) : 0;
 }
 
+static bool is_plain_in_url(unsigned char c)
+{
+	return c > 0x20 && c < 0x7f && !strchr("\"#<>?`{}%\\^|[]", c);
+}
+
 int path_append_url(struct buffer *out, const char *path)
 {
 	int r = buffer_append_text(out, "file://");
-	for (; r == 0 && *path; path++) {
-		unsigned char c = (unsigned char)*path;
-		bool plain = c > 0x20 && c < 0x7f && !strchr("\"#<>?`{}%\\^|[]", c);
-		r = plain ? buffer_append(out, &c, 1) : buffer_printf(out, "%%%02X", c);
+	while (r == 0 && *path) {
+		size_t size = 0;
+		while (is_plain_in_url((unsigned char)path[size]))
+			size++;
+		r = buffer_append(out, path, size);
+		path += size;
+		if (r == 0 && *path)
+			r = buffer_printf(out, "%%%02X", (unsigned char)*path++);
 	}
 	return r;
 }

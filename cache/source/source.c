@@ -18,6 +18,17 @@ void source_job_release(struct source_job *job)
 	job->held = NULL;
 }
 
+const char *source_kind_name(enum source_kind kind)
+{
+	static const char *const names[] = {
+		[SOURCE_CACHE] = "cache",      [SOURCE_FILE] = "file",
+		[SOURCE_LINKS] = "find-links", [SOURCE_UV] = "uv",
+		[SOURCE_PIP] = "pip",          [SOURCE_URL] = "url",
+		[SOURCE_INDEX] = "index",
+	};
+	return names[kind];
+}
+
 static void tell_progress(struct session *s)
 {
 	(void)pthread_mutex_lock(&s->lock);

@@ -12,12 +12,16 @@
 
 enum source_kind {
 	SOURCE_CACHE, /* it was in a cache of ours */
-	SOURCE_FILE,  /* a path, in the lock or found in a folder of --find-links */
+	SOURCE_FILE,  /* a path in the lock */
+	SOURCE_LINKS, /* a folder of --find-links */
 	SOURCE_UV,
 	SOURCE_PIP,
 	SOURCE_URL, /* of the lock */
 	SOURCE_INDEX,
 };
+/* "cache", "file", "find-links", "uv", "pip", "url", "index": as notes of wheels have it.
+ */
+const char *source_kind_name(enum source_kind kind);
 
 /*
  * One distribution that is wanted. Of its wheels the first is taken: which wheel is

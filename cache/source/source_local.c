@@ -326,6 +326,7 @@ int session_find_local(struct session *s)
 	if (r == 0)
 		batch_run(s, &b);
 	b.is_final = false;
+	b.kind = SOURCE_LINKS;
 	if (r == 0)
 		r = add_found_links(s, &b);
 	b.kind = SOURCE_UV;

@@ -52,8 +52,11 @@ int content_find(struct overlay *o, uint64_t node, struct content_ref *ret,
 	/* The row says that there is some: what was cut to nothing is not flushed, so a
 	 * power cut may have taken it. */
 	r = content_open(upper, node, ret);
-	ret_found->is_cut = r == -ENOENT && ret_found->row.size == 0;
-	return r == -ENOENT && !ret_found->is_cut ? -EIO : r;
+	ret_found->is_cut =
+	    r == -ENOENT && !(node & NODE_UPPER) && ret_found->row.size == 0;
+	if (r == -ENOENT && !ret_found->is_cut)
+		return node & NODE_UPPER ? -EBADMSG : -EIO;
+	return r;
 }
 
 /* Whole lower files by reflink where the disk can, once they were read and found right.

@@ -18,7 +18,7 @@
 enum { LONGEST_WORD = 2000 };
 
 /* Where the inherited descriptors are put, so that their numbers can be told. */
-enum { FUSE_FD = 3, READY_FD = 4, LOCK_FD = 5, FDS_END = 6 };
+enum { FUSE_FD = 3, READY_FD = 4, LOCK_FD = 5, HOLD_FD = 7, FDS_END = 8 };
 
 struct programs {
 	char venvfs[PATH_MAX], supervise[PATH_MAX];
@@ -97,9 +97,11 @@ _Noreturn static void become_supervisor(const struct launch *l, int ready_fd,
 	int fuse = fcntl(l->fuse_fd, F_DUPFD, FDS_END);
 	int ready = fcntl(ready_fd, F_DUPFD, FDS_END);
 	int lock = fcntl(l->lock_fd, F_DUPFD, FDS_END);
+	int hold = l->hold_fd < 0 ? -1 : fcntl(l->hold_fd, F_DUPFD, FDS_END);
+	(void)close_range(LOCK_FD + 1, FDS_END - 1, 0);
 	if (dup2(fuse, FUSE_FD) < 0 || dup2(ready, READY_FD) < 0 ||
-	    dup2(lock, LOCK_FD) < 0 || close_range(FDS_END, ~0u, 0) < 0 ||
-	    account_keep_only_mounting() < 0)
+	    dup2(lock, LOCK_FD) < 0 || (l->hold_fd >= 0 && dup2(hold, HOLD_FD) < 0) ||
+	    close_range(FDS_END, ~0u, 0) < 0 || account_keep_only_mounting() < 0)
 		_exit(127);
 	run_supervisor(p, "mount", l->state_path, l->socket_path);
 }

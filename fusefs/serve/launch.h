@@ -9,6 +9,7 @@
 struct launch {
 	const char *state_path, *socket_path;
 	int fuse_fd, lock_fd, log_fd; /* inherited; log_fd as stderr */
+	int hold_fd; /* open as long as the supervisor lives; -1: nothing */
 	bool foreground;
 };
 

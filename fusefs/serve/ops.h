@@ -17,7 +17,9 @@
 struct log;
 
 enum {
-	READ_MOST = 1 << 20, /* bytes of one READ, WRITE or listing */
+	READ_MOST = 1 << 20, /* bytes of one READ or listing */
+	WRITE_MOST =
+	    256 << 10, /* of one WRITE: buffers that hold one are locked memory */
 	OPCODES = SHARED_OPCODES,
 };
 
@@ -49,6 +51,9 @@ static inline bool ops_has(const struct ops *ops, enum feature feature)
 	return (ops->features & feature) != 0;
 }
 
+/* After a failure scratches_free() takes what there is. */
+int scratches_make(struct ops *ops, unsigned count);
+void scratches_free(struct ops *ops);
 /* Never NULL: there are as many as threads. Give it back after the reply. */
 struct scratch *scratch_take(struct ops *ops);
 void scratch_give(struct scratch *scratch);
@@ -57,7 +62,8 @@ void scratch_give(struct scratch *scratch);
  * true. Seconds. */
 #define TIMEOUT_NEVER 1e9
 
-/* The errno for the kernel; damage becomes EIO and a line in the log. */
+/* The errno for the kernel; damage becomes EIO and a line in the log, and what the server
+ * is short of has one now and then. */
 int ops_errno(struct ops *ops, int code, const char *request, uint64_t node);
 struct caller ops_caller(fuse_req_t req);
 void ops_fill_entry(const struct stat *st, struct fuse_entry_param *ret);

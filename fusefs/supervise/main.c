@@ -49,9 +49,20 @@ static int open_program(struct supervisor *s, const char *venvfs)
 	return s->program < 0 ? s->program : 0;
 }
 
+/*
+ * A lock for the life of the mount (on --upper): open here, and in what this becomes by
+ * exec, but not in workers.
+ */
+static void keep_hold(void)
+{
+	if (fcntl(HOLD_FD, F_DUPFD, OWN_FDS) >= 0)
+		(void)close(HOLD_FD);
+}
+
 /* A new mount: what `venvfs mount` has opened is at FUSE_FD, READY_FD and LOCK_FD. */
 static int begin(struct supervisor *s, const char *venvfs)
 {
+	keep_hold();
 	/* First of all: its number is promised. */
 	int r = make_shared(s);
 	if (r == 0)

@@ -14,6 +14,7 @@ enum {
 	LOCK_FD = 5,
 	SHARED_FD = 6,
 	GO_FD = 7,    /* in workers that wait */
+	HOLD_FD = 7,  /* in a supervisor that begins: it keeps it open, if there is one */
 	OWN_FDS = 10, /* where the supervisor's own begin */
 };
 

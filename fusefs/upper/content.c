@@ -79,9 +79,39 @@ static int open_file(struct upper *u, uint64_t node, int flags)
 {
 	char path[NAME_SIZE];
 	path_of(node, path);
-	int fd = file_open_beneath(u->content.fd, path, O_RDWR | O_NOATIME | flags, 0600);
-	return fd == -EPERM ? file_open_beneath(u->content.fd, path, O_RDWR | flags, 0600)
+	mode_t mode = FILE_LASTING;
+	int fd = file_open_beneath(u->content.fd, path, O_RDWR | O_NOATIME | flags, mode);
+	return fd == -EPERM ? file_open_beneath(u->content.fd, path, O_RDWR | flags, mode)
 			    : fd;
+}
+
+static bool empty_set(struct content_set *set)
+{
+	int fds[CONTENT_WAYS];
+	size_t count = 0;
+	(void)pthread_mutex_lock(&set->lock);
+	for (size_t i = 0; i < CONTENT_WAYS; i++) {
+		struct content_slot *slot = &set->slots[i];
+		if (slot->users > 0 || slot->fd < 0)
+			continue;
+		fds[count++] = slot->fd;
+		*slot = (struct content_slot){ .fd = -1 };
+	}
+	(void)pthread_mutex_unlock(&set->lock);
+	for (size_t i = 0; i < count; i++)
+		(void)close(fds[i]);
+	return count > 0;
+}
+
+/* Without descriptors left those that are only kept are given up; true: try again. */
+static bool has_made_room(struct upper *u, int fd)
+{
+	bool any = false;
+	if (fd != -EMFILE && fd != -ENFILE)
+		return false;
+	for (size_t i = 0; i < CONTENT_SETS; i++)
+		any |= empty_set(&u->content.sets[i]);
+	return any;
 }
 
 /* A fifo or a device in the place of content is damage, or somebody's trick. */
@@ -89,6 +119,8 @@ static int open_regular(struct upper *u, uint64_t node, int flags)
 {
 	struct stat st;
 	cleanup_fd int fd = open_file(u, node, flags | O_NONBLOCK);
+	if (has_made_room(u, fd))
+		fd = open_file(u, node, flags | O_NONBLOCK);
 	if (fd < 0)
 		return fd;
 	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? steal_fd(&fd) : -EBADMSG;
@@ -182,7 +214,15 @@ int content_make(struct upper *u, uint64_t node, struct content_ref *ret, bool *
 			r = open_ref(u, node, O_CREAT, ret);
 	}
 	*ret_made = r == 0;
+	if (r == 0 && (node & NODE_UPPER))
+		notes_add(u, node);
 	return r;
+}
+
+void content_note(struct upper *u, uint64_t node)
+{
+	if (atomic_load_explicit(&u->armed, memory_order_relaxed))
+		notes_add(u, node);
 }
 
 /* A slot without a node was removed while it was in use. */
@@ -223,9 +263,12 @@ static void stage_name(uint64_t node, char ret_name[NAME_SIZE])
 int content_stage(struct upper *u, uint64_t node)
 {
 	char name[NAME_SIZE];
+	enum { FLAGS = O_RDWR | O_CREAT | O_TRUNC };
 	stage_name(node, name);
-	return file_open_beneath(u->content.stage, name, O_RDWR | O_CREAT | O_TRUNC,
-				 0600);
+	int fd = file_open_beneath(u->content.stage, name, FLAGS, FILE_LASTING);
+	return has_made_room(u, fd)
+		   ? file_open_beneath(u->content.stage, name, FLAGS, FILE_LASTING)
+		   : fd;
 }
 
 static int rename_staged(struct upper *u, uint64_t node)
