@@ -92,6 +92,12 @@ static void show_progress(void *context, const struct source_progress *p)
 	(void)fflush(stderr);
 }
 
+static void say_wait(void *context, const char *line)
+{
+	(void)context;
+	say_note("%s", line);
+}
+
 /* "demo==1.0"; spaces around are fine. */
 static int parse_pin(const char *text, struct wanted_dist *ret)
 {
@@ -201,6 +207,7 @@ int sources_get(struct cache *cache, const struct source_settings *settings,
 					  .progress = isatty(STDERR_FILENO) == 1
 							  ? show_progress
 							  : NULL,
+					  .say = say_wait,
 					  .context = &bar };
 	cleanup_free struct source_job *jobs = calloc(get->count + 1, sizeof(*jobs));
 	if (!jobs)

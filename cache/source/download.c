@@ -19,10 +19,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Without a size in the lock and in the answer. */
 #define LARGEST_WHEEL (UINT64_C(16) << 30)
+
+enum { PATIENCE = 1000 }; /* ms that another one may be at it before that is said */
 
 struct download {
 	struct cache *cache;
@@ -37,8 +40,9 @@ struct download {
 	bool complete; /* and checked */
 	bool spliced;  /* of several answers, and no validator said that they are one */
 	struct sha256 sha256;
-	download_progress *progress;
-	void *progress_context;
+	uint64_t busy_since; /* ms; 0: it was not found busy */
+	bool told;           /* of the wait */
+	struct download_calls calls;
 };
 
 int download_new(struct cache *cache, const char *url, const char *file,
@@ -89,10 +93,9 @@ void download_drop(struct download *d)
 	release(d);
 }
 
-void download_set_progress(struct download *d, download_progress *progress, void *context)
+void download_set_calls(struct download *d, const struct download_calls *calls)
 {
-	d->progress = progress;
-	d->progress_context = context;
+	d->calls = *calls;
 }
 
 static int cannot_write(const struct download *d, int code, struct error *reterr)
@@ -194,11 +197,41 @@ static bool is_whole(const struct download *d)
 	return size > 0 && check_size(d->check) == (uint64_t)size;
 }
 
+static uint64_t now(void)
+{
+	struct timespec ts;
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void note_wait(struct download *d)
+{
+	if (d->busy_since == 0)
+		d->busy_since = now();
+	if (d->told || now() - d->busy_since < PATIENCE || !d->calls.waits)
+		return;
+	d->told = true;
+	d->calls.waits(d->calls.context);
+}
+
+/* -EBUSY: not yet. */
+static int get_partial(struct download *d, struct error *reterr)
+{
+	if (d->partial)
+		return 0;
+	if (d->calls.gate && !d->calls.gate(d->calls.context))
+		return -EBUSY;
+	int r = open_partial(d, reterr);
+	if (r == -EBUSY)
+		note_wait(d);
+	return r;
+}
+
 static int on_begin(void *context, bool afresh, struct http_range *ret,
 		    struct error *reterr)
 {
 	struct download *d = context;
-	int r = d->partial ? 0 : open_partial(d, reterr);
+	int r = get_partial(d, reterr);
 	bool usable = d->validator[0] || has_hash(d);
 	if (r == 0 && (afresh || !usable)) {
 		r = empty(d);
@@ -287,8 +320,8 @@ static int on_bytes(void *context, const void *bytes, size_t size, struct error 
 		return cannot_write(d, r, reterr);
 	}
 	check_add(d->check, bytes, size);
-	if (d->progress)
-		d->progress(d->progress_context, have + size, d->size);
+	if (d->calls.progress)
+		d->calls.progress(d->calls.context, have + size, d->size);
 	return 0;
 }
 

@@ -13,6 +13,17 @@ struct download;
 
 /* Told of each part that comes; `total` is -1 while nobody said how much it will be. */
 typedef void download_progress(void *context, uint64_t bytes, int64_t total);
+/* Asked before each attempt: may one more begin? Else it is asked again in a moment. */
+typedef bool download_gate(void *context);
+/* Told once, when another one has been at the same file for a second. */
+typedef void download_waits(void *context);
+
+struct download_calls {
+	download_progress *progress;
+	download_gate *gate;
+	download_waits *waits;
+	void *context; /* of all three */
+};
 
 /*
  * `url`, `file` (the wheel's name) and `wanted` are borrowed. -EOPNOTSUPP: `wanted` names
@@ -29,8 +40,7 @@ void download_drop(struct download *download);
 /* Its context is the download. -EALREADY: the file was whole already, or the wheel is in
  * a cache by now; download_path() tells which. */
 extern const struct http_sink download_sink;
-void download_set_progress(struct download *download, download_progress *progress,
-			   void *context);
+void download_set_calls(struct download *download, const struct download_calls *calls);
 
 /* The whole file, checked, and its hash; NULL before. */
 const char *download_path(const struct download *download);

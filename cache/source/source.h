@@ -51,7 +51,10 @@ struct source_request {
 	const struct wanted_judge *judge; /* needed for what is pinned only */
 	const struct wheel_options *options;
 	source_progress_fn *progress; /* or NULL */
-	void *context;
+	/* Of a wait for others that takes long: a line for people, from any thread. Or
+	 * NULL. */
+	void (*say)(void *context, const char *line);
+	void *context; /* of both */
 };
 
 /*

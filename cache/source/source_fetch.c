@@ -7,6 +7,7 @@
 #include "cache/source/url.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,20 +24,56 @@ struct fetch {
 	pthread_cond_t changed;
 	size_t *ready;      /* indexes of finished requests; guarded by lock */
 	size_t ready_count; /* guarded by lock */
+	size_t held;        /* downloads with a file that was not taken yet; guarded by
+			       lock */
 	bool over;          /* no more will come; guarded by lock */
 	int result;         /* of the whole; guarded by lock */
 	struct error err;   /* guarded by lock */
 };
 
+/* Each has two descriptors, and unpacking may be slower than the line. */
+enum { HELD_MOST = 128 };
+
 struct login {
 	char *user, *password;
 };
 
-/* For a download's progress. */
+/* For a download's calls. */
 struct item {
 	struct fetch *fetch;
+	size_t index;
+	bool holds;            /* it counts in the fetch's `held`; guarded by its lock */
 	uint64_t bytes, total; /* as they stand in the session's sums */
 };
+
+static bool may_begin(void *context)
+{
+	struct item *item = context;
+	struct fetch *f = item->fetch;
+	(void)pthread_mutex_lock(&f->lock);
+	bool may = item->holds || f->held < HELD_MOST;
+	f->held += may && !item->holds;
+	item->holds = item->holds || may;
+	(void)pthread_mutex_unlock(&f->lock);
+	return may;
+}
+
+/* The same file may be wanted twice by this process: no news to anybody. */
+static void on_waits(void *context)
+{
+	const struct item *item = context;
+	const struct fetch *f = item->fetch;
+	const struct source_request *request = f->session->request;
+	const char *file = f->tasks[item->index]->wheel->file;
+	cleanup_free char *line = NULL;
+	for (size_t i = 0; i < f->count; i++) {
+		if (i != item->index && strcmp(f->tasks[i]->wheel->file, file) == 0)
+			return;
+	}
+	if (request->say &&
+	    asprintf(&line, "waiting for %s, which another venvfs fetches", file) >= 0)
+		request->say(request->context, line);
+}
 
 static void on_progress(void *context, uint64_t bytes, int64_t total)
 {
@@ -76,6 +113,20 @@ static void *run(void *context)
 	return NULL;
 }
 
+/* Its lock is given back: whoever waits for it may try. */
+static void let_go(struct fetch *f, size_t i, bool drop)
+{
+	struct download *d = steal_ptr(f->downloads[i]);
+	if (drop)
+		download_drop(d);
+	else
+		download_free(d);
+	(void)pthread_mutex_lock(&f->lock);
+	f->held -= f->items[i].holds;
+	f->items[i].holds = false;
+	(void)pthread_mutex_unlock(&f->lock);
+}
+
 /* What the lock's URL has not, indexes may have under the same hash. */
 static bool may_be_elsewhere(const struct fetch *f, size_t i)
 {
@@ -90,8 +141,7 @@ static void take_failed(struct fetch *f, size_t i)
 	struct http_request *q = &f->requests[i];
 	t->job->err = q->err;
 	/* What came of a file that is not the right one is of no use. */
-	if (q->result == -EBADMSG || q->result == -ENOSPC)
-		download_drop(steal_ptr(f->downloads[i]));
+	let_go(f, i, q->result == -EBADMSG || q->result == -ENOSPC);
 	if (may_be_elsewhere(f, i)) {
 		t->missing = true;
 		t->lost = q->result;
@@ -139,8 +189,8 @@ static int take(struct fetch *f, const size_t *ready, size_t count)
 		batch_run(f->session, &batch);
 	for (size_t k = 0; k < count; k++) {
 		const struct download *d = f->downloads[ready[k]];
-		if (d && download_path(d))
-			download_drop(steal_ptr(f->downloads[ready[k]]));
+		if (d)
+			let_go(f, ready[k], download_path(d) != NULL);
 	}
 	return r;
 }
@@ -178,8 +228,10 @@ static int prepare(struct fetch *f, struct task *t)
 		task_end(f->session, t, r);
 		return r == -ENOMEM ? r : 0;
 	}
-	f->items[f->count].fetch = f;
-	download_set_progress(*d, on_progress, &f->items[f->count]);
+	f->items[f->count] = (struct item){ .fetch = f, .index = f->count };
+	const struct download_calls calls = { on_progress, may_begin, on_waits,
+					      &f->items[f->count] };
+	download_set_calls(*d, &calls);
 	r = session_login(f->session->request->settings, t->wheel->url, &login->user,
 			  &login->password);
 	*q = (struct http_request){ .url = t->wheel->url,

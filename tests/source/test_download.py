@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -76,6 +77,48 @@ def test_two_processes_fetch_a_wheel_once(venvfs, server):
     assert [p.communicate()[1] for p in both] == ["", ""]
     assert [p.returncode for p in both] == [0, 0]
     assert len(server.asked()) == 1
+
+
+def slow_to_refuse(server, wheel):
+    url = server.add(wheel)
+    server.fail(path_of(url), Fault(stays=True, status=403, delay=0.3))
+    return url
+
+
+def test_the_same_url_twice_is_refused_twice(venvfs, server):
+    url = slow_to_refuse(server, Wheel())
+    done = venvfs.run("cache", "add", url, url, ok=False)
+    assert done.returncode == 1 and len(re.findall("403", done.stderr)) == 2, done.stderr
+
+
+def test_processes_that_are_refused_do_not_wait_for_each_other(venvfs, server):
+    urls = [slow_to_refuse(server, Wheel(f"p{i}")) for i in range(6)]
+    env = {**venvfs.env, "UV_CONCURRENT_DOWNLOADS": "1"}
+    both = [
+        subprocess.Popen([BINARY, "cache", "add", *some], env=env, stderr=subprocess.PIPE, text=True)
+        for some in (urls, urls[::-1])
+    ]
+    said = [p.communicate(timeout=60)[1] for p in both]
+    assert [text.count("HTTP status 403") for text in said] == [6, 6]
+
+
+def test_many_refusals_do_not_use_up_the_descriptors(venvfs, server):
+    urls = [server.add(Wheel(f"p{i}")) for i in range(80)]
+    for url in urls:
+        server.fail(path_of(url), Fault(stays=True, status=403))
+    done = subprocess.run(["prlimit", "--nofile=128", BINARY, "cache", "add", *urls], env=venvfs.env, capture_output=True, text=True)
+    assert done.stderr.count("HTTP status 403") == 80
+
+
+def test_a_wait_for_another_process_is_said(venvfs, server):
+    url = server.add(large_wheel())
+    server.fail(path_of(url), Fault(delay=3))
+    first = subprocess.Popen([BINARY, "cache", "add", url], env=venvfs.env)
+    while not server.asked():
+        time.sleep(0.01)
+    assert venvfs.run("cache", "add", url).stderr == (
+        "venvfs: waiting for large-1.0-py3-none-any.whl, which another venvfs fetches\n")
+    assert first.wait() == 0 and len(server.asked()) == 1
 
 
 def test_offline_opens_no_socket(venvfs, server, tmp_path):
