@@ -114,6 +114,7 @@ static int parse_pin(const char *text, struct wanted_dist *ret)
 		return say_failed("'%s' is no name==version", text);
 	normalise_name(name, normal, sizeof(normal));
 	ret->pinned = true;
+	ret->exact = equals[2] == '=';
 	ret->name = strdup(normal);
 	ret->version = strdup(version);
 	return ret->name && ret->version ? 0 : say_failed("%s", strerror(ENOMEM));

@@ -38,20 +38,38 @@ void task_found(struct session *s, struct task *t, enum source_kind kind, char *
 	task_end(s, t, 0);
 }
 
+int fit_compare(const struct fit *a, const struct fit *b)
+{
+	if (a->yanked != b->yanked)
+		return a->yanked ? 1 : -1;
+	if (a->has_version != b->has_version)
+		return a->has_version ? -1 : 1;
+	int r = a->has_version ? version_compare(&b->version, &a->version) : 0;
+	return r != 0 ? r : wheel_rank_compare(&a->rank, &b->rank);
+}
+
+bool task_takes_version(const struct task *t, const char *version)
+{
+	const char *pin = t->dist->version;
+	return pin_takes(pin, version) && (!t->dist->exact || pin_takes(version, pin));
+}
+
 bool task_takes_name(const struct session *s, const struct task *t, const char *file,
-		     int *ret_rank)
+		     struct fit *ret)
 {
 	const struct wanted_judge *judge = s->request->judge;
 	struct wheel_name name;
-	*ret_rank = 0;
+	*ret = (struct fit){ .yanked = false };
 	if (t->wheel)
 		return strcmp(file, t->wheel->file) == 0;
 	if (!judge || wheel_name_parse(file, &name, NULL) < 0 ||
 	    !same_name(name.distribution, t->dist->name) ||
-	    !same_version(name.version, t->dist->version))
+	    !task_takes_version(t, name.version))
 		return false;
-	*ret_rank = judge->rank(judge->context, file);
-	return *ret_rank >= 0;
+	ret->has_version =
+	    version_parse(name.version, strlen(name.version), &ret->version);
+	ret->rank = judge->rank(judge->context, file);
+	return ret->rank.tags >= 0;
 }
 
 bool task_takes_sha256(const struct task *t, const struct sha256 *sha256)
@@ -73,19 +91,19 @@ struct search {
 	const struct session *session;
 	struct task *task;
 	struct store *store; /* that is looked into */
-	int rank;
+	struct fit fit;
 	bool found;
 };
 
 static int consider_note(void *context, const struct wheel_note *note)
 {
 	struct search *search = context;
-	int rank;
-	if (task_takes_name(search->session, search->task, note->file_name, &rank) &&
-	    (!search->found || rank < search->rank)) {
+	struct fit fit;
+	if (task_takes_name(search->session, search->task, note->file_name, &fit) &&
+	    (!search->found || fit_compare(&fit, &search->fit) < 0)) {
 		search->task->job->note = *note;
 		search->task->job->store = search->store;
-		search->rank = rank;
+		search->fit = fit;
 		search->found = true;
 	}
 	return 0;

@@ -83,57 +83,56 @@ static bool takes_bytes(const struct task *t, const struct wanted_bytes *bytes)
 	return t->dist->hash_count == 0 || !any;
 }
 
-/* -1: not this one; *ret_miss says how near it came. */
-static int rank_file(const struct session *s, const struct task *t,
-		     const struct simple_file *f, enum miss *ret_miss)
+/* False: not this one; *ret_miss says how near it came. */
+static bool judge_file(const struct session *s, const struct task *t,
+		       const struct simple_file *f, struct fit *ret, enum miss *ret_miss)
 {
 	const struct wanted_judge *judge = s->request->judge;
 	struct wheel_name name;
-	int rank = 0;
 	*ret_miss = MISS_VERSION;
+	*ret = (struct fit){ .yanked = f->yanked };
 	if (t->wheel)
-		return strcmp(f->name, t->wheel->file) == 0 && takes_bytes(t, &f->bytes)
-			   ? 0
-			   : -1;
+		return strcmp(f->name, t->wheel->file) == 0 && takes_bytes(t, &f->bytes);
 	if (wheel_name_parse(f->name, &name, NULL) < 0) {
 		/* "demo-1.0.tar.gz" */
 		size_t size = strlen(t->dist->version);
 		const char *at = strstr(f->name, t->dist->version);
 		if (at && at > f->name && at[-1] == '-' && at[size] == '.')
 			*ret_miss = MISS_WHEEL;
-		return -1;
+		return false;
 	}
 	if (!same_name(name.distribution, t->dist->name) ||
-	    !same_version(name.version, t->dist->version))
-		return -1;
+	    !task_takes_version(t, name.version))
+		return false;
 	*ret_miss = MISS_FIT;
 	if (f->requires_python && !judge->python_fits(judge->context, f->requires_python))
-		return -1;
-	rank = judge->rank(judge->context, f->name);
-	if (rank < 0)
-		return -1;
+		return false;
+	ret->has_version =
+	    version_parse(name.version, strlen(name.version), &ret->version);
+	ret->rank = judge->rank(judge->context, f->name);
+	if (ret->rank.tags < 0)
+		return false;
 	*ret_miss = MISS_HASH;
-	return takes_bytes(t, &f->bytes) ? rank : -1;
+	return takes_bytes(t, &f->bytes);
 }
 
 /* One that was yanked is taken only when there is no other: the pin names its version. */
 static const struct simple_file *choose(const struct session *s, struct task *t,
-					const struct simple_page *page)
+					const struct simple_page *page,
+					struct fit *ret_fit)
 {
 	const struct simple_file *best = NULL;
-	int best_rank = -1;
 	for (size_t i = 0; i < page->count; i++) {
 		const struct simple_file *f = &page->files[i];
+		struct fit fit;
 		enum miss miss;
-		int rank = rank_file(s, t, f, &miss);
-		if (rank < 0) {
+		if (!judge_file(s, t, f, &fit, &miss)) {
 			t->miss = (int)miss > t->miss ? (int)miss : t->miss;
 			continue;
 		}
-		if (!best || (best->yanked && !f->yanked) ||
-		    (best->yanked == f->yanked && rank < best_rank)) {
+		if (!best || fit_compare(&fit, ret_fit) < 0) {
 			best = f;
-			best_rank = rank;
+			*ret_fit = fit;
 		}
 	}
 	return best;
@@ -223,7 +222,8 @@ static int look_into(struct ask *a, struct task *t, const struct page *page,
 		     const struct simple_page *parsed)
 {
 	struct session *s = a->session;
-	const struct simple_file *f = choose(s, t, parsed);
+	struct fit fit;
+	const struct simple_file *f = choose(s, t, parsed, &fit);
 	if (f) {
 		int r = take_file(t, &a->place, page, parsed->base, f);
 		if (r == -EBADMSG) {

@@ -44,7 +44,7 @@ static int add_path(struct batch *b, struct task *t)
 /* The best file of a folder for a task. */
 struct best {
 	char *path;
-	int rank;
+	struct fit fit;
 	struct sha256 sha256;
 };
 
@@ -71,8 +71,9 @@ static int consider_file(const struct session *s, const struct task *t,
 			 const char *folder, const char *name, struct best *best)
 {
 	struct sha256 sha256;
-	int rank;
-	if (!task_takes_name(s, t, name, &rank) || (best->path && best->rank <= rank))
+	struct fit fit;
+	if (!task_takes_name(s, t, name, &fit) ||
+	    (best->path && fit_compare(&best->fit, &fit) <= 0))
 		return 0;
 	cleanup_free char *path = path_join(folder, name);
 	if (!path)
@@ -80,7 +81,7 @@ static int consider_file(const struct session *s, const struct task *t,
 	if (!has_right_bytes(s, t, path, &sha256))
 		return 0;
 	free(best->path);
-	*best = (struct best){ steal_ptr(path), rank, sha256 };
+	*best = (struct best){ steal_ptr(path), fit, sha256 };
 	return 0;
 }
 
@@ -125,26 +126,26 @@ struct uv_search {
 	const struct session *session;
 	const struct task *task;
 	struct uv_pointer best;
-	int rank;
+	struct fit fit;
 	char *folder; /* of the best; NULL: none yet */
 };
 
 static int visit_uv(void *context, const struct uv_pointer *pointer, const char *folder)
 {
 	struct uv_search *search = context;
-	int rank = 0;
+	struct fit fit = { .yanked = false };
 	if (!pointer->has_sha256 || !task_takes_sha256(search->task, &pointer->sha256))
 		return 0;
 	/* uv writes names in a form of its own: of a certain file the hash suffices. */
 	if (!search->task->wheel &&
-	    !task_takes_name(search->session, search->task, pointer->file_name, &rank))
+	    !task_takes_name(search->session, search->task, pointer->file_name, &fit))
 		return 0;
-	if (search->folder && search->rank <= rank)
+	if (search->folder && fit_compare(&search->fit, &fit) <= 0)
 		return 0;
 	free(search->folder);
 	search->folder = strdup(folder);
 	search->best = *pointer;
-	search->rank = rank;
+	search->fit = fit;
 	return search->folder ? 0 : -ENOMEM;
 }
 

@@ -5,6 +5,7 @@
 
 #include "cache/source/download.h"
 #include "cache/source/source.h"
+#include "cache/version/version.h"
 
 struct task {
 	struct source_job *job;
@@ -21,6 +22,16 @@ struct task {
 	int miss;     /* of `enum miss`: how near an index came */
 };
 
+/* How good a file is for a pin: what counts first stands first. */
+struct fit {
+	bool yanked;
+	bool has_version;
+	struct version version; /* "1.0" takes "1.0+cpu" too: the highest is the best */
+	struct wheel_rank rank;
+};
+/* Negative: `a` is the better one. */
+int fit_compare(const struct fit *a, const struct fit *b);
+
 struct session {
 	const struct source_request *request;
 	struct task *tasks; /* of what is in no cache of ours */
@@ -36,7 +47,9 @@ void task_found(struct session *session, struct task *task, enum source_kind kin
 		char *place);
 /* Is that file one that will do? `sha256`: what it has, or NULL: not known. */
 bool task_takes_name(const struct session *session, const struct task *task,
-		     const char *file, int *ret_rank);
+		     const char *file, struct fit *ret);
+/* Is it a version that the pin means? */
+bool task_takes_version(const struct task *task, const char *version);
 bool task_takes_sha256(const struct task *task, const struct sha256 *sha256);
 /* Is it in a cache of ours? Ends the task then. */
 bool task_find_in_caches(struct session *session, struct task *task);

@@ -209,6 +209,14 @@ b==2
     assert [pathlib.Path(p).name for p in answer["inputs"]] == ["top.in", "inner.txt", "limits.txt"]
 
 
+def test_of_two_pins_the_one_with_a_local_version_is_meant(read, tmp_path):
+    (tmp_path / "limits").write_text("a==1.0+cpu")
+    for text in ("a==1.0+cpu\na==1", "a==1\na==1.0+cpu", "a==1\n-c limits", "a\n-c limits"):
+        assert read(text, "top.in")[1]["a"]["version"] == "1.0+cpu", text
+    assert "wanted twice" in read("a==1+x\na==1+y", "top.in", status=1)
+    assert "wanted twice" in read("a===1\na==1+y", "top.in", status=1)
+
+
 def test_requirements_places(read, tmp_path):
     (tmp_path / "own").mkdir()
     (tmp_path / "own/pyproject.toml").write_text('[project]\nname = "Own.Name"\n')

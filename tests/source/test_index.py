@@ -68,6 +68,35 @@ def test_without_an_index_it_is_said_what_to_set(venvfs):
     assert "--index-url" in venvfs.refused("cache", "add", "demo==1.0")
 
 
+@pytest.mark.parametrize("pin, taken", [
+    ("demo==2.1.0", "2.1.0+cu121"), ("demo==2.1", "2.1.0+cu121"), ("demo==2.1.0+cpu", "2.1.0+cpu"), ("demo===2.1.0", "2.1.0"),
+])
+def test_a_pin_takes_what_equals_means_and_the_highest_of_it(venvfs, form, pin, taken):
+    """As uv and pip: a local version is higher than the one without."""
+    for version in ("2.1.0", "2.1.0+cu121", "2.1.0+cpu", "2.1.1"):
+        form.add(Wheel(version=version))
+    venvfs.run("cache", "add", "-i", form.index(), pin)
+    assert names(venvfs) == [f"demo-{taken}-py3-none-any.whl"]
+
+
+def test_a_pinned_local_version_is_no_other(venvfs, form, tmp_path):
+    form.add(Wheel(version="2.1.0"))
+    assert "not this version" in venvfs.refused("cache", "add", "-i", form.index(), "demo==2.1.0+cpu")
+    venvfs.add(Wheel(version="2.1.0").write(tmp_path))
+    assert "offline" in venvfs.refused("cache", "add", "--offline", "demo==2.1.0+cpu")
+    assert "no index" in venvfs.refused("cache", "add", "--find-links", tmp_path, "demo==2.1.0+cpu")
+
+
+@pytest.mark.parametrize("builds", [("1023", "2024", "99999"), ("1", "1a", "1b"), ("20240101", "20240101a", "20240102")])
+def test_of_equal_wheels_the_highest_build_is_taken(venvfs, server, builds):
+    for build in (builds[0], builds[2], builds[1]):
+        name = f"demo-1.0-{build}-py3-none-any.whl"
+        server.files[name] = Wheel().add("demo/build.py", build.encode()).bytes()
+        server.list(name, "demo")
+    venvfs.run("cache", "add", "-i", server.index(), "demo==1.0")
+    assert names(venvfs) == [f"demo-1.0-{builds[2]}-py3-none-any.whl"]
+
+
 def test_what_was_yanked_is_the_last_choice(venvfs, form):
     yanked = Wheel(tag=f"{PYTHON}-none-any")
     form.add(yanked, yanked="broken <b>build</b>")

@@ -129,6 +129,22 @@ static void names_are_the_same_as_PEP_503_has_it(void **state)
 	assert_false(same_name("foobar", "foo-bar"));
 }
 
+static void a_pin_takes_what_PEP_440_equals_means(void **state)
+{
+	static const struct {
+		const char *pin, *version;
+		bool takes;
+	} pairs[] = {
+		{ "1.0", "1.0.0+local", true }, { "1.0+a", "1.0", false },
+		{ "1.0+a", "1.0.0+A", true },   { "1.0+a", "1.0+b", false },
+		{ "1.0", "1.0.post1", false },  { "no.version", "no-version", true },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
+		assert_int_equal(pin_takes(pairs[i].pin, pairs[i].version),
+				 pairs[i].takes);
+}
+
 static void versions_are_the_same_as_PEP_440_has_it(void **state)
 {
 	static const struct {
@@ -181,6 +197,7 @@ int main(void)
 		cmocka_unit_test(a_file_name_has_five_parts_or_six),
 		cmocka_unit_test(names_are_the_same_as_PEP_503_has_it),
 		cmocka_unit_test(versions_are_the_same_as_PEP_440_has_it),
+		cmocka_unit_test(a_pin_takes_what_PEP_440_equals_means),
 		cmocka_unit_test(headers_are_found_in_any_case_and_end_at_an_empty_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

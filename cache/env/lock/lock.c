@@ -55,17 +55,33 @@ static bool same_place(const struct wanted_dist *a, const struct wanted_dist *b)
 	       strcmp(a->source->path_or_url, b->source->path_or_url) == 0;
 }
 
+static bool same_pin(const struct wanted_dist *a, const struct wanted_dist *b)
+{
+	if (!a->pinned || !b->pinned)
+		return false;
+	bool takes = pin_takes(a->version, b->version);
+	bool taken = pin_takes(b->version, a->version);
+	return a->exact || b->exact ? takes && taken : takes || taken;
+}
+
 /* 1: they are one, and `b` is done with; 0 or an error. */
 static int unite(struct wanted_dist *a, struct wanted_dist *b, struct error *reterr)
 {
 	if (strcmp(a->name, b->name) != 0)
 		return 0;
-	bool same = a->pinned && b->pinned && same_version(a->version, b->version);
+	bool same = same_pin(a, b);
 	if (!same && !same_place(a, b))
 		return error_set(reterr, -EINVAL, "%s is wanted twice: as %s and as %s",
 				 a->name, a->version ? a->version : "source",
 				 b->version ? b->version : "source");
 	int r = same ? merge(a, b) : 0;
+	/* Of "1.0" and "1.0+cpu" the latter is meant. */
+	if (same && !pin_takes(b->version, a->version)) {
+		char *version = a->version;
+		a->version = b->version;
+		b->version = version;
+	}
+	a->exact = a->exact || (same && b->exact);
 	wanted_dist_release(b);
 	return r < 0 ? r : 1;
 }

@@ -6,6 +6,7 @@
 
 #include "cache/env/markers/requirement.h"
 #include "cache/version/specifier.h"
+#include "cache/wheel/wheel_name.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -87,6 +88,7 @@ static int take_constraints(const struct reading *r,
 struct pin {
 	char *version;
 	const struct requirement_line *line; /* whose hashes count */
+	bool exact;
 };
 
 static int check_pin(const struct reading *r, const struct requirement_line *line,
@@ -99,17 +101,37 @@ static int check_pin(const struct reading *r, const struct requirement_line *lin
 		   : refuse(r, line, "and its constraint exclude each other");
 }
 
+static bool is_exact(const char *specifiers)
+{
+	return strncmp(specifiers, "===", 3) == 0;
+}
+
+/* By a constraint, when the line has none, or when of "1.0" this says "1.0+cpu". */
+static void narrow_pin(const struct requirement_line *line, const struct constraint *c,
+		       struct pin *pin)
+{
+	char *version = requirement_pin(&c->requirement);
+	if (!version || (pin->version && !pin_takes(pin->version, version))) {
+		free(version);
+		return;
+	}
+	bool exact = pin->version && pin->exact;
+	free(pin->version);
+	const struct requirement_line *hashed = c->line->hash_count ? c->line : pin->line;
+	*pin = (struct pin){ version, line->hash_count ? line : hashed,
+			     exact || is_exact(c->requirement.specifiers) };
+}
+
 static int find_pin(const struct reading *r, const struct requirement_line *line,
 		    const struct requirement *requirement,
 		    const struct constraints *constraints, struct pin *ret)
 {
-	*ret = (struct pin){ requirement_pin(requirement), line };
-	for (size_t i = 0; i < constraints->count && !ret->version; i++) {
+	*ret = (struct pin){ requirement_pin(requirement), line,
+			     is_exact(requirement->specifiers) };
+	for (size_t i = 0; i < constraints->count; i++) {
 		const struct constraint *c = &constraints->items[i];
-		if (strcmp(c->requirement.name, requirement->name) != 0)
-			continue;
-		*ret = (struct pin){ requirement_pin(&c->requirement),
-				     line->hash_count ? line : c->line };
+		if (strcmp(c->requirement.name, requirement->name) == 0)
+			narrow_pin(line, c, ret);
 	}
 	if (!ret->version)
 		return refuse(r, line,
@@ -156,6 +178,7 @@ static int add_pinned(struct reading *r, const struct requirement_lines *lines,
 {
 	struct wanted_dist dist = {
 		.pinned = true,
+		.exact = pin->exact,
 		.no_wheel = is_listed(&lines->no_binary, requirement->name),
 		.no_sdist = is_listed(&lines->only_binary, requirement->name)
 	};
