@@ -10,7 +10,7 @@
 #include "cache/source/download.h"
 
 #include "cache/base/file.h"
-#include "cache/source/check.h"
+#include "cache/source/known.h"
 #include "cache/source/url.h"
 #include "cache/store/partial.h"
 
@@ -30,7 +30,8 @@ enum { PATIENCE = 1000 }; /* ms that another one may be at it before that is sai
 struct download {
 	struct cache *cache;
 	const char *url, *file;
-	const struct wanted_bytes *wanted; /* or NULL */
+	struct expected expected;
+	bool anew;
 	struct check *check;
 	struct partial *partial;
 	int fd;
@@ -45,21 +46,21 @@ struct download {
 	struct download_calls calls;
 };
 
-int download_new(struct cache *cache, const char *url, const char *file,
-		 const struct wanted_bytes *wanted, struct download **ret,
+int download_new(struct cache *cache, const struct download_of *of, struct download **ret,
 		 struct error *reterr)
 {
 	struct download *d = calloc(1, sizeof(*d));
 	if (!d)
 		return -ENOMEM;
 	*d = (struct download){ .cache = cache,
-				.url = url,
-				.file = file,
-				.wanted = wanted,
+				.url = of->url,
+				.file = of->file,
+				.expected = *of->expected,
+				.anew = of->anew,
 				.fd = -1,
 				.size = -1,
-				.shown = url_shown(url) };
-	int r = d->shown ? check_new(wanted, &d->check, reterr) : -ENOMEM;
+				.shown = url_shown(of->url) };
+	int r = d->shown ? check_new(of->expected, &d->check, reterr) : -ENOMEM;
 	if (r < 0) {
 		download_free(d);
 		return r;
@@ -106,7 +107,9 @@ static int cannot_write(const struct download *d, int code, struct error *reterr
 
 static bool has_hash(const struct download *d)
 {
-	return d->wanted && (d->wanted->has_sha256 || d->wanted->other_count > 0);
+	const struct wanted_bytes *all = d->expected.all;
+	return d->expected.any_count > 0 ||
+	       (all && (all->has_sha256 || all->other_count > 0));
 }
 
 /* Begins the file anew. */
@@ -171,17 +174,18 @@ static int open_file(struct download *d)
 
 static int open_partial(struct download *d, struct error *reterr)
 {
-	struct digest key = d->wanted && d->wanted->has_sha256
-				? digest_of(&d->wanted->sha256, sizeof(struct sha256))
-				: digest_of(d->url, strlen(d->url));
+	const struct wanted_bytes *all = d->expected.all;
+	bool has_sha256 = all && all->has_sha256;
+	struct digest key = has_sha256 ? digest_of(&all->sha256, sizeof(all->sha256))
+				       : digest_of(d->url, strlen(d->url));
 	struct wheel_note note;
 	struct store *store;
 	int r = partial_open(cache_own(d->cache), &key, &d->partial);
 	if (r == -EBUSY)
 		return r;
 	/* Somebody else may just have finished it. */
-	if (r == 0 && d->wanted && d->wanted->has_sha256 &&
-	    cache_find_wheel(d->cache, &d->wanted->sha256, &store, &note) == 0) {
+	if (r == 0 && has_sha256 && !d->anew &&
+	    cache_find_wheel(d->cache, &all->sha256, &store, &note) == 0) {
 		partial_remove(steal_ptr(d->partial));
 		return -EALREADY;
 	}
@@ -195,6 +199,12 @@ static bool is_whole(const struct download *d)
 {
 	int64_t size = d->size >= 0 ? d->size : check_wanted_size(d->check);
 	return size > 0 && check_size(d->check) == (uint64_t)size;
+}
+
+static void complete(struct download *d)
+{
+	d->complete = true;
+	known_note(d->cache, &d->sha256, d->check);
 }
 
 static uint64_t now(void)
@@ -240,7 +250,7 @@ static int on_begin(void *context, bool afresh, struct http_range *ret,
 	}
 	if (r == 0 && is_whole(d)) {
 		if (check_end(d->check, &d->sha256, NULL) == 0) {
-			d->complete = true;
+			complete(d);
 			return -EALREADY;
 		}
 		r = empty(d);
@@ -339,7 +349,7 @@ static int on_end(void *context, struct error *reterr)
 		(void)empty(d);
 		return again ? -EAGAIN : r;
 	}
-	d->complete = true;
+	complete(d);
 	return 0;
 }
 

@@ -5,8 +5,8 @@
  */
 #pragma once
 
+#include "cache/source/check.h"
 #include "cache/source/http.h"
-#include "cache/source/wanted.h"
 #include "cache/store/cache.h"
 
 struct download;
@@ -25,12 +25,15 @@ struct download_calls {
 	void *context; /* of all three */
 };
 
-/*
- * `url`, `file` (the wheel's name) and `wanted` are borrowed. -EOPNOTSUPP: `wanted` names
- * no hash that is known here.
- */
-int download_new(struct cache *cache, const char *url, const char *file,
-		 const struct wanted_bytes *wanted, struct download **ret,
+/* What is fetched; texts, and what `expected` borrows, are borrowed. */
+struct download_of {
+	const char *url, *file; /* the wheel's name */
+	const struct expected *expected;
+	bool anew; /* though the cache has a wheel of that sha256 */
+};
+
+/* -EOPNOTSUPP: no hash that is expected is known here. */
+int download_new(struct cache *cache, const struct download_of *of, struct download **ret,
 		 struct error *reterr);
 /* What came stays. */
 void download_free(struct download *download);

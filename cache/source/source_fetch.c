@@ -161,15 +161,6 @@ static int take_one(struct fetch *f, size_t i, struct batch *batch)
 			take_failed(f, i);
 		return 0;
 	}
-	if (!task_takes_sha256(t, sha256)) {
-		char hex[SHA256_HEX_SIZE];
-		sha256_format(sha256, hex);
-		(void)error_set(&t->job->err, -EBADMSG,
-				"%s: its sha256 is %s, which is none of those expected",
-				t->what, hex);
-		task_end(f->session, t, -EBADMSG);
-		return 0;
-	}
 	cleanup_free char *shown = url_shown(f->requests[i].url);
 	struct wheel_job job = { .path = download_path(f->downloads[i]),
 				 .origin = shown,
@@ -221,8 +212,10 @@ static int prepare(struct fetch *f, struct task *t)
 	struct http_request *q = &f->requests[f->count];
 	struct download **d = &f->downloads[f->count];
 	struct login *login = &f->logins[f->count];
-	int r = download_new(f->session->request->cache, t->wheel->url, t->wheel->file,
-			     &t->wheel->bytes, d, &t->job->err);
+	const struct expected expected = task_expected(t);
+	const struct download_of of = { t->wheel->url, t->wheel->file, &expected,
+					t->refetch };
+	int r = download_new(f->session->request->cache, &of, d, &t->job->err);
 	if (r < 0) {
 		(void)error_prefix(&t->job->err, r, "%s", t->what);
 		task_end(f->session, t, r);

@@ -5,6 +5,7 @@
  * A pin with hashes may come from any index: the hash says that it is the right file.
  * Without one the first index that has the project decides (uv's rule): else whoever
  * registers the name of a private package in a public index could have it installed.
+ * Where only pip is set, the best file of all indexes is taken (pip's rule).
  */
 #include "cache/source/source_private.h"
 
@@ -39,7 +40,7 @@ struct ask {
 
 static bool is_open(const struct task *t)
 {
-	return !t->done && !t->stopped && (!t->wheel || t->missing);
+	return !t->done && !t->stopped && (!t->wheel || t->missing || t->choosing);
 }
 
 static bool is_asked(const struct place *place, const struct task *t)
@@ -51,6 +52,12 @@ static bool is_asked(const struct place *place, const struct task *t)
 	return place->is_flat || !place->index->explicit_only || named;
 }
 
+/* By a lock, so that it is certain which file is meant? Else it is a pin's. */
+static bool is_certain(const struct task *t)
+{
+	return t->wheel && t->wheel != &t->found;
+}
+
 static bool has_hashes(const struct task *t)
 {
 	return t->missing || t->dist->hash_count > 0;
@@ -58,7 +65,8 @@ static bool has_hashes(const struct task *t)
 
 /* -- choosing ------------------------------------------------------------------------ */
 
-static bool same_hash(const struct wanted_bytes *a, const struct wanted_bytes *b)
+/* 1 or 0; -1: they have no algorithm in common. */
+static int same_hash(const struct wanted_bytes *a, const struct wanted_bytes *b)
 {
 	if (a->has_sha256 && b->has_sha256)
 		return memcmp(&a->sha256, &b->sha256, sizeof(a->sha256)) == 0;
@@ -68,19 +76,27 @@ static bool same_hash(const struct wanted_bytes *a, const struct wanted_bytes *b
 				return strcmp(a->others[i].hex, b->others[k].hex) == 0;
 		}
 	}
-	return false;
+	return -1;
 }
 
-static bool takes_bytes(const struct task *t, const struct wanted_bytes *bytes)
+/* Of what an index says of a file. A pin's hash of an algorithm that it does not name may
+ * be the file's: that is known when it came. */
+static bool takes_bytes(const struct task *t, const struct wanted_bytes *bytes,
+			bool *ret_unsure)
 {
 	bool any = bytes->has_sha256 || bytes->other_count > 0;
-	if (t->wheel)
-		return !any || same_hash(&t->wheel->bytes, bytes);
+	*ret_unsure = false;
+	if (is_certain(t))
+		return !any || same_hash(&t->wheel->bytes, bytes) == 1;
 	for (size_t i = 0; i < t->dist->hash_count; i++) {
-		if (same_hash(&t->dist->hashes[i], bytes))
+		int same = same_hash(&t->dist->hashes[i], bytes);
+		if (same == 1) {
+			*ret_unsure = false;
 			return true;
+		}
+		*ret_unsure = *ret_unsure || same < 0;
 	}
-	return t->dist->hash_count == 0 || !any;
+	return t->dist->hash_count == 0 || *ret_unsure;
 }
 
 /* False: not this one; *ret_miss says how near it came. */
@@ -91,8 +107,9 @@ static bool judge_file(const struct session *s, const struct task *t,
 	struct wheel_name name;
 	*ret_miss = MISS_VERSION;
 	*ret = (struct fit){ .yanked = f->yanked };
-	if (t->wheel)
-		return strcmp(f->name, t->wheel->file) == 0 && takes_bytes(t, &f->bytes);
+	if (is_certain(t))
+		return strcmp(f->name, t->wheel->file) == 0 &&
+		       takes_bytes(t, &f->bytes, &ret->unsure);
 	if (wheel_name_parse(f->name, &name, NULL) < 0) {
 		/* "demo-1.0.tar.gz" */
 		size_t size = strlen(t->dist->version);
@@ -113,7 +130,7 @@ static bool judge_file(const struct session *s, const struct task *t,
 	if (ret->rank.tags < 0)
 		return false;
 	*ret_miss = MISS_HASH;
-	return takes_bytes(t, &f->bytes);
+	return takes_bytes(t, &f->bytes, &ret->unsure);
 }
 
 /* One that was yanked is taken only when there is no other: the pin names its version. */
@@ -165,7 +182,7 @@ static int take_file(struct task *t, const struct place *place, const struct pag
 				      .file = strdup(f->name),
 				      .index_url = strdup(place->url) };
 	char *absolute_base = NULL;
-	int r = copy_hashes(&found.bytes, t->wheel ? &t->wheel->bytes : &f->bytes);
+	int r = copy_hashes(&found.bytes, is_certain(t) ? &t->wheel->bytes : &f->bytes);
 	if (r == 0 && base)
 		r = http_resolve(page->url, base, &absolute_base, &t->job->err);
 	if (r == 0)
@@ -178,8 +195,6 @@ static int take_file(struct task *t, const struct place *place, const struct pag
 		wanted_wheel_release(&found);
 		return r;
 	}
-	t->no_hash = !t->wheel && t->dist->hash_count > 0 && !f->bytes.has_sha256 &&
-		     f->bytes.other_count == 0;
 	wanted_wheel_release(&t->found);
 	t->found = found;
 	t->wheel = &t->found;
@@ -195,7 +210,7 @@ static int take_file(struct task *t, const struct place *place, const struct pag
 static void lose(const struct ask *a, struct task *t, int r, const struct error *err)
 {
 	/* Where the lock's URL is said to have failed already, that is what counts. */
-	if (t->missing)
+	if (t->missing || t->choosing)
 		return;
 	if (r == -ENOENT) /* it does not have the project */
 		return;
@@ -218,23 +233,33 @@ static bool has_project(const struct simple_page *page, const struct task *t)
 	return false;
 }
 
+/* Ends the task when what the index says is no URL. */
+static int take_chosen(const struct ask *a, struct task *t, const struct page *page,
+		       const char *base, const struct simple_file *f,
+		       const struct fit *fit)
+{
+	struct session *s = a->session;
+	int r = take_file(t, &a->place, page, base, f);
+	if (r == -EBADMSG) {
+		(void)error_prefix(&t->job->err, r, "%s", t->what);
+		task_end(s, t, r);
+		return 0;
+	}
+	t->fit = *fit;
+	t->choosing = t->dist->wheel_count == 0 && s->request->settings->any_index;
+	return r;
+}
+
 static int look_into(struct ask *a, struct task *t, const struct page *page,
 		     const struct simple_page *parsed)
 {
 	struct session *s = a->session;
 	struct fit fit;
 	const struct simple_file *f = choose(s, t, parsed, &fit);
-	if (f) {
-		int r = take_file(t, &a->place, page, parsed->base, f);
-		if (r == -EBADMSG) {
-			(void)error_prefix(&t->job->err, r, "%s", t->what);
-			task_end(s, t, r);
-			return 0;
-		}
-		if (r == 0)
-			(void)task_find_in_caches(s, t);
-		return r;
-	}
+	if (f && t->choosing && fit_compare(&t->fit, &fit) <= 0)
+		return 0;
+	if (f)
+		return take_chosen(a, t, page, parsed->base, f, &fit);
 	bool decides = !a->place.is_flat || has_project(parsed, t);
 	if (t->miss == MISS_PROJECT && decides)
 		t->miss = MISS_VERSION;
@@ -416,7 +441,9 @@ int session_ask_indexes(struct session *s, struct error *reterr)
 	bool found = false;
 	for (size_t i = 0; i < s->count; i++) {
 		struct task *t = &s->tasks[i];
-		found = found || (!t->done && t->wheel == &t->found);
+		t->choosing = false;
+		if (!t->done && t->wheel == &t->found)
+			found = !task_find_in_caches(s, t) || found;
 		if (!t->done && !t->wheel && t->lost == 0)
 			say_miss(s, t);
 	}

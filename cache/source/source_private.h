@@ -4,26 +4,13 @@
 #include <pthread.h>
 
 #include "cache/source/download.h"
+#include "cache/source/known.h"
 #include "cache/source/source.h"
 #include "cache/version/version.h"
 
-struct task {
-	struct source_job *job;
-	const struct wanted_dist *dist;
-	const struct wanted_wheel *wheel; /* NULL: pinned, until an index named one */
-	struct wanted_wheel found;        /* what `wheel` points to when one did */
-	char *what;                       /* "numpy 2.1.0", for people */
-	bool done;                        /* the job's result stands */
-	bool missing; /* its URL says that it is not there: indexes may have it */
-	bool no_hash; /* the index named none: any of dist->hashes will do */
-	int lost;     /* what failed so far, and the job's err says why; another index may
-			 have it */
-	bool stopped; /* no other index is asked */
-	int miss;     /* of `enum miss`: how near an index came */
-};
-
 /* How good a file is for a pin: what counts first stands first. */
 struct fit {
+	bool unsure; /* nobody says whether it has one of the pin's hashes */
 	bool yanked;
 	bool has_version;
 	struct version version; /* "1.0" takes "1.0+cpu" too: the highest is the best */
@@ -31,6 +18,23 @@ struct fit {
 };
 /* Negative: `a` is the better one. */
 int fit_compare(const struct fit *a, const struct fit *b);
+
+struct task {
+	struct source_job *job;
+	const struct wanted_dist *dist;
+	const struct wanted_wheel *wheel; /* NULL: pinned, until an index named one */
+	struct wanted_wheel found;        /* what `wheel` points to when one did */
+	struct fit fit;                   /* of `found`, when it is for a pin */
+	bool choosing; /* other indexes may have a better one: they are asked, too */
+	char *what;    /* "numpy 2.1.0", for people */
+	bool done;     /* the job's result stands */
+	bool missing;  /* its URL says that it is not there: indexes may have it */
+	bool refetch;  /* a cache of ours has it, but not as it is expected to be */
+	int lost;     /* what failed so far, and the job's err says why; another index may
+			 have it */
+	bool stopped; /* no other index is asked */
+	int miss;     /* of `enum miss`: how near an index came */
+};
 
 struct session {
 	const struct source_request *request;
@@ -45,12 +49,16 @@ void task_end(struct session *session, struct task *task, int r);
 /* Ends it as found. `place` is handed over. */
 void task_found(struct session *session, struct task *task, enum source_kind kind,
 		char *place);
-/* Is that file one that will do? `sha256`: what it has, or NULL: not known. */
+/* Is that file one that will do? */
 bool task_takes_name(const struct session *session, const struct task *task,
 		     const char *file, struct fit *ret);
 /* Is it a version that the pin means? */
 bool task_takes_version(const struct task *task, const char *version);
-bool task_takes_sha256(const struct task *task, const struct sha256 *sha256);
+/* What its file must be. */
+struct expected task_expected(const struct task *task);
+/* May it be taken by its sha256, without a look at its bytes? */
+bool task_takes_sha256(const struct session *session, const struct task *task,
+		       const struct sha256 *sha256);
 /* Is it in a cache of ours? Ends the task then. */
 bool task_find_in_caches(struct session *session, struct task *task);
 

@@ -93,7 +93,8 @@ struct wanted_dist {
 	bool pinned;
 	bool exact; /* by "===": its version is meant without a local part that it lacks
 		     */
-	struct wanted_bytes *hashes; /* any of these will do; sizes are -1 */
+	struct wanted_bytes *hashes; /* of a pin, or beside its file's own: any of these
+					will do; sizes are -1 */
 	size_t hash_count;           /* 0: any file */
 	bool no_wheel, no_sdist; /* --no-binary and --only-binary, of what is pinned */
 };

@@ -239,7 +239,7 @@ file://{tmp_path}/a%20b/f-1-py3-none-any.whl
 
 @pytest.mark.parametrize("text, why", [
     ("a==1\n\nb>=1\n", "line 3: 'b>=1' is not pinned to one version"), ("a==1.*", "not pinned"), ("a", "uv pip compile"),
-    ("a==1\na==2", "a is wanted twice"), ("a==1 --hash=md5:" + "0" * 32, "pin it by sha256"), ("a==1 --hash=sha256:1", "SHA-256"),
+    ("a==1\na==2", "a is wanted twice"), ("a==1 --hash=md5:" + "0" * 32, "pin it by sha256"), ("a==1 --hash=blake3:" + ZERO, "pin it by sha256"), ("a==1 --hash=sha256:1", "SHA-256"),
     ("--require-hashes\na==1", "has no hash"), ("-r top.in", "included too deeply"), ("-r", "lacks its value"), ("--what 1", "is not known"),
     ("a==1 ; nonsense", "the marker"), ("==1", "lacks a name"), ("g @ git+https://git.example/r@main", "not pinned to a commit"),
     ("./nothing", "neither a wheel"), ("-r missing.txt", "cannot read"), ("-r https://x.example/r.txt", "download it first"),

@@ -202,6 +202,24 @@ def test_pip_looks_into_all_indexes(venvfs, server):
     assert [path for _, path in server.asked()][:3] == ["/first/demo/", "/none/demo/", "/second/demo/"]
 
 
+def test_of_all_of_pips_indexes_the_best_file_is_taken(venvfs, server):
+    server.add(Wheel(), index="one")
+    server.add(Wheel(tag=f"{PYTHON}-none-any"), index="two")
+    server.add(Wheel(), index="three")
+    pip = {"PIP_INDEX_URL": server.index("one"), "PIP_EXTRA_INDEX_URL": f"{server.index('two')} {server.index('three')}"}
+    venvfs.run("cache", "add", "-p", sys.executable, "demo==1.0", **pip)
+    assert names(venvfs) == [f"demo-1.0-{PYTHON}-none-any.whl"] and len(server.asked("/files/")) == 1
+
+
+def test_an_index_of_pips_that_fails_leaves_the_others(venvfs, server):
+    server.add(Wheel(), index="one")
+    for name in ("two", "three"):
+        server.fail(f"/{name}/demo/", Fault(stays=True, status=403))
+    for first, second in (("one", "two"), ("three", "one")):
+        venvfs.run("cache", "add", "demo==1.0", PIP_INDEX_URL=server.index(first), PIP_EXTRA_INDEX_URL=server.index(second))
+        assert names(venvfs) == ["demo-1.0-py3-none-any.whl"]
+
+
 def test_what_is_missing_at_its_url_is_taken_from_an_index(venvfs, server):
     url = server.add(Wheel()).replace("/files/", "/gone/")
     line = venvfs.refused("cache", "add", url)

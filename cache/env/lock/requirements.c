@@ -148,26 +148,6 @@ static int find_pin(const struct reading *r, const struct requirement_line *line
 	return result;
 }
 
-static int copy_hashes(const struct reading *r, const struct requirement_line *from,
-		       struct wanted_dist *dist)
-{
-	if (from->hash_count == 0)
-		return 0;
-	dist->hashes = calloc(from->hash_count, sizeof(*dist->hashes));
-	int result = dist->hashes ? 0 : -ENOMEM;
-	for (size_t i = 0; result == 0 && i < from->hash_count; i++) {
-		const struct wanted_bytes *hash = &from->hashes[i];
-		dist->hashes[i] = (struct wanted_bytes){ .size = -1,
-							 .has_sha256 = hash->has_sha256,
-							 .sha256 = hash->sha256 };
-		dist->hash_count++;
-		if (hash->other_count > 0)
-			result = fill_hash(r, hash->others[0].algorithm,
-					   hash->others[0].hex, &dist->hashes[i]);
-	}
-	return result;
-}
-
 static bool is_listed(const struct name_list *list, const char *name)
 {
 	return name_list_has(list, name) || name_list_has(list, ":all:");
@@ -188,7 +168,7 @@ static int add_pinned(struct reading *r, const struct requirement_lines *lines,
 	if (result == 0)
 		result = fill_text(r, pin->version, &dist.version);
 	if (result == 0)
-		result = copy_hashes(r, pin->line, &dist);
+		result = requirement_copy_hashes(r, pin->line, &dist);
 	if (result == 0)
 		return fill_dist_done(r, &dist);
 	wanted_dist_release(&dist);
