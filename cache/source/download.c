@@ -19,11 +19,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
 /* Without a size in the lock and in the answer. */
 #define LARGEST_WHEEL (UINT64_C(16) << 30)
+
+/* Set aside on the word of a server alone. */
+#define RESERVED_MOST (UINT64_C(1) << 30)
 
 enum { PATIENCE = 1000 }; /* ms that another one may be at it before that is said */
 
@@ -69,6 +73,15 @@ int download_new(struct cache *cache, const struct download_of *of, struct downl
 	return 0;
 }
 
+/* What was set aside and did not come. */
+static void give_back(const struct download *d)
+{
+	struct stat st;
+	if (d->fd >= 0 && !d->complete && fstat(d->fd, &st) == 0 &&
+	    ftruncate(d->fd, st.st_size) < 0)
+		return; /* the folder is removed some day */
+}
+
 static void release(struct download *d)
 {
 	check_free(d->check);
@@ -82,6 +95,7 @@ void download_free(struct download *d)
 {
 	if (!d)
 		return;
+	give_back(d);
 	partial_free(d->partial);
 	release(d);
 }
@@ -265,6 +279,11 @@ static int on_begin(void *context, bool afresh, struct http_range *ret,
 static int check_size_said(const struct download *d, int64_t size, struct error *reterr)
 {
 	int64_t wanted = check_wanted_size(d->check);
+	if (wanted < 0 && size > 0 && (uint64_t)size > LARGEST_WHEEL)
+		return error_set(reterr, -EBADMSG,
+				 "the server says that it has %lld bytes; more than %llu "
+				 "are not taken unless the lock says so",
+				 (long long)size, (unsigned long long)LARGEST_WHEEL);
 	if (size >= 0 && wanted >= 0 && size != wanted)
 		return error_set(reterr, -EBADMSG,
 				 "it has %lld bytes, expected were %lld", (long long)size,
@@ -272,14 +291,20 @@ static int check_size_said(const struct download *d, int64_t size, struct error 
 	return 0;
 }
 
-/* A full disk is said now, and not after an hour. */
+/* A full disk is said now, and not after an hour. What a server says is not believed so
+ * far that all of the disk would be set aside for it. */
 static int reserve(const struct download *d)
 {
 	uint64_t have = check_size(d->check);
+	struct statvfs disk;
 	if (d->size <= 0 || (uint64_t)d->size <= have)
 		return 0;
-	int r = fallocate(d->fd, FALLOC_FL_KEEP_SIZE, (off_t)have,
-			  (off_t)((uint64_t)d->size - have));
+	uint64_t rest = (uint64_t)d->size - have;
+	if (fstatvfs(d->fd, &disk) == 0 && disk.f_bavail < rest / disk.f_frsize)
+		return -ENOSPC;
+	if (check_wanted_size(d->check) < 0 && rest > RESERVED_MOST)
+		rest = RESERVED_MOST;
+	int r = fallocate(d->fd, FALLOC_FL_KEEP_SIZE, (off_t)have, (off_t)rest);
 	return r < 0 && errno == ENOSPC ? -ENOSPC : 0;
 }
 

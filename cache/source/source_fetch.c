@@ -225,8 +225,8 @@ static int prepare(struct fetch *f, struct task *t)
 	const struct download_calls calls = { on_progress, may_begin, on_waits,
 					      &f->items[f->count] };
 	download_set_calls(*d, &calls);
-	r = session_login(f->session->request->settings, t->wheel->url, &login->user,
-			  &login->password);
+	r = session_login(f->session->request->settings, t->wheel->url,
+			  t->wheel->index_url, &login->user, &login->password);
 	*q = (struct http_request){ .url = t->wheel->url,
 				    .user = login->user,
 				    .password = login->password,

@@ -46,7 +46,7 @@ static bool is_open(const struct task *t)
 static bool is_asked(const struct place *place, const struct task *t)
 {
 	bool named = t->wheel && t->wheel->index_url &&
-		     strcmp(t->wheel->index_url, place->url) == 0;
+		     url_same_place(t->wheel->index_url, place->url);
 	if (!place->index && !place->is_flat)
 		return named;
 	return place->is_flat || !place->index->explicit_only || named;
@@ -337,7 +337,8 @@ static int ask(struct ask *a, struct error *reterr)
 {
 	const struct source_settings *settings = a->session->request->settings;
 	struct http_settings http = session_http(settings);
-	int r = session_login(settings, a->place.url, &a->user, &a->password);
+	int r =
+	    session_login(settings, a->place.url, a->place.url, &a->user, &a->password);
 	if (r == 0)
 		r = prepare(a);
 	if (r == 0 && a->count > 0)
@@ -375,7 +376,7 @@ static int ask_place(struct session *s, const struct place *place, struct error 
 static bool is_known_index(const struct source_settings *settings, const char *url)
 {
 	for (size_t i = 0; i < settings->index_count; i++) {
-		if (strcmp(settings->indexes[i].url, url) == 0)
+		if (url_same_place(settings->indexes[i].url, url))
 			return true;
 	}
 	return false;
@@ -389,7 +390,7 @@ static int ask_lock_indexes(struct session *s, struct error *reterr)
 		const struct task *t = &s->tasks[i];
 		const char *url = t->wheel ? t->wheel->index_url : NULL;
 		struct place place = { .url = url };
-		if (is_open(t) && url && url_is_http(url) &&
+		if (is_open(t) && is_certain(t) && url && url_is_http(url) &&
 		    !is_known_index(s->request->settings, url))
 			r = ask_place(s, &place, reterr);
 	}

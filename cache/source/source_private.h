@@ -86,6 +86,9 @@ int session_ask_indexes(struct session *session, struct error *reterr);
 int session_fetch(struct session *session, struct error *reterr);
 
 struct http_settings session_http(const struct source_settings *settings);
-/* User and password for a URL that has none, from the indexes; the caller frees both. */
+/*
+ * User and password for a URL that has none, from the indexes; the caller frees both.
+ * `index_url`: the index that it is of, or NULL: not known.
+ */
 int session_login(const struct source_settings *settings, const char *url,
-		  char **ret_user, char **ret_password);
+		  const char *index_url, char **ret_user, char **ret_password);

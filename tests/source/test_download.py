@@ -5,13 +5,14 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 from server import Fault, unused_port
-from support import BINARY
+from support import BINARY, missing
 from wheelmaker import Wheel
 
 QUICK = {"UV_HTTP_RETRIES": "1"}
@@ -377,6 +378,35 @@ def with_login(url, login):
     return url.replace("://", f"://{login}@")
 
 
+def blocks(venvfs):
+    return sum(p.stat().st_blocks * 512 for p in partials(venvfs))
+
+
+def test_a_size_that_no_wheel_has_is_refused(venvfs, server):
+    url = server.add(Wheel()).split("#")[0]
+    server.fail(path_of(url), Fault(stays=True, length=50 << 30, hang=1))
+    assert "are not taken" in venvfs.refused("cache", "add", url, **QUICK)
+    assert blocks(venvfs) < 1 << 20
+
+
+def test_what_a_server_says_it_has_is_not_kept_free_for_it(venvfs, server):
+    url = server.add(Wheel()).split("#")[0]
+    server.fail(path_of(url), Fault(stays=True, length=300 << 20, cut=100))
+    venvfs.refused("cache", "add", url, UV_HTTP_RETRIES="0")
+    assert blocks(venvfs) < 1 << 20
+    size = 3 << 30
+    if shutil.disk_usage(venvfs.root).free < 2 * size:
+        missing("room for 6 GiB")
+    server.faults.clear()
+    server.fail(path_of(url), Fault(stays=True, length=size, hang=20))
+    at_it = subprocess.Popen([BINARY, "cache", "add", url], env=venvfs.env)
+    while blocks(venvfs) < 1 << 20:
+        time.sleep(0.01)
+    assert blocks(venvfs) <= (1 << 30) + (1 << 20)
+    at_it.kill()
+    at_it.wait()
+
+
 def test_user_and_password_of_the_url_are_sent_and_never_shown(venvfs, server):
     url = server.add(Wheel())
     server.logins["/files/"] = "me:se cret"
@@ -423,6 +453,16 @@ def test_a_redirection_is_followed_and_takes_no_password_to_another_host(venvfs,
     venvfs.run("cache", "add", with_login(f"{server.host}/moved/other-1.0-py3-none-any.whl", "me:secret"))
     assert "Authorization" in server.heads("/moved/other")[0]
     assert "Authorization" not in server.heads("/files/other")[0]
+
+
+def test_redirections_end(venvfs, server):
+    path = path_of(server.add(Wheel()))
+    server.fail(path, Fault(stays=True, redirect=path))
+    assert "redirects again and again" in venvfs.refused("cache", "add", server.host + path)
+    assert len(server.asked()) == 11
+    server.faults.clear()
+    server.fail(path, Fault(redirect="ftp://127.0.0.1/x"))
+    assert "no URL of http" in venvfs.refused("cache", "add", server.host + path)
 
 
 def test_a_proxy_is_used(venvfs, server):

@@ -1,5 +1,6 @@
 """name==version from an index: which file is taken, what is refused, what is asked."""
 
+import base64
 import os
 import pathlib
 import sys
@@ -289,6 +290,24 @@ def test_credentials_of_a_named_index_are_sent_to_it_and_to_its_files(venvfs, se
     assert "secret" not in venvfs.refused("cache", "add", "demo==1.0", **env, UV_INDEX_MY_OWN_PASSWORD="wrong")
     done = venvfs.run("cache", "add", "-v", "demo==1.0", **env, UV_INDEX_MY_OWN_PASSWORD="secret")
     assert "secret" not in done.stderr
+
+
+def test_each_of_two_indexes_on_a_host_gets_its_own_password(venvfs, server):
+    server.add(Wheel("aa"), index="one", url="/one/files/aa-1.0-py3-none-any.whl")
+    server.add(Wheel("bb"), index="two")
+    server.logins.update({"/one/": "u1:p1", "/two/": "u2:p2", "/files/bb": "u2:p2"})
+    env = {"UV_INDEX": f"one={server.index('one')} two={server.index('two')}/"}
+    for i, name in enumerate(("ONE", "TWO"), 1):
+        env |= {f"UV_INDEX_{name}_USERNAME": f"u{i}", f"UV_INDEX_{name}_PASSWORD": f"p{i}"}
+    venvfs.run("cache", "add", "bb==1.0", **env)
+    assert names(venvfs) == ["bb-1.0-py3-none-any.whl"]
+    logins = {(path.split("/")[1], base64.b64decode(heads["Authorization"].split()[1]).decode())
+              for _, path, heads in server.requests if "Authorization" in heads}
+    assert logins == {("one", "u1:p1"), ("two", "u2:p2"), ("files", "u2:p2")}
+    server.files["two-1.0-py3-none-any.whl"] = Wheel("two").bytes()
+    server.fail("/two/x/two-1.0-py3-none-any.whl", Fault(redirect="/files/two-1.0-py3-none-any.whl"))
+    venvfs.run("cache", "add", f"{server.host}/two/x/two-1.0-py3-none-any.whl", **env)
+    assert base64.b64decode(server.heads("/two/x/")[-1]["Authorization"].split()[1]) == b"u2:p2"
 
 
 def test_credentials_are_not_sent_to_another_host(venvfs, server):
