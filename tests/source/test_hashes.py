@@ -111,3 +111,16 @@ def test_of_a_urls_hashes_any_will_do(venvfs, server):
     assert "none of those" in refused(venvfs, *pin(venvfs, zero, name=f"demo @ {url}#sha256={digest(data)}"))
     export(venvfs, *pin(venvfs, zero, right, name=f"demo @ {url}"))
     export(venvfs, *pin(venvfs, right, "sha512:" + "0" * 128, name=f"demo @ {url}"), "--offline")
+
+
+def test_hashes_may_be_required_by_another_file(venvfs, server):
+    server.add(Wheel("aa"))
+    server.add(Wheel("bb"))
+    first, second = venvfs.root / "first.txt", venvfs.root / "second.txt"
+    second.write_text(f"--require-hashes\naa==1.0 --hash=sha256:{digest(Wheel('aa').bytes())}\n")
+    for line in ("bb==1.0", f"bb @ {server.url('bb-1.0-py3-none-any.whl', hash=False)}"):
+        first.write_text(line + "\n")
+        for files in ((first, second), (second, first)):
+            assert "has no hash, and --require-hashes" in refused(venvfs, "-r", files[0], "-r", files[1], "-i", server.index())
+    first.write_text(f"bb==1.0\nbb==1.0 --hash=sha256:{digest(Wheel('bb').bytes())}\n")
+    export(venvfs, "-r", first, "-r", second, "-i", server.index())

@@ -1,6 +1,7 @@
 #include "cache/env/lock/fill.h"
 
 #include "cache/base/file.h"
+#include "cache/base/shown.h"
 #include "cache/toml/toml.h"
 #include "cache/wheel/wheel_name.h"
 
@@ -255,6 +256,12 @@ static const char *file_url_path(const char *url)
 	return url + 7 + strcspn(url + 7, "/");
 }
 
+static int bad_url(const struct reading *r, const char *text)
+{
+	cleanup_free char *shown = url_shown(text);
+	return fill_bad(r, "'%.200s' in it is no URL", shown ? shown : "");
+}
+
 int fill_place(const struct reading *r, const char *base, const char *path,
 	       const char *url, char **ret_path, char **ret_url)
 {
@@ -267,7 +274,7 @@ int fill_place(const struct reading *r, const char *base, const char *path,
 	if ((url && !plain) || (of_file && !decoded))
 		return -ENOMEM;
 	if (plain && !of_file && !strstr(plain, "://"))
-		return fill_bad(r, "'%.200s' in it is no URL", plain);
+		return bad_url(r, plain);
 	if (path || decoded) {
 		cleanup_free char *clean = fill_clean_path(base, path ? path : decoded);
 		int result = clean ? fill_text(r, clean, ret_path) : -ENOMEM;

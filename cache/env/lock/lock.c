@@ -107,6 +107,25 @@ static int finish(struct wanted *w, struct error *reterr)
 	return r;
 }
 
+/* What has a hash may have got it by another line or file than the one that asks for it;
+ * that of what has none may have been read before. */
+static int check_hashes(const struct wanted *w, struct error *reterr)
+{
+	for (size_t i = 0; w->require_hashes && i < w->count; i++) {
+		const struct wanted_dist *d = &w->dists[i];
+		const struct wanted_bytes *bytes =
+		    d->wheel_count > 0                             ? &d->wheels[0].bytes
+		    : d->source && d->source->kind == WANTED_SDIST ? &d->source->bytes
+								   : NULL;
+		bool has = bytes && (bytes->has_sha256 || bytes->other_count > 0);
+		if ((bytes || d->pinned) && !has && d->hash_count == 0)
+			return error_set(reterr, -EINVAL,
+					 "%s has no hash, and --require-hashes is set",
+					 d->name);
+	}
+	return 0;
+}
+
 int lock_read(const struct lock_file *file, const struct lock_options *options,
 	      const struct target *target, struct wanted *wanted,
 	      struct lock_notes *notes, struct error *reterr)
@@ -118,5 +137,7 @@ int lock_read(const struct lock_file *file, const struct lock_options *options,
 			     .notes = notes,
 			     .reterr = reterr };
 	int result = read_file(&r);
-	return result < 0 ? result : finish(wanted, reterr);
+	if (result == 0)
+		result = finish(wanted, reterr);
+	return result < 0 ? result : check_hashes(wanted, reterr);
 }

@@ -1,6 +1,7 @@
 #include "cache/env/lock/requirement_direct.h"
 
 #include "cache/base/file.h"
+#include "cache/base/shown.h"
 #include "cache/wheel/wheel_name.h"
 
 #include <ctype.h>
@@ -12,8 +13,9 @@
 static int refuse(const struct reading *r, const struct requirement_line *line,
 		  const char *why)
 {
+	cleanup_free char *shown = text_shown(line->text);
 	return error_set(r->reterr, -EINVAL, "'%s', line %u: '%.200s' %s", line->file,
-			 line->line, line->text, why);
+			 line->line, shown ? shown : "", why);
 }
 
 static size_t archive_ending(const char *file)

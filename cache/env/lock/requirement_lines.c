@@ -1,6 +1,7 @@
 #include "cache/env/lock/requirement_lines.h"
 
 #include "cache/base/file.h"
+#include "cache/base/shown.h"
 #include "cache/base/utf8.h"
 #include "cache/env/lock/requirement_text.h"
 #include "cache/source/check.h"
@@ -69,8 +70,9 @@ enum { OPTIONS = sizeof(options) / sizeof(*options) };
 
 static int refuse(const struct source *s, const char *what, const char *why)
 {
+	cleanup_free char *shown = text_shown(what);
 	return error_set(s->r->reterr, -EBADMSG, "'%s', line %u: '%.200s' %s", s->path,
-			 s->line, what, why);
+			 s->line, shown ? shown : "", why);
 }
 
 static int read_file(struct source *s);
