@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/folders.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "cli/sources.h"
 #include "cli/wheels.h"
 
@@ -226,8 +227,13 @@ static int run_list(const struct command *command, int argc, char **argv)
 
 static void print_bad(void *context, const char *line)
 {
-	(void)context;
+	progress_hide(context);
 	say_note("%s", line);
+}
+
+static void show_verified(void *context, uint64_t done, uint64_t count, const char *name)
+{
+	progress_show(context, (size_t)done, (size_t)count, name);
 }
 
 static void print_verified(const struct store *store, const struct verify_result *result)
@@ -258,7 +264,9 @@ static int append_verified(json_t *array, const struct store *store,
 static int verify_store(struct store *store, json_t *array)
 {
 	struct verify_result result;
-	int r = store_verify(store, print_bad, NULL, &result);
+	struct progress progress = { .visible = false };
+	int r = store_verify(store, print_bad, show_verified, &progress, &result);
+	progress_hide(&progress);
 	if (r < 0)
 		return say_failed("cannot verify the cache '%s': %s", store_path(store),
 				  strerror(-r));

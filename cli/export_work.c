@@ -1,5 +1,7 @@
 #include "cli/export_work.h"
 
+#include "cli/progress.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,8 +22,10 @@ struct export_work {
 	atomic_size_t next;
 	atomic_bool stop;
 	pthread_mutex_t lock;
-	int result;       /* guarded by lock: the first that failed */
-	struct error err; /* guarded by lock */
+	int result;               /* guarded by lock: the first that failed */
+	size_t done;              /* guarded by lock: directories */
+	struct progress progress; /* guarded by lock */
+	struct error err;         /* guarded by lock */
 };
 
 int export_work_new(const char *path, struct export_work **ret)
@@ -104,6 +108,14 @@ bool export_is_interrupted(void)
 					     sigismember(&pending, SIGHUP) == 1);
 }
 
+static void tell_done(struct export_work *w, const struct export_dir *dir)
+{
+	(void)pthread_mutex_lock(&w->lock);
+	w->done++;
+	progress_show(&w->progress, w->done, w->count, dir->path);
+	(void)pthread_mutex_unlock(&w->lock);
+}
+
 static void *fill_some(void *context)
 {
 	struct export_work *w = context;
@@ -116,6 +128,7 @@ static void *fill_some(void *context)
 			export_work_fail(w, &w->dirs[i], "", scratch ? -EINTR : -ENOMEM);
 		else
 			w->fill(w->context, &w->dirs[i], scratch);
+		tell_done(w, &w->dirs[i]);
 	}
 	return NULL;
 }
@@ -141,6 +154,7 @@ int export_work_run(struct export_work *w, size_t scratch_size, export_fill *fil
 	(void)fill_some(w);
 	for (unsigned i = 0; i < started; i++)
 		(void)pthread_join(threads[i], NULL);
+	progress_hide(&w->progress);
 	return w->result < 0
 		   ? error_set(reterr, w->result, "%s", error_text(&w->err, w->result))
 		   : 0;

@@ -1,7 +1,8 @@
 /*
  * Directories that several threads fill, each taking one after the other. They are all
  * made before, by one thread, parents before children; so no thread waits for another,
- * and a file costs one lookup of one name. One work at a time.
+ * and a file costs one lookup of one name. On a terminal a bar shows how many are
+ * filled. One work at a time.
  */
 #pragma once
 

@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { BAR = 24, NARROWEST = 48, USUAL = 80, NAME_SIZE = 256 };
+enum { BAR = 24, NARROWEST = 48, USUAL = 80, NAME_SIZE = 256, MILLISECONDS = 100 };
 
 static bool has_terminal(void)
 {
@@ -24,12 +25,32 @@ static size_t columns(void)
 		   : USUAL;
 }
 
-void progress_show(size_t done, size_t count, const char *what)
+static bool is_due(struct progress *p, bool last)
+{
+	struct timespec ts;
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	uint64_t now = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	if (!last && now - p->when < MILLISECONDS)
+		return false;
+	p->when = now;
+	return has_terminal();
+}
+
+void progress_hide(struct progress *p)
+{
+	if (!p->visible)
+		return;
+	p->visible = false;
+	(void)fprintf(stderr, "\r\033[K");
+	(void)fflush(stderr);
+}
+
+void progress_show(struct progress *p, size_t done, size_t count, const char *what)
 {
 	char bar[BAR + 1];
 	char counts[48];
 	char name[NAME_SIZE];
-	if (!has_terminal() || count == 0)
+	if (count == 0 || !is_due(p, done >= count))
 		return;
 	size_t filled = done >= count ? BAR : done * BAR / count;
 	memset(bar, '-', BAR);
@@ -44,7 +65,8 @@ void progress_show(size_t done, size_t count, const char *what)
 		       width < NARROWEST ? "" : what);
 	make_printable(name);
 	(void)fprintf(stderr, "\r\033[K[%s] %s %s", bar, counts, name);
-	if (done >= count)
-		(void)fprintf(stderr, "\r\033[K");
 	(void)fflush(stderr);
+	p->visible = true;
+	if (done >= count)
+		progress_hide(p);
 }

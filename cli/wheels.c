@@ -12,8 +12,7 @@ static void show_progress(void *context, const struct wheel_job *job, size_t don
 			  size_t count)
 {
 	const char *slash = strrchr(job->path, '/');
-	(void)context;
-	progress_show(done, count, slash ? slash + 1 : job->path);
+	progress_show(context, done, count, slash ? slash + 1 : job->path);
 }
 
 static int report(struct wheel_args *args, bool verbose)
@@ -34,6 +33,7 @@ int wheels_add(struct cache *cache, char **paths, size_t count, bool lenient,
 	       bool verbose, struct wheel_args *ret)
 {
 	struct wheel_options options = WHEEL_OPTIONS_DEFAULT;
+	struct progress progress = { .visible = false };
 	options.lenient_record = lenient;
 	ret->jobs = calloc(count + 1, sizeof(*ret->jobs));
 	if (!ret->jobs)
@@ -41,7 +41,8 @@ int wheels_add(struct cache *cache, char **paths, size_t count, bool lenient,
 	ret->count = count;
 	for (size_t i = 0; i < count; i++)
 		ret->jobs[i].path = paths[i];
-	int r = wheel_add_many(cache, ret->jobs, count, &options, show_progress, NULL);
+	int r =
+	    wheel_add_many(cache, ret->jobs, count, &options, show_progress, &progress);
 	if (r < 0)
 		return say_failed("cannot add wheels: %s", strerror(-r));
 	return report(ret, verbose);

@@ -15,7 +15,9 @@
 struct verifier {
 	struct store *store;
 	verify_report *report;
+	verify_progress *progress; /* or NULL */
 	void *context;
+	uint64_t done, count; /* files */
 	struct verify_result *result;
 	struct buffer bad_images; /* of struct digest */
 };
@@ -74,6 +76,10 @@ static void verify_file(struct verifier *v, int dirfd, const char *shard,
 		verify(v, fd, &id, hex);
 	if (fd >= 0)
 		v->result->bytes += (uint64_t)st.st_size;
+	v->done++;
+	if (v->progress)
+		v->progress(v->context, v->done, v->count > v->done ? v->count : v->done,
+			    hex);
 }
 
 static int verify_shard(struct verifier *v, int dirfd, const char *shard,
@@ -91,6 +97,30 @@ static int verify_shard(struct verifier *v, int dirfd, const char *shard,
 			verify_file(v, fd, shard, entry->d_name, verify);
 	}
 	return 0;
+}
+
+static uint64_t count_names(DIR *dir)
+{
+	uint64_t count = 0;
+	const struct dirent *entry;
+	while (dir && (entry = readdir(dir)) != NULL)
+		count += entry->d_name[0] != '.';
+	return count;
+}
+
+static void count_files(struct verifier *v, enum store_dir which)
+{
+	int dirfd = v->store->dirs[which];
+	cleanup_dir DIR *dir = dirfd < 0 ? NULL : file_list_dir(dirfd);
+	const struct dirent *entry;
+	while (v->progress && dir && (entry = readdir(dir)) != NULL) {
+		cleanup_fd int fd = entry->d_name[0] == '.'
+					? -1
+					: file_open_beneath(dirfd, entry->d_name,
+							    O_RDONLY | O_DIRECTORY, 0);
+		cleanup_dir DIR *shard = fd < 0 ? NULL : file_list_dir(fd);
+		v->count += count_names(shard);
+	}
 }
 
 static int verify_all(struct verifier *v, enum store_dir which, verify_one *verify)
@@ -158,11 +188,18 @@ static int verify_folder(void *context, const struct folder_note *note)
 	return 0;
 }
 
-int store_verify(struct store *store, verify_report *report_line, void *context,
-		 struct verify_result *ret)
+int store_verify(struct store *store, verify_report *report_line,
+		 verify_progress *progress, void *context, struct verify_result *ret)
 {
 	*ret = (struct verify_result){ .wheels = 0 };
-	struct verifier v = { store, report_line, context, ret, BUFFER_INIT };
+	struct verifier v = { .store = store,
+			      .report = report_line,
+			      .progress = progress,
+			      .context = context,
+			      .result = ret,
+			      .bad_images = BUFFER_INIT };
+	count_files(&v, DIR_OBJECTS);
+	count_files(&v, DIR_IMAGES);
 	CLEANUP(lease_freep) struct lease *lease = NULL;
 	int r = lease_take(store, "cache verify", &lease);
 	/* A full disk has no room for a lease, and is when one wants to look. */

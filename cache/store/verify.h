@@ -18,6 +18,9 @@ struct verify_result {
 };
 /* `report` gets one line for each thing that is wrong. */
 typedef void verify_report(void *context, const char *line);
-/* Negative only when verifying itself could not go on. */
-int store_verify(struct store *store, verify_report *report, void *context,
-		 struct verify_result *ret);
+/* Called for each file; `count`: how many there were of them at first. */
+typedef void verify_progress(void *context, uint64_t done, uint64_t count,
+			     const char *name);
+/* `progress` may be NULL. Negative only when verifying itself could not go on. */
+int store_verify(struct store *store, verify_report *report, verify_progress *progress,
+		 void *context, struct verify_result *ret);

@@ -4,15 +4,17 @@ import fcntl
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
+import sys
 import termios
 
 from support import BINARY
 from wheelmaker import Wheel
 
 
-def on_terminal(venvfs, *words, columns=80, **env):
+def on_terminal(venvfs, *words, columns=80, ok=True, **env):
     """What a terminal of that width is sent, stdout and stderr."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
@@ -29,7 +31,7 @@ def on_terminal(venvfs, *words, columns=80, **env):
             break
         said += part
     os.close(master)
-    assert child.wait(timeout=60) == 0, said
+    assert (child.wait(timeout=60) == 0) == ok, said
     return said.decode().replace("\r\n", "\n")
 
 
@@ -66,6 +68,34 @@ def test_progress_is_a_bar_on_a_terminal_that_fits_it_and_nothing_in_a_pipe(venv
     assert "www" not in said and "1/1" in said
     assert "1/1" not in on_terminal(venvfs, "cache", "add", wheels[2], TERM="dumb")
     assert venvfs.add(wheels[2]).stderr == ""
+
+
+def bars_of(said):
+    return re.findall(r"\[#*-*\] (\d+)/(\d+)", said)
+
+
+def test_verify_and_export_show_progress_on_a_terminal_and_nothing_in_a_pipe(venvfs, tmp_path):
+    wheel = Wheel()
+    for i in range(20):
+        wheel.add(f"demo/d{i}/large", os.urandom(20_000))
+    file = wheel.write(tmp_path)
+    venvfs.add(file)
+    said = on_terminal(venvfs, "cache", "verify")
+    assert bars_of(said)[-1] == ("21", "21") and said.endswith("all right\n") and "\r\033[K" in said
+    assert "[" not in on_terminal(venvfs, "cache", "verify", TERM="dumb")
+    done = venvfs.run("cache", "verify")
+    assert done.stderr == "" and "\033" not in done.stdout
+    said = on_terminal(venvfs, "export", tmp_path / "out", file, "--python", sys.executable)
+    assert bars_of(said) and bars_of(said)[-1][0] == bars_of(said)[-1][1]
+    assert "\r\033[K" in said.rsplit("]", 1)[1] or said.rsplit("\r\033[K", 1)[1].count("[") == 0
+    done = venvfs.run("export", tmp_path / "other", file, "--python", sys.executable)
+    assert "#" not in done.stderr and "\033" not in done.stderr
+    # A bar does not run into a line that says what is wrong.
+    image = next(p for p in (venvfs.cache / "images").rglob("*") if p.is_file())
+    image.chmod(0o644)
+    image.write_bytes(image.read_bytes()[:-1] + b"\0")
+    said = on_terminal(venvfs, "cache", "verify", ok=False)
+    assert not re.search(r"\] \d+/\d+[^\r\n]*venvfs:", said) and "venvfs: image" in said
 
 
 def test_every_listing_has_json(venvfs, tmp_path):

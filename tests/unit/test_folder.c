@@ -338,7 +338,7 @@ static void a_folder_is_listed_and_forgotten_when_its_image_is_damaged(void **st
 	assert_int_equal(store_each_folder(f->store, take_note, &note), 0);
 	assert_string_equal(note.path, f->folder);
 	assert_int_equal(store_sync(f->store), 0);
-	assert_int_equal(store_verify(f->store, print_line, &said, &result), 0);
+	assert_int_equal(store_verify(f->store, print_line, NULL, &said, &result), 0);
 	assert_true(result.bad == 0 && result.folders == 1 && result.images == 1);
 	char hex[DIGEST_HEX_SIZE];
 	char path[200];
@@ -346,7 +346,7 @@ static void a_folder_is_listed_and_forgotten_when_its_image_is_damaged(void **st
 	(void)snprintf(path, sizeof(path), "%s/cache/images/%.2s/%s", f->place, hex,
 		       hex + 2);
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(store_verify(f->store, print_line, &said, &result), 0);
+	assert_int_equal(store_verify(f->store, print_line, NULL, &said, &result), 0);
 	assert_int_equal(result.bad, 1);
 	assert_int_equal(store_find_folder(f->store, f->folder, &note), -ENOENT);
 }

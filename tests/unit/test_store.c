@@ -248,12 +248,12 @@ static void verify_finds_a_flipped_byte_in_image_and_object(void **state)
 	assert_int_equal(publish(f->store, 'x', &id), 0);
 	struct wheel_note note = note_of(&id);
 	assert_int_equal(store_note_wheel(f->store, &note, NULL), 0);
-	assert_int_equal(store_verify(f->store, count_line, &lines, &result), 0);
+	assert_int_equal(store_verify(f->store, count_line, NULL, &lines, &result), 0);
 	assert_int_equal(result.bad, 0);
 	assert_int_equal(result.images, 1);
 	assert_int_equal(result.objects, 1);
 	damage(f->path, "images", &id, 300);
-	assert_int_equal(store_verify(f->store, count_line, &lines, &result), 0);
+	assert_int_equal(store_verify(f->store, count_line, NULL, &lines, &result), 0);
 	assert_int_equal(result.bad, 1);
 	assert_int_equal(lines, 1);
 }
