@@ -3,13 +3,13 @@
 #include "cache/source/url.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "cli/python.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 void source_options_release(struct source_options *o)
@@ -64,37 +64,21 @@ bool is_source_operand(const char *text)
 	       (strstr(text, "==") && !strchr(text, '/') && access(text, F_OK) < 0);
 }
 
-/* One line that is written over and over, on a terminal only. */
-struct bar {
-	uint64_t shown; /* ms */
-};
-
 static void show_progress(void *context, const struct source_progress *p)
 {
-	struct bar *bar = context;
-	struct timespec ts;
 	char bytes[24];
 	char total[24];
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	uint64_t now = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-	if (p->done < p->count && now - bar->shown < 100)
-		return;
-	bar->shown = now;
+	char what[64];
 	format_size(p->bytes, bytes);
 	format_size(p->total, total);
-	enum { WIDTH = 30 };
-	int filled = p->total ? (int)(p->bytes * WIDTH / p->total) : 0;
-	(void)fprintf(stderr, "\r\033[K[%zu/%zu] [%.*s%*s] %s of %s", p->done, p->count,
-		      filled, "##############################", WIDTH - filled, "", bytes,
-		      total);
-	if (p->done == p->count)
-		(void)fprintf(stderr, "\r\033[K");
-	(void)fflush(stderr);
+	(void)snprintf(what, sizeof(what), "%s of %s", bytes, total);
+	const struct progress_of of = { p->done, p->count, p->bytes, p->total, what };
+	progress_show_part(context, &of);
 }
 
 static void say_wait(void *context, const char *line)
 {
-	(void)context;
+	progress_hide(context);
 	say_note("%s", line);
 }
 
@@ -198,18 +182,16 @@ int sources_get(struct cache *cache, const struct source_settings *settings,
 		const struct source_get *get)
 {
 	struct error err = ERROR_INIT;
-	struct bar bar = { .shown = 0 };
+	struct progress progress = { .when = 0 };
 	struct wheel_options wheel_options = WHEEL_OPTIONS_DEFAULT;
 	struct wanted_judge judge = target_judge(get->target);
 	struct source_request request = { .cache = cache,
 					  .settings = settings,
 					  .judge = &judge,
 					  .options = &wheel_options,
-					  .progress = isatty(STDERR_FILENO) == 1
-							  ? show_progress
-							  : NULL,
+					  .progress = show_progress,
 					  .say = say_wait,
-					  .context = &bar };
+					  .context = &progress };
 	cleanup_free struct source_job *jobs = calloc(get->count + 1, sizeof(*jobs));
 	if (!jobs)
 		return say_failed("%s", strerror(ENOMEM));
@@ -218,6 +200,7 @@ int sources_get(struct cache *cache, const struct source_settings *settings,
 		jobs[i].wanted = &get->dists[i];
 	interrupt_explain();
 	int r = source_get_many(&request, jobs, get->count, &err);
+	progress_hide(&progress);
 	int status = r < 0 ? say_error(&err, r) : report(jobs, get->count, get->verbose);
 	for (size_t i = 0; i < get->count; i++) {
 		if (get->ret_notes)

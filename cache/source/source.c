@@ -15,6 +15,9 @@ void source_job_release(struct source_job *job)
 
 static void tell_progress(struct session *s)
 {
+	/* What is in a cache of ours does not count. */
+	if (s->progress.count == 0)
+		return;
 	(void)pthread_mutex_lock(&s->lock);
 	s->progress.done++;
 	if (s->request->progress)

@@ -51,8 +51,8 @@ struct source_request {
 	const struct wanted_judge *judge; /* needed for what is pinned only */
 	const struct wheel_options *options;
 	source_progress_fn *progress; /* or NULL */
-	/* Of a wait for others that takes long: a line for people, from any thread. Or
-	 * NULL. */
+	/* Of a wait for others that takes long: a line for people. Or NULL. Called as
+	 * `progress` is, so that lines and bars do not mix. */
 	void (*say)(void *context, const char *line);
 	void *context; /* of both */
 };

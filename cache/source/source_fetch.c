@@ -70,9 +70,12 @@ static void on_waits(void *context)
 		if (i != item->index && strcmp(f->tasks[i]->wheel->file, file) == 0)
 			return;
 	}
-	if (request->say &&
-	    asprintf(&line, "waiting for %s, which another venvfs fetches", file) >= 0)
-		request->say(request->context, line);
+	if (!request->say ||
+	    asprintf(&line, "waiting for %s, which another venvfs fetches", file) < 0)
+		return;
+	(void)pthread_mutex_lock(&f->session->lock);
+	request->say(request->context, line);
+	(void)pthread_mutex_unlock(&f->session->lock);
 }
 
 static void on_progress(void *context, uint64_t bytes, int64_t total)
