@@ -1,5 +1,6 @@
 #include "cli/behalf.h"
 #include "cli/commands.h"
+#include "cli/made.h"
 #include "cli/meet.h"
 #include "cli/output.h"
 #include "fusefs/serve/mounts.h"
@@ -20,7 +21,7 @@ struct list_options {
 
 static const struct option_spec list_options[] = {
 	{ "json", 0, OPTION_FLAG, offsetof(struct list_options, json), NULL,
-	  "print JSON, with the requests that each server has answered" },
+	  "print JSON, with each one's lock, and the requests that its server has answered" },
 	{ "all", 'a', OPTION_FLAG, offsetof(struct list_options, all), NULL,
 	  "also mounts of other users, and those whose state lies elsewhere" },
 	BEHALF_OPTION(struct list_options),
@@ -30,8 +31,19 @@ static const struct option_spec list_options[] = {
 struct listed {
 	json_t *rows;
 	size_t others; /* mounts that are not of this user and this state */
-	bool all;
+	bool all, json;
 };
+
+/* The first of them is what people know the mount by. */
+static void add_lock(json_t *row, const struct state *state, const struct plan *plan)
+{
+	cleanup_json json_t *made = made_describe(state, plan);
+	const json_t *lock = json_array_get(json_object_get(made, "locks"), 0);
+	if (!lock)
+		return;
+	(void)json_object_set(row, "lock", json_object_get(lock, "path"));
+	(void)json_object_set(row, "lock_state", json_object_get(lock, "state"));
+}
 
 static int list_state(void *context, struct state *state)
 {
@@ -56,6 +68,8 @@ static int list_state(void *context, struct state *state)
 			(void)json_object_set(row, told[i],
 					      json_object_get(met.answer, told[i]));
 	}
+	if (row && l->json)
+		add_lock(row, state, &plan);
 	return json_array_append_new(l->rows, row) < 0 ? -ENOMEM : 0;
 }
 
@@ -178,7 +192,7 @@ static int run_list(const struct command *command, int argc, char **argv)
 	if (status != 0)
 		return status;
 	cleanup_json json_t *rows = json_array();
-	struct listed l = { .rows = rows, .all = o.all };
+	struct listed l = { .rows = rows, .all = o.all, .json = o.json };
 	int r = rows ? state_each(list_state, &l) : -ENOMEM;
 	if (r == 0)
 		r = mounts_each(list_other, &l);

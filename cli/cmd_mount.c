@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/environment_dir.h"
 #include "cli/gather.h"
+#include "cli/made.h"
 #include "cli/meet.h"
 #include "cli/mount_plan.h"
 #include "cli/mount_point.h"
@@ -146,6 +147,7 @@ static int take_lock(struct mounting *m, struct error *err)
 	if (m->lock < 0)
 		return error_errno(err, m->lock, "cannot lock '%s'",
 				   state_path(m->state));
+	file_sweep_asides(state_fd(m->state));
 	return mount_point_clear(m->state, m->path, m->device_broker, err);
 }
 
@@ -235,6 +237,8 @@ static int report_and_tidy(void *context, struct error *err)
 	int r = 0;
 	if (m->is_new && !m->options->gather.strict)
 		r = clashes_report(m->state, &m->plan, m->g.cache, false, err);
+	if (m->g.interpreter && !m->is_before)
+		made_write(m->state, &m->plan, &m->g, &m->options->gather);
 	mounting_close_images(m);
 	return r;
 }

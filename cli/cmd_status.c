@@ -2,6 +2,7 @@
 #include "cli/behalf.h"
 #include "cli/commands.h"
 #include "cli/environment_dir.h"
+#include "cli/made.h"
 #include "cli/meet.h"
 #include "cli/output.h"
 
@@ -11,15 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 struct status_options {
 	const char *user;
-	bool json;
+	bool json, verbose;
 };
 
 static const struct option_spec status_options[] = {
 	{ "json", 0, OPTION_FLAG, offsetof(struct status_options, json), NULL,
 	  "print JSON" },
+	{ "verbose", 'v', OPTION_FLAG, offsetof(struct status_options, verbose), NULL,
+	  "name each package and where it came from" },
 	BEHALF_OPTION(struct status_options),
 	{ .name = NULL },
 };
@@ -29,13 +33,15 @@ struct subject {
 	struct state *state;
 	struct plan plan;
 	struct met met;
-	bool ended; /* given up, for the reason: */
+	json_t *made; /* made_describe() */
+	bool ended;   /* given up, for the reason: */
 	char why[200];
 	int64_t when;
 };
 
 static void subject_release(struct subject *s)
 {
+	json_decref(s->made);
 	met_release(&s->met);
 	plan_release(&s->plan);
 	state_free(s->state);
@@ -154,6 +160,91 @@ static void add_answer(struct table *t, const json_t *answer)
 	row(t, "errors", "%lld", (long long)json_get_int(answer, "errors", 0));
 }
 
+/* Those that were named, and other files with them that are not what they were. */
+static void add_locks(struct table *t, const json_t *made)
+{
+	size_t i;
+	json_t *lock;
+	json_t *path;
+	json_array_foreach(json_object_get(made, "locks"), i, lock)
+	{
+		const char *state = text_of(lock, "state");
+		row(t, "lock", "%s, %s%s", text_of(lock, "path"), state,
+		    strcmp(state, "changed") == 0 ? " since it was mounted" : "");
+	}
+	json_array_foreach(json_object_get(made, "also_changed"), i, path)
+	{
+		row(t, "changed, too", "%s", json_string_value(path));
+	}
+}
+
+static void add_chosen(struct table *t, const json_t *made)
+{
+	size_t i;
+	json_t *one;
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	json_array_foreach(json_object_get(made, "chosen"), i, one)
+	{
+		(void)buffer_printf(&text, "%s%s", i ? " " : "", json_string_value(one));
+	}
+	const char *all = buffer_cstr(&text);
+	if (all && *all)
+		row(t, "chosen", "%s", all);
+}
+
+/* "12: 9 from an index, 3 from uv's cache", in the order of their names. */
+static void add_packages(struct table *t, const json_t *packages)
+{
+	size_t i;
+	json_t *package;
+	const char *source;
+	json_t *count;
+	cleanup_json json_t *counts = json_object();
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	json_array_foreach(packages, i, package)
+	{
+		source = text_of(package, "source");
+		(void)json_object_set_new(
+		    counts, source, json_integer(json_get_int(counts, source, 0) + 1));
+	}
+	json_object_foreach(counts, source, count)
+	{
+		(void)buffer_printf(&text, "%s %lld from %s", text.size ? "," : ":",
+				    (long long)json_integer_value(count),
+				    made_source_text(source));
+	}
+	const char *all = buffer_cstr(&text);
+	if (json_array_size(packages) > 0)
+		row(t, "packages", "%zu%s", json_array_size(packages), all ? all : "");
+}
+
+static int print_packages(const json_t *packages)
+{
+	enum { COLUMNS = 4 };
+	static const char *const heading[COLUMNS] = { "PACKAGE", "VERSION", "SOURCE",
+						      "FROM" };
+	CLEANUP(table_freep) struct table *t = table_new(COLUMNS);
+	size_t i;
+	json_t *package;
+	if (!t)
+		return say_failed("%s", strerror(ENOMEM));
+	for (i = 0; i < COLUMNS; i++)
+		table_add(t, heading[i]);
+	json_array_foreach(packages, i, package)
+	{
+		const char *source = text_of(package, "source");
+		const char *origin = text_of(package, "origin");
+		table_add(t, text_of(package, "name"));
+		table_add(t, text_of(package, "version"));
+		table_add(t, *source ? source : "-");
+		table_add(t, *origin ? origin : "-");
+	}
+	if (isatty(STDOUT_FILENO) == 1)
+		printf("\n");
+	table_print(t);
+	return 0;
+}
+
 static int print_table(const struct subject *s)
 {
 	CLEANUP(table_freep) struct table *t = table_new(2);
@@ -168,6 +259,9 @@ static int print_table(const struct subject *s)
 	}
 	if (*s->plan.python_version)
 		row(t, "python", "%s, %s", s->plan.python_version, s->plan.python);
+	add_locks(t, s->made);
+	add_chosen(t, s->made);
+	add_packages(t, json_object_get(s->made, "packages"));
 	row(t, "layers", "%zu wheels, %zu folders", plan_wheels(&s->plan),
 	    plan_folders(&s->plan));
 	row(t, "changes", "%s",
@@ -206,7 +300,8 @@ static int print_object(const struct subject *s)
 	    s->plan.python_version, "layers", layer_names(&s->plan), "upper",
 	    s->plan.upper, "ephemeral", s->plan.ephemeral, "state_directory",
 	    state_path(s->state), "log", log);
-	if (!known || json_object_update(object, known) < 0)
+	if (!known || json_object_update(object, known) < 0 ||
+	    json_object_update(object, s->made) < 0)
 		return say_failed("%s", strerror(ENOMEM));
 	if (s->ended) {
 		cleanup_json json_t *ended =
@@ -258,6 +353,7 @@ static int find_subject(const char *dir, struct subject *s)
 		return say_failed("'%s' is not mounted", path);
 	if (plan_is_of_this_boot(&s->plan))
 		meet(s->state, &s->plan, &s->met);
+	s->made = made_describe(s->state, &s->plan);
 	s->ended = meet_ended(s->state, s->why, &s->when);
 	if (s->met.state == MET_NOTHING && !s->ended)
 		return say_failed("'%s' is not mounted", path);
@@ -282,14 +378,17 @@ static int run_status(const struct command *command, int argc, char **argv)
 	if (status != 0)
 		return status;
 	status = o.json ? print_object(&s) : print_table(&s);
+	if (status == 0 && o.verbose && !o.json)
+		status = print_packages(json_object_get(s.made, "packages"));
 	return status ? status : judge(&s);
 }
 
 const struct command command_status = {
 	"status",
 	"[DIR]",
-	"how the server of a mount does",
-	"Tells of the mount at DIR: its state, processes, memory and counters, what\n"
+	"what a mount is made of, and how its server does",
+	"Tells of the mount at DIR: of which lock, interpreter and packages it is made, and\n"
+	"whether the lock has changed since; its state, processes, memory and counters, what\n"
 	"is being answered for how long, and where its log is; also while it hangs, and why\n"
 	"it was given up. The exit status is 1 when it is not served.",
 	status_options,

@@ -2,6 +2,7 @@
 
 #include "cache/base/file.h"
 #include "cache/base/json.h"
+#include "cache/store/store.h"
 #include "cache/toml/toml.h"
 
 #include <errno.h>
@@ -10,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static const char fact_kind[] = "requires";
 
 static bool has_project(const char *folder)
 {
@@ -52,22 +55,40 @@ int environment_path(const char *dir, char **ret_path, struct error *reterr)
 	return path_canonical(dir ? dir : usual, ret_path, reterr);
 }
 
-int environment_requires(const char *project, char **ret_specifiers, struct error *reterr)
+static int parse_requires(const struct buffer *text, char **ret, struct error *reterr)
+{
+	cleanup_json json_t *document = NULL;
+	int r = toml_parse(text->data, text->size, &document, reterr);
+	if (r < 0)
+		return r;
+	const char *said =
+	    json_get_text(json_object_get(document, "project"), "requires-python");
+	*ret = strdup(said ? said : "");
+	return *ret ? 0 : -ENOMEM;
+}
+
+int environment_requires(struct store *store, const char *project, char **ret_specifiers,
+			 struct error *reterr)
 {
 	enum { LARGEST_PROJECT = 16 << 20 };
 	cleanup_buffer struct buffer text = BUFFER_INIT;
-	cleanup_json json_t *document = NULL;
+	cleanup_buffer struct buffer known = BUFFER_INIT;
 	cleanup_free char *file = path_join(project, "pyproject.toml");
 	if (!file)
 		return -ENOMEM;
 	int r = file_read_at(AT_FDCWD, file, LARGEST_PROJECT, &text);
 	if (r < 0)
 		return error_errno(reterr, r, "cannot read '%s'", file);
-	r = toml_parse(text.data, text.size, &document, reterr);
+	struct digest key = digest_of(text.data, text.size);
+	if (store_get_fact(store, fact_kind, &key, &known) == 0 && buffer_cstr(&known)) {
+		*ret_specifiers = buffer_steal(&known);
+		return 0;
+	}
+	r = parse_requires(&text, ret_specifiers, reterr);
 	if (r < 0)
 		return error_prefix(reterr, r, "%s", file);
-	const char *said =
-	    json_get_text(json_object_get(document, "project"), "requires-python");
-	*ret_specifiers = said ? strdup(said) : NULL;
-	return said && !*ret_specifiers ? -ENOMEM : 0;
+	/* Without it the next time is slower, and nothing else. */
+	(void)store_put_fact(store, fact_kind, &key, *ret_specifiers,
+			     strlen(*ret_specifiers));
+	return 0;
 }

@@ -3,6 +3,8 @@
 
 #include "cache/base/error.h"
 
+struct store;
+
 /*
  * The nearest folder, from the working directory upward, that has a pyproject.toml;
  * NULL: there is none. The caller frees it.
@@ -17,8 +19,8 @@ int environment_dir(char **ret_dir);
  * frees it. */
 int environment_path(const char *dir, char **ret_path, struct error *reterr);
 /*
- * What its pyproject.toml says of requires-python; NULL: nothing. The caller frees it.
- * -EBADMSG: it is no TOML.
+ * What its pyproject.toml says of requires-python; NULL or "": nothing. The caller frees
+ * it. `store` remembers it by the file's bytes. -EBADMSG: it is no TOML.
  */
-int environment_requires(const char *project, char **ret_specifiers,
+int environment_requires(struct store *store, const char *project, char **ret_specifiers,
 			 struct error *reterr);

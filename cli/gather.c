@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 void gathered_close_images(struct gathered *g)
 {
@@ -65,12 +66,50 @@ static bool names_pip(const struct gather_request *q)
 	return false;
 }
 
+/* The folder that a wheel lay in, as many lie in one. */
+struct folder {
+	char *given; /* up to the last slash; NULL: none yet */
+	char *canonical;
+};
+
+static void folder_release(struct folder *folder)
+{
+	free(folder->given);
+	free(folder->canonical);
+	*folder = (struct folder){ .given = NULL };
+}
+
+/* Makes the folder canonical once, and of the file finds out whether it is a symlink. */
+static int canonical_in(struct folder *folder, const char *file, char **ret_path,
+			struct error *reterr)
+{
+	struct stat st;
+	const char *slash = strrchr(file, '/');
+	const char *name = slash ? slash + 1 : file;
+	if (lstat(file, &st) < 0 || !S_ISREG(st.st_mode))
+		return path_canonical(file, ret_path, reterr);
+	cleanup_free char *given =
+	    slash ? strndup(file, (size_t)(name - file)) : strdup(".");
+	if (!given)
+		return -ENOMEM;
+	if (!folder->given || strcmp(folder->given, given) != 0) {
+		folder_release(folder);
+		int r = path_canonical(given, &folder->canonical, reterr);
+		if (r < 0)
+			return r;
+		folder->given = steal_ptr(given);
+	}
+	*ret_path = path_join(folder->canonical, name);
+	return *ret_path ? 0 : -ENOMEM;
+}
+
 /* direct_url.json of a file that was named. */
-static int spell_origin(const char *file, const char **ret, struct error *reterr)
+static int spell_origin(struct folder *folder, const char *file, const char **ret,
+			struct error *reterr)
 {
 	cleanup_free char *path = NULL;
 	cleanup_buffer struct buffer text = BUFFER_INIT;
-	int r = path_canonical(file, &path, reterr);
+	int r = canonical_in(folder, file, &path, reterr);
 	if (r == 0)
 		r = buffer_append_text(&text, "{\"url\":\"");
 	if (r == 0)
@@ -87,16 +126,21 @@ static int spell_origin(const char *file, const char **ret, struct error *reterr
 static int fill_wheels(const struct gather_request *q, struct gathered *g)
 {
 	struct error err = ERROR_INIT;
+	CLEANUP(folder_release) struct folder folder = { .given = NULL };
 	size_t all = g->locked.count + g->wheels.count;
 	g->env_wheels = calloc(all + 1, sizeof(*g->env_wheels));
 	if (!g->env_wheels)
 		return say_failed("%s", strerror(ENOMEM));
 	for (size_t i = 0; i < g->locked.count; i++) {
 		const struct locked_wheel *wheel = &g->locked.wheels[i];
-		g->env_wheels[g->count++] =
-		    (struct environment_wheel){ .image_id = wheel->note.image,
-						.direct_url = wheel->direct_url,
-						.name = wheel->note.file_name };
+		g->env_wheels[g->count++] = (struct environment_wheel){
+			.image_id = wheel->note.image,
+			.direct_url = wheel->record.notes.direct_url,
+			.uv_cache = wheel->record.notes.uv_cache,
+			.uv_build = wheel->record.notes.uv_build,
+			.installer = wheel->record.notes.installer,
+			.name = wheel->note.file_name
+		};
 	}
 	for (size_t i = 0; i < g->wheels.count; i++) {
 		const struct wheel_job *job = &g->wheels.jobs[i];
@@ -104,8 +148,9 @@ static int fill_wheels(const struct gather_request *q, struct gathered *g)
 		*to = (struct environment_wheel){ .image_id = job->note.image,
 						  .name = job->path };
 		size_t own = g->pip ? 1 : 0;
-		int r =
-		    i < own ? 0 : spell_origin(q->wheels[i - own], &to->direct_url, &err);
+		int r = i < own ? 0
+				: spell_origin(&folder, q->wheels[i - own],
+					       &to->direct_url, &err);
 		if (r < 0)
 			return say_error(&err, r);
 	}

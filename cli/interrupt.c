@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 /* Only what may be called in a handler. */
@@ -22,11 +23,12 @@ static void on_signal(int number)
 	errno = before;
 }
 
-void interrupt_explain(void)
+/* Whom nobody told to ignore them has them handled so. */
+static void handle_by(void (*handler)(int))
 {
 	/* By the time that it is raised again the default is back, which ends the program
 	 * the way that shells expect. */
-	struct sigaction action = { .sa_handler = on_signal,
+	struct sigaction action = { .sa_handler = handler,
 				    .sa_flags = (int)SA_RESETHAND };
 	struct sigaction before;
 	static const int numbers[] = { SIGINT, SIGTERM };
@@ -36,4 +38,44 @@ void interrupt_explain(void)
 		    before.sa_handler != SIG_IGN)
 			(void)sigaction(numbers[i], &action, NULL);
 	}
+}
+
+void interrupt_explain(void)
+{
+	handle_by(on_signal);
+}
+
+void interrupt_explain_no_more(void)
+{
+	handle_by(SIG_DFL);
+}
+
+/* Those that are not ignored. */
+static void deadly_signals(sigset_t *ret)
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction action;
+	(void)sigemptyset(ret);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+		if (sigaction(numbers[i], NULL, &action) == 0 &&
+		    action.sa_handler != SIG_IGN)
+			(void)sigaddset(ret, numbers[i]);
+	}
+}
+
+int interrupt_hold(void)
+{
+	sigset_t signals;
+	deadly_signals(&signals);
+	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
+	return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+void interrupt_let_go(int fd)
+{
+	sigset_t signals;
+	deadly_signals(&signals);
+	if (fd >= 0)
+		(void)close(fd);
+	(void)sigprocmask(SIG_UNBLOCK, &signals, NULL);
 }

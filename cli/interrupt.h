@@ -7,3 +7,12 @@
  * next.
  */
 void interrupt_explain(void);
+/* What follows says for itself what became of it. */
+void interrupt_explain_no_more(void);
+
+/*
+ * Holds back the signals that would end the program: a descriptor that can be read once
+ * one came, to be closed by the second, which lets them come. -1: not to be had.
+ */
+int interrupt_hold(void);
+void interrupt_let_go(int fd);

@@ -3,6 +3,8 @@
 #include "cache/base/file.h"
 #include "cache/env/lock/plan.h"
 #include "cache/source/url.h"
+#include "cache/source/words.h"
+#include "cli/obtain.h"
 #include "cli/output.h"
 
 #include <errno.h>
@@ -21,11 +23,16 @@ struct reading {
 	struct digest key;
 };
 
+static void release_files(struct lock_file *files, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		lock_file_release(&files[i]);
+	free(files);
+}
+
 static void reading_release(struct reading *r)
 {
-	for (size_t i = 0; i < r->file_count; i++)
-		lock_file_release(&r->files[i]);
-	free(r->files);
+	release_files(r->files, r->file_count);
 	target_release(&r->target);
 	wanted_release(&r->wanted);
 	lock_notes_release(&r->notes);
@@ -45,9 +52,10 @@ void lock_args_release(struct lock_args *a)
 void locked_release(struct locked *locked)
 {
 	for (size_t i = 0; i < locked->count; i++)
-		free(locked->wheels[i].direct_url);
+		build_record_release(&locked->wheels[i].record);
 	free(locked->wheels);
-	free(locked->path);
+	release_files(locked->files, locked->file_count);
+	json_decref(locked->inputs);
 	*locked = (struct locked){ .wheels = NULL };
 }
 
@@ -99,6 +107,13 @@ static struct lock_names names_of(const struct text_list *list)
 	return (struct lock_names){ list->items, list->count };
 }
 
+static bool is_set(const char *variable)
+{
+	const char *value = getenv(variable);
+	return value && word_is_on(value);
+}
+
+/* With what variables say that `uv sync` heeds. */
 static struct lock_options options_of(const struct lock_args *a)
 {
 	return (struct lock_options){ .extras = names_of(&a->extras),
@@ -108,11 +123,14 @@ static struct lock_options options_of(const struct lock_args *a)
 				      .only_groups = names_of(&a->only_groups),
 				      .all_extras = a->all_extras,
 				      .all_groups = a->all_groups,
-				      .no_default_groups = a->no_default_groups,
-				      .no_dev = a->no_dev,
+				      .no_default_groups = a->no_default_groups ||
+							   is_set("UV_NO_DEFAULT_GROUPS"),
+				      .no_dev = a->no_dev || is_set("UV_NO_DEV"),
 				      .only_dev = a->only_dev,
 				      .all_packages = a->all_packages,
-				      .no_project = a->no_project };
+				      .no_project = a->no_project ||
+						    is_set("UV_NO_INSTALL_PROJECT"),
+				      .no_editable = is_set("UV_NO_EDITABLE") };
 }
 
 static int spell_list(struct buffer *out, const struct text_list *list)
@@ -135,10 +153,11 @@ static int spell_options(const struct lock_args *a, struct buffer *out)
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < LISTS; i++)
 		r = spell_list(out, lists[i]);
+	const struct lock_options o = options_of(a);
 	if (r == 0)
-		r = buffer_printf(out, "%d%d%d%d%d%d%d%d %s", a->all_extras,
-				  a->all_groups, a->no_default_groups, a->no_dev,
-				  a->only_dev, a->all_packages, a->no_project,
+		r = buffer_printf(out, "%d%d%d%d%d%d%d%d%d %s", o.all_extras,
+				  o.all_groups, o.no_default_groups, o.no_dev, o.only_dev,
+				  o.all_packages, o.no_project, o.no_editable,
 				  a->no_build,
 				  a->source.index_url ? a->source.index_url : "");
 	return r;
@@ -165,16 +184,18 @@ static bool take_plan(struct reading *r, struct locked *ret)
 	locked.wheels = calloc(plan.count + 1, sizeof(*locked.wheels));
 	for (size_t i = 0; locked.wheels && i < plan.count; i++) {
 		struct store *store;
-		if (cache_find_wheel(r->cache, &plan.wheels[i].sha256, &store,
+		if (cache_find_wheel(r->cache, &plan.wheels[i].wheel, &store,
 				     &locked.wheels[i].note) < 0)
 			return false;
-		locked.wheels[i].direct_url = steal_ptr(plan.wheels[i].direct_url);
+		locked.wheels[i].record = plan.wheels[i];
+		plan.wheels[i] = (struct build_record){ .folder = NULL };
 		locked.count++;
 	}
 	if (!locked.wheels)
 		return false;
 	if (plan.notes)
 		say_lines("lock", plan.notes);
+	locked.inputs = steal_ptr(plan.inputs);
 	*ret = locked;
 	locked = (struct locked){ .wheels = NULL };
 	return true;
@@ -190,8 +211,15 @@ static int read_all(struct reading *r, struct error *reterr)
 	return result;
 }
 
-/* Takes out what would have to be built, or refuses it. */
-static int leave_out_sources(struct reading *r, struct error *reterr)
+static int say_left_out(struct reading *r, const char *name, const char *place)
+{
+	return buffer_printf(&r->notes.warnings,
+			     "%s is left out: it is to be built from '%s'\n", name,
+			     place ? place : "its source");
+}
+
+/* Takes out what would have to be built. */
+static int leave_out_sources(struct reading *r)
 {
 	size_t kept = 0;
 	int result = 0;
@@ -202,68 +230,86 @@ static int leave_out_sources(struct reading *r, struct error *reterr)
 			continue;
 		}
 		cleanup_free char *place = url_shown(dist->source->path_or_url);
-		if (result == 0 && !r->request->args->no_build)
-			result = error_set(
-			    reterr, -EINVAL,
-			    "%s is to be built from '%s', and venvfs builds nothing; "
-			    "leave it out with --no-build",
-			    dist->name, place ? place : "its source");
-		else if (result == 0)
-			result = buffer_printf(&r->notes.warnings,
-					       "%s is left out: it is to be built from "
-					       "'%s'\n",
-					       dist->name, place ? place : "its source");
+		if (result == 0)
+			result = say_left_out(r, dist->name, place);
 		wanted_dist_release(dist);
 	}
 	r->wanted.count = kept;
 	return result;
 }
 
-/* PEP 610, as uv writes it; NULL with 0: it came from an index. */
-static int spell_direct_url(const struct wanted_dist *dist, char **ret)
+static bool has_hash(const struct wanted_bytes *bytes)
 {
-	const struct wanted_wheel *wheel = dist->wheels;
-	cleanup_buffer struct buffer url = BUFFER_INIT;
-	cleanup_buffer struct buffer text = BUFFER_INIT;
-	*ret = NULL;
-	if (!dist->direct || dist->wheel_count == 0)
-		return 0;
-	int r = wheel->url ? buffer_append_text(&url, wheel->url)
-			   : path_append_url(&url, wheel->path);
-	const char *all = r == 0 ? buffer_cstr(&url) : NULL;
-	cleanup_json json_t *value =
-	    all ? json_pack("{ss s{}}", "url", all, "archive_info") : NULL;
-	r = value ? json_print(value, false, &text) : -ENOMEM;
-	if (r < 0 || !buffer_cstr(&text))
-		return r < 0 ? r : -ENOMEM;
-	*ret = buffer_steal(&text);
-	return 0;
+	return bytes->has_sha256 || bytes->other_count > 0;
 }
 
-/* A file that may change without its lock: what became of it is not remembered. */
+/*
+ * Is it told by the lock alone which bytes these are? A page, a folder and a URL may have
+ * others the next time, and settings elsewhere say which are asked: what became of that
+ * is not remembered. Directories and files of this machine are looked at each time
+ * (build_record_is_fresh()).
+ */
 static bool is_fixed(const struct wanted_dist *dist)
 {
-	return dist->pinned || !dist->wheels[0].path || dist->wheels[0].bytes.has_sha256;
+	const struct wanted_source *source = dist->source;
+	if (source && source->kind != WANTED_SDIST)
+		return true;
+	if (source)
+		return has_hash(&source->bytes) ||
+		       (dist->direct && source->path_or_url[0] == '/');
+	if (dist->pinned)
+		return dist->hash_count > 0;
+	return has_hash(&dist->wheels[0].bytes) || (dist->direct && dist->wheels[0].path);
 }
 
 static void save_plan(struct reading *r, const struct locked *locked)
 {
 	struct lock_plan plan = { .count = locked->count };
-	plan.wheels = calloc(locked->count + 1, sizeof(*plan.wheels));
+	cleanup_free struct build_record *records =
+	    calloc(locked->count + 1, sizeof(*records));
 	const char *notes = buffer_cstr(&r->notes.warnings);
-	bool fixed = plan.wheels && notes;
+	bool fixed = records && notes;
 	for (size_t i = 0; fixed && i < locked->count; i++) {
-		plan.wheels[i] = (struct lock_plan_wheel){ locked->wheels[i].note.sha256,
-							   locked->wheels[i].direct_url };
+		records[i] = locked->wheels[i].record;
 		fixed = is_fixed(&r->wanted.dists[i]);
 	}
+	plan.wheels = records; /* what they hold is borrowed */
 	plan.notes = notes && *notes ? strdup(notes) : NULL;
 	/* Without it the next time is slower, and nothing else. */
 	if (fixed)
 		(void)lock_plan_save(cache_own(r->cache), &r->key, &r->notes.inputs,
 				     &plan);
 	free(plan.notes);
-	free(plan.wheels);
+}
+
+/* What is there; of the rest it is said that it is left out. Takes what it holds. */
+static int take_obtained(struct reading *r, struct obtained *take_obtained,
+			 struct locked *locked)
+{
+	struct wanted *wanted = &r->wanted;
+	const size_t before = r->notes.warnings.size;
+	const size_t count = wanted->count;
+	int result = 0;
+	wanted->count = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct obtained *o = &take_obtained[i];
+		struct wanted_dist dist = wanted->dists[i];
+		if (!o->left_out) {
+			wanted->dists[wanted->count++] = dist;
+			locked->wheels[locked->count++] = o->wheel;
+			o->wheel.record = (struct build_record){ .folder = NULL };
+			continue;
+		}
+		if (result == 0)
+			result = say_left_out(r, dist.name, o->left_out);
+		wanted_dist_release(&dist);
+	}
+	obtained_release(take_obtained, count);
+	const char *notes = buffer_cstr(&r->notes.warnings);
+	if (result < 0 || !notes)
+		return say_failed("%s", strerror(ENOMEM));
+	say_lines("lock", notes + before);
+	return 0;
 }
 
 static int fetch(struct reading *r, struct locked *locked)
@@ -271,27 +317,28 @@ static int fetch(struct reading *r, struct locked *locked)
 	const struct lock_request *q = r->request;
 	CLEANUP(source_settings_release)
 	struct source_settings settings = { .offline = true };
-	size_t count = r->wanted.count;
-	cleanup_free struct wheel_note *notes = calloc(count + 1, sizeof(*notes));
-	locked->wheels = calloc(count + 1, sizeof(*locked->wheels));
-	if (!notes || !locked->wheels)
-		return say_failed("%s", strerror(ENOMEM));
 	int status =
 	    source_settings_make(&q->args->source, &r->wanted.indexes, &settings);
-	const struct source_get get = { .dists = r->wanted.dists,
-					.count = count,
-					.target = &r->target,
-					.lenient = q->lenient,
-					.verbose = q->verbose,
-					.ret_notes = notes };
+	const bool here = r->files[0].kind == LOCK_REQUIREMENTS;
+	const struct obtaining o = { .cache = r->cache,
+				     .interpreter = q->interpreter,
+				     .target = &r->target,
+				     .settings = &settings,
+				     .options = &q->args->source,
+				     .folder = here ? NULL : r->files[0].project,
+				     .wanted = &r->wanted,
+				     .lenient = q->lenient,
+				     .verbose = q->verbose,
+				     .no_build = q->args->no_build };
+	struct obtained *obtained = calloc(r->wanted.count + 1, sizeof(*obtained));
+	locked->wheels = calloc(r->wanted.count + 1, sizeof(*locked->wheels));
 	if (status == 0)
-		status = sources_get(r->cache, &settings, &get);
-	for (size_t i = 0; status == 0 && i < count; i++) {
-		struct locked_wheel *to = &locked->wheels[locked->count++];
-		to->note = notes[i];
-		if (spell_direct_url(&r->wanted.dists[i], &to->direct_url) < 0)
-			status = say_failed("%s", strerror(ENOMEM));
-	}
+		status = obtained && locked->wheels ? obtain(&o, obtained)
+						    : say_failed("%s", strerror(ENOMEM));
+	if (status == 0)
+		status = take_obtained(r, obtained, locked);
+	else
+		obtained_release(obtained, r->wanted.count);
 	return status;
 }
 
@@ -299,8 +346,8 @@ static int read_and_fetch(struct reading *r, struct locked *locked)
 {
 	struct error err = ERROR_INIT;
 	int result = read_all(r, &err);
-	if (result == 0)
-		result = leave_out_sources(r, &err);
+	if (result == 0 && r->request->args->no_build)
+		result = leave_out_sources(r);
 	if (result < 0)
 		return say_error(&err, result);
 	const char *notes = buffer_cstr(&r->notes.warnings);
@@ -318,6 +365,12 @@ int locks_get(struct cache *cache, const struct lock_request *request, struct lo
 	CLEANUP(reading_release)
 	struct reading r = { .request = request, .cache = cache };
 	CLEANUP(locked_release) struct locked locked = { .wheels = NULL };
+	if (request->args->lock && request->args->requirements.count > 0) {
+		(void)say_failed("--lock and -r each name a lock: only one of them goes");
+		return EXIT_USAGE;
+	}
+	struct timespec began;
+	(void)clock_gettime(CLOCK_REALTIME, &began);
 	int result = name_files(&r, &err);
 	if (result == 0)
 		result = make_key(&r);
@@ -329,7 +382,12 @@ int locks_get(struct cache *cache, const struct lock_request *request, struct lo
 	int status = known ? 0 : read_and_fetch(&r, &locked);
 	if (status != 0)
 		return status;
-	locked.path = steal_ptr(r.files[0].path);
+	if (!known)
+		locked.inputs = steal_ptr(r.notes.inputs.files);
+	locked.began = began;
+	locked.files = steal_ptr(r.files);
+	locked.file_count = r.file_count;
+	r.file_count = 0;
 	*ret = locked;
 	locked = (struct locked){ .wheels = NULL };
 	return 0;

@@ -6,8 +6,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
+#include "cache/build/record.h"
 #include "cache/env/interpreter.h"
+#include "cache/env/lock/lock.h"
 #include "cache/store/cache.h"
 #include "cli/options.h"
 #include "cli/sources.h"
@@ -53,19 +56,22 @@ void lock_args_release(struct lock_args *args);
 	{ "no-install-project", 0, OPTION_FLAG, OFFSET(no_project), NULL, \
 	  "what the project needs, without itself" }, \
 	{ "no-build", 0, OPTION_FLAG, OFFSET(no_build), NULL, \
-	  "leave out what would have to be built" }
+	  "build nothing: leave out what has no wheel" }
 /* clang-format on */
 
 /* One wheel that a lock came to. */
 struct locked_wheel {
 	struct wheel_note note;
-	char *direct_url; /* text of direct_url.json, or NULL */
+	struct build_record record; /* what is noted beside it, and how it was built */
 };
 
 struct locked {
 	struct locked_wheel *wheels; /* ordered by name */
 	size_t count;
-	char *path; /* of the lock, or of the first one */
+	struct lock_file *files; /* the locks themselves */
+	size_t file_count;
+	json_t *inputs;        /* as in struct inputs: all files that were read */
+	struct timespec began; /* before the first of them was */
 };
 void locked_release(struct locked *locked);
 

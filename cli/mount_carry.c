@@ -1,9 +1,11 @@
 #include "cli/mount_carry.h"
 
 #include "cache/base/file.h"
+#include "cli/mount_plan.h"
 #include "cli/output.h"
 #include "fusefs/overlay/rebase.h"
 #include "fusefs/serve/layers.h"
+#include "fusefs/serve/plan_changed.h"
 #include "fusefs/serve/view.h"
 #include "fusefs/upper/upper.h"
 
@@ -14,21 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LARGEST_BASE = 64 << 20, CONFLICTS_SHOWN = 20 };
-
-/* Rows name nodes by layer, so they fit only to the layers that they were made over. */
-static const char base_name[] = "base";
-
-int carry_describe(const struct plan *plan, struct buffer *out)
-{
-	int r = buffer_printf(out, "%s\n%s\n", plan->site_packages, plan->include);
-	for (size_t i = 0; r == 0 && i < plan->count; i++) {
-		char hex[DIGEST_HEX_SIZE];
-		digest_format(&plan->layers[i].image, hex);
-		r = buffer_printf(out, "%u %s\n", plan->layers[i].number, hex);
-	}
-	return r;
-}
+enum { CONFLICTS_SHOWN = 20 };
 
 static int open_upper(const struct plan *plan, struct upper **ret, struct error *reterr)
 {
@@ -38,72 +26,43 @@ static int open_upper(const struct plan *plan, struct upper **ret, struct error 
 	return upper_open(&options, ret, reterr);
 }
 
-/* A command that carried changes over was killed: whether it did is decided now. */
-static int settle(const struct plan *plan, int fd, struct error *reterr)
-{
-	CLEANUP(upper_closep) struct upper *upper = NULL;
-	return upper_base_is_staged(fd) ? open_upper(plan, &upper, reterr) : 0;
-}
-
-static bool is_equal(const struct buffer *a, const struct buffer *b)
-{
-	return a->size == b->size &&
-	       (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
-}
-
-/* -ENOENT: the rows, if there are any, are over nothing that is known. */
-static int read_base(const struct plan *plan, struct buffer *out, struct error *reterr)
-{
-	cleanup_fd int fd = file_open(AT_FDCWD, plan->upper, O_RDONLY | O_DIRECTORY, 0);
-	int r = fd < 0 ? fd : settle(plan, fd, reterr);
-	return r < 0 ? r : file_read_at(fd, base_name, LARGEST_BASE, out);
-}
-
-static bool has_rows(const struct plan *plan)
-{
-	struct stat st;
-	cleanup_free char *index = path_join(plan->upper, "index.db");
-	return index && lstat(index, &st) == 0 && st.st_size > 0;
-}
-
 int carry_look(const struct plan *plan, enum carry_state *ret, struct error *reterr)
 {
-	cleanup_buffer struct buffer wanted = BUFFER_INIT;
-	cleanup_buffer struct buffer found = BUFFER_INIT;
-	*ret = CARRY_NOTHING;
-	if (!has_rows(plan))
-		return 0;
-	int r = read_base(plan, &found, reterr);
-	if (r == 0 || r == -ENOENT)
-		r = carry_describe(plan, &wanted);
-	*ret = is_equal(&wanted, &found) ? CARRY_FITS : CARRY_NEEDED;
-	return r;
-}
-
-/* Is that the plan that the rows are over? */
-static bool is_base(const struct plan *before, const struct plan *plan,
-		    const struct buffer *base)
-{
-	cleanup_buffer struct buffer text = BUFFER_INIT;
-	return strcmp(before->upper, plan->upper) == 0 &&
-	       carry_describe(before, &text) == 0 && is_equal(&text, base);
-}
-
-static int find_before(const struct carry *c, struct plan *ret, enum plan_file *ret_file,
-		       struct error *reterr)
-{
-	static const enum plan_file files[] = { PLAN_MOUNTED, PLAN_CHANGED };
 	cleanup_buffer struct buffer base = BUFFER_INIT;
-	int r = read_base(c->plan, &base, reterr);
+	*ret = CARRY_NOTHING;
+	if (!plan_has_rows(plan))
+		return 0;
+	int r = plan_read_base(plan, &base, reterr);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+	*ret = plan_is_base(plan, &base) ? CARRY_FITS : CARRY_NEEDED;
+	return 0;
+}
+
+static bool is_before(const struct plan *before, const struct plan *plan,
+		      const struct buffer *base)
+{
+	return strcmp(before->upper, plan->upper) == 0 && plan_is_base(before, base);
+}
+
+/* *ret_mounted: it is what is mounted now, and not one that was kept. */
+static int find_before(const struct carry *c, struct plan *ret, bool *ret_mounted,
+		       struct error *reterr)
+{
+	cleanup_buffer struct buffer base = BUFFER_INIT;
+	int r = plan_read_base(c->plan, &base, reterr);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	for (int kept = 0; kept < 2; kept++) {
 		CLEANUP(plan_release) struct plan plan = { .path = NULL };
-		if (plan_read_file(state_fd(c->state), files[i], &plan) < 0 ||
-		    !is_base(&plan, c->plan, &base))
+		r = kept ? plan_changed_read(state_fd(c->state), c->plan->upper, &plan)
+			 : plan_read(state_fd(c->state), &plan);
+		/* Of one a killed command may have left the skeleton of another. */
+		if (r < 0 || !is_before(&plan, c->plan, &base) ||
+		    !mount_plan_is_whole(c->state, &plan))
 			continue;
 		*ret = plan;
-		*ret_file = files[i];
+		*ret_mounted = !kept;
 		plan = (struct plan){ .path = NULL };
 		return 0;
 	}
@@ -148,7 +107,7 @@ static int rebase(const struct carry *c, struct upper *upper, struct view *befor
 	cleanup_buffer struct buffer base = BUFFER_INIT;
 	struct rebase_result result = { .kept = 0 };
 	struct conflicts conflicts = { .count = 0 };
-	int r = carry_describe(c->plan, &base);
+	int r = plan_describe(c->plan, &base);
 	/* Numbers are on disk before rows are that name them. */
 	if (r == 0)
 		r = layers_write(c->layers_fd, c->plan, true);
@@ -196,9 +155,21 @@ static int carry(const struct carry *c, const struct plan *before, struct error 
 		   : r;
 }
 
-static int keep_next(const struct carry *c, struct error *reterr)
+/*
+ * Killed before mount.json follows, the rows are over `next` or still over what they were
+ * over: both must be known, one as what is mounted, and one as what is kept.
+ */
+static int keep_both(const struct carry *c, bool mounted, struct error *reterr)
 {
-	int r = plan_write_changed(state_fd(c->state), c->plan);
+	int r = 0;
+	if (mounted)
+		r = plan_changed_write(state_fd(c->state), c->plan);
+	else
+		r = layers_write(c->layers_fd, c->plan, true);
+	if (r == 0 && !mounted)
+		r = plan_changed_keep(state_fd(c->state), c->plan);
+	if (r == 0 && !mounted)
+		r = plan_write(state_fd(c->state), c->plan);
 	return r < 0
 		   ? error_errno(reterr, r, "cannot write to '%s'", state_path(c->state))
 		   : 0;
@@ -207,11 +178,10 @@ static int keep_next(const struct carry *c, struct error *reterr)
 int carry_over(const struct carry *c, struct plan *ret_before, struct error *reterr)
 {
 	CLEANUP(plan_release) struct plan before = { .path = NULL };
-	enum plan_file file = PLAN_MOUNTED;
-	int r = find_before(c, &before, &file, reterr);
-	/* Killed before mount.json follows, the rows are over what this one says. */
-	if (r == 0 && file == PLAN_MOUNTED)
-		r = keep_next(c, reterr);
+	bool mounted = false;
+	int r = find_before(c, &before, &mounted, reterr);
+	if (r == 0)
+		r = keep_both(c, mounted, reterr);
 	if (r == 0)
 		r = carry(c, &before, reterr);
 	if (r == 1) {

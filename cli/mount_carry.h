@@ -13,13 +13,11 @@
 struct carry {
 	const struct state *state;
 	struct cache *cache;
-	const struct plan *plan; /* to be mounted; its layers have their numbers */
-	int layers_fd;           /* of the directory that holds `layers` */
+	struct plan *plan; /* to be mounted; its layers have their numbers */
+	int layers_fd;     /* of the directory that holds `layers` */
 	bool verbose;
 };
 
-/* What the file `base` says of a plan. */
-int carry_describe(const struct plan *plan, struct buffer *out);
 /* What the upper at plan->upper holds. */
 enum carry_state {
 	CARRY_NOTHING, /* no changes */

@@ -2,6 +2,7 @@
 
 #include "cache/base/file.h"
 #include "fusefs/serve/layers.h"
+#include "fusefs/serve/plan_changed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,12 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char pack_name[] = "skeleton/pack";
 static const char new_pack_name[] = "skeleton/pack.new";
 
 static int digest_file(int fd, struct digest *ret)
 {
-	enum { CHUNK = 1 << 18 };
+	enum { CHUNK = 1 << 16 }; /* stays in the processor's cache */
 	CLEANUP(digest_stream_freep) struct digest_stream *stream = digest_stream_new();
 	cleanup_free void *chunk = malloc(CHUNK);
 	ssize_t n = 0;
@@ -43,19 +43,52 @@ static bool is_of(const struct plan *plan, const struct plan_request *request)
 	       strcmp(plan->include, i ? i->include : "") == 0;
 }
 
+/* All that changes with a file's content; NULL: it is too young for that to be sure. */
+static char *spell_stamps(const struct stat *st)
+{
+	char *text = NULL;
+	if (time(NULL) - st->st_ctim.tv_sec < 2)
+		return NULL;
+	return asprintf(&text, "%llu %llu %lld %lld.%09ld %lld.%09ld",
+			(unsigned long long)st->st_dev, (unsigned long long)st->st_ino,
+			(long long)st->st_size, (long long)st->st_mtim.tv_sec,
+			st->st_mtim.tv_nsec, (long long)st->st_ctim.tv_sec,
+			st->st_ctim.tv_nsec) < 0
+		   ? NULL
+		   : text;
+}
+
+bool mount_plan_is_whole(const struct state *state, struct plan *plan)
+{
+	struct stat st;
+	struct digest found;
+	if (!plan_has_pack(plan))
+		return true;
+	cleanup_fd int fd =
+	    file_open_beneath(state_fd(state), plan_pack(plan), O_RDONLY, 0);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return false;
+	cleanup_free char *stamps = spell_stamps(&st);
+	if (stamps && plan->pack_seen && strcmp(stamps, plan->pack_seen) == 0 &&
+	    plan_is_of_this_boot(plan))
+		return true;
+	if (digest_file(fd, &found) < 0 || !digest_equal(&found, &plan->pack))
+		return false;
+	free(plan->pack_seen);
+	plan->pack_seen = steal_ptr(stamps);
+	return true;
+}
+
 /* The last mount's plan, when it is of the same key and its skeleton is whole. */
-static bool take_over(const struct state *state, const struct plan_request *request,
+static bool take_over(const struct state *state, struct plan_request *request,
 		      const struct digest *key, struct plan *ret)
 {
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
-	struct digest found;
 	if (plan_read(state_fd(state), &plan) < 0 || !digest_equal(&plan.key, key) ||
-	    !is_of(&plan, request))
+	    !is_of(&plan, request) || !mount_plan_is_whole(state, &plan))
 		return false;
-	cleanup_fd int fd = file_open_beneath(state_fd(state), pack_name, O_RDONLY, 0);
-	if (plan_has_pack(&plan) &&
-	    (fd < 0 || digest_file(fd, &found) < 0 || !digest_equal(&found, &plan.pack)))
-		return false;
+	/* mount_plan_write() need not read it once more to know. */
+	request->keeps_upper = strcmp(plan.upper, request->upper) == 0;
 	*ret = plan;
 	plan = (struct plan){ .path = NULL };
 	return true;
@@ -167,8 +200,8 @@ int mount_plan_write(const struct state *state, const struct plan_request *reque
 {
 	cleanup_fd int fd = mount_plan_open_layers(state, request);
 	int r = fd < 0 ? fd : layers_write(fd, plan, has_rows(fd, request->own_upper));
-	if (r == 0)
-		r = plan_keep_changed(state_fd(state), plan);
+	if (r == 0 && !request->keeps_upper)
+		r = plan_changed_keep(state_fd(state), plan);
 	if (r == 0)
 		r = plan_write(state_fd(state), plan);
 	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", state_path(state))
@@ -207,16 +240,18 @@ static int build(const struct state *state, struct plan_request *request,
 	int r = 0;
 	if (request->interpreter)
 		r = file_make_dir_at(state_fd(state), "skeleton", 0700);
+	/* What a killed command left may have another name by now, and be in use. */
+	(void)unlinkat(state_fd(state), new_pack_name, 0);
 	if (r == 0 && request->interpreter)
 		r = fd = file_open_beneath(state_fd(state), new_pack_name,
-					   O_RDWR | O_CREAT | O_TRUNC, 0600);
+					   O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (r < 0)
 		return error_errno(reterr, r, "cannot write to '%s'", state_path(state));
 	r = mount_plan_layers(request, fd, plan, reterr);
 	if (r < 0)
 		return r;
 	if (request->interpreter) {
-		plan->pack_file = new_pack_name;
+		(void)strcpy(plan->pack_file, new_pack_name);
 		r = digest_file(fd, &plan->pack);
 	}
 	if (r < 0)
@@ -289,6 +324,8 @@ int mount_plan_make(const struct state *state, struct plan_request *request,
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	struct digest key = plan_key(request);
 	bool is_new = !take_over(state, request, &key, &plan);
+	if (!is_new)
+		(void)unlinkat(state_fd(state), new_pack_name, 0); /* of who was killed */
 	int r = is_new ? build(state, request, &plan, reterr) : 0;
 	plan.key = key;
 	if (r == 0)

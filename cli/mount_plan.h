@@ -26,6 +26,9 @@ struct plan_request {
 	bool own_upper;    /* named by --upper: numbers of layers are kept there */
 	bool ephemeral;
 	struct cache *cache;
+	/* Said by mount_plan_make(): what is mounted there now leaves no changes aside.
+	 */
+	bool keeps_upper;
 };
 
 /*
@@ -34,6 +37,11 @@ struct plan_request {
  */
 int mount_plan_make(const struct state *state, struct plan_request *request,
 		    struct plan *ret, bool *ret_new, struct error *reterr);
+/*
+ * Is its skeleton there, and the one that it speaks of? It is read unless it was in this
+ * boot, and not changed since; what was found is noted in the plan.
+ */
+bool mount_plan_is_whole(const struct state *state, struct plan *plan);
 /* A descriptor of the directory that holds `layers`. */
 int mount_plan_open_layers(const struct state *state, const struct plan_request *request);
 /* A plan of before, and not the one that was made, is going to be mounted. */

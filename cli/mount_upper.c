@@ -1,6 +1,7 @@
 #include "cli/mount_upper.h"
 
 #include "cache/base/file.h"
+#include "fusefs/serve/plan_changed.h"
 #include "fusefs/serve/state_local.h"
 #include "fusefs/upper/upper.h"
 
@@ -53,14 +54,15 @@ int mount_upper_path(const struct state *state, const struct upper_request *requ
 static int write_base(const struct plan *plan, struct error *reterr)
 {
 	cleanup_buffer struct buffer text = BUFFER_INIT;
-	int r = carry_describe(plan, &text);
+	int r = plan_describe(plan, &text);
 	if (r == 0)
 		r = file_make_dirs(plan->upper, 0700);
 	cleanup_fd int fd =
 	    r < 0 ? r : file_open(AT_FDCWD, plan->upper, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return error_errno(reterr, fd, "cannot make '%s'", plan->upper);
-	r = file_replace_at(fd, "base", text.data, text.size, false);
+	file_sweep_asides(fd);
+	r = file_keep_at(fd, "base", text.data, text.size);
 	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", plan->upper) : 0;
 }
 

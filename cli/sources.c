@@ -1,6 +1,7 @@
 #include "cli/sources.h"
 
 #include "cache/source/url.h"
+#include "cache/store/partial.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -64,8 +65,15 @@ bool is_source_operand(const char *text)
 	       (strstr(text, "==") && !strchr(text, '/') && access(text, F_OK) < 0);
 }
 
+/* What is told while wheels are brought. */
+struct telling {
+	struct progress bar;
+	const struct source_get *get;
+};
+
 static void show_progress(void *context, const struct source_progress *p)
 {
+	struct telling *telling = context;
 	char bytes[24];
 	char total[24];
 	char what[64];
@@ -73,12 +81,13 @@ static void show_progress(void *context, const struct source_progress *p)
 	format_size(p->total, total);
 	(void)snprintf(what, sizeof(what), "%s of %s", bytes, total);
 	const struct progress_of of = { p->done, p->count, p->bytes, p->total, what };
-	progress_show_part(context, &of);
+	progress_show_part(&telling->bar, &of);
 }
 
 static void say_wait(void *context, const char *line)
 {
-	progress_hide(context);
+	struct telling *telling = context;
+	progress_hide(&telling->bar);
 	say_note("%s", line);
 }
 
@@ -99,6 +108,7 @@ static int parse_pin(const char *text, struct wanted_dist *ret)
 	normalise_name(name, normal, sizeof(normal));
 	ret->pinned = true;
 	ret->exact = equals[2] == '=';
+	ret->no_sdist = true; /* nothing is built here */
 	ret->name = strdup(normal);
 	ret->version = strdup(version);
 	return ret->name && ret->version ? 0 : say_failed("%s", strerror(ENOMEM));
@@ -140,15 +150,39 @@ static void report_found(const struct source_job *job)
 	static const char *const words[] = {
 		[SOURCE_CACHE] = "cached",
 		[SOURCE_FILE] = "added",
+		[SOURCE_LINKS] = "added",
 		[SOURCE_UV] = "taken from uv's cache",
 		[SOURCE_PIP] = "taken from pip's cache",
 		[SOURCE_URL] = "fetched",
 		[SOURCE_INDEX] = "fetched",
 	};
-	if (job->place)
-		say_note("%s: %s, %s", job->note.file_name, words[job->kind], job->place);
+	const char *name = job->is_sdist ? job->wanted->name : job->note.file_name;
+	if (job->is_sdist && !job->file)
+		say_note("%s: %s", name, job->place ? "not built" : "built before");
+	else if (job->place)
+		say_note("%s: %s, %s", name, words[job->kind], job->place);
 	else
-		say_note("%s: %s", job->note.file_name, words[job->kind]);
+		say_note("%s: %s", name, words[job->kind]);
+}
+
+void source_sdist_release(struct source_sdist *sdist, bool keep)
+{
+	free(sdist->file);
+	free(sdist->place);
+	if (keep)
+		partial_free(sdist->held);
+	else
+		partial_remove(sdist->held);
+	*sdist = (struct source_sdist){ .file = NULL };
+}
+
+static void hand_over_sdist(struct source_job *job, struct source_sdist *to)
+{
+	*to = (struct source_sdist){ .is_there = true,
+				     .sha256 = job->sha256,
+				     .file = steal_ptr(job->file),
+				     .place = steal_ptr(job->place),
+				     .held = steal_ptr(job->held) };
 }
 
 static int report(struct source_job *jobs, size_t count, bool verbose)
@@ -178,11 +212,18 @@ static int take_judge(struct cache *cache, const struct source_add *add,
 	return r < 0 ? say_error(&err, r) : 0;
 }
 
+static bool ask_built(void *context, const struct wanted_dist *dist,
+		      const struct sha256 *sha256)
+{
+	const struct telling *telling = context;
+	return telling->get->is_built(telling->get->context, dist, sha256);
+}
+
 int sources_get(struct cache *cache, const struct source_settings *settings,
 		const struct source_get *get)
 {
 	struct error err = ERROR_INIT;
-	struct progress progress = { .when = 0 };
+	struct telling telling = { .get = get };
 	struct wheel_options wheel_options = WHEEL_OPTIONS_DEFAULT;
 	struct wanted_judge judge = target_judge(get->target);
 	struct source_request request = { .cache = cache,
@@ -190,8 +231,10 @@ int sources_get(struct cache *cache, const struct source_settings *settings,
 					  .judge = &judge,
 					  .options = &wheel_options,
 					  .progress = show_progress,
+					  .no_build = get->no_build,
+					  .is_built = get->is_built ? ask_built : NULL,
 					  .say = say_wait,
-					  .context = &progress };
+					  .context = &telling };
 	cleanup_free struct source_job *jobs = calloc(get->count + 1, sizeof(*jobs));
 	if (!jobs)
 		return say_failed("%s", strerror(ENOMEM));
@@ -200,11 +243,14 @@ int sources_get(struct cache *cache, const struct source_settings *settings,
 		jobs[i].wanted = &get->dists[i];
 	interrupt_explain();
 	int r = source_get_many(&request, jobs, get->count, &err);
-	progress_hide(&progress);
+	progress_hide(&telling.bar);
+	interrupt_explain_no_more();
 	int status = r < 0 ? say_error(&err, r) : report(jobs, get->count, get->verbose);
 	for (size_t i = 0; i < get->count; i++) {
 		if (get->ret_notes)
 			get->ret_notes[i] = jobs[i].note;
+		if (get->ret_sdists && jobs[i].is_sdist && jobs[i].result == 0)
+			hand_over_sdist(&jobs[i], &get->ret_sdists[i]);
 		source_job_release(&jobs[i]);
 	}
 	return status;

@@ -38,6 +38,17 @@ void source_options_release(struct source_options *options);
 int source_settings_make(const struct source_options *options,
 			 const struct wanted_indexes *file, struct source_settings *ret);
 
+/* An sdist that was brought, of what has no wheel. */
+struct source_sdist {
+	bool is_there; /* it is one */
+	struct sha256 sha256;
+	char *file;           /* NULL: it was built before, or is not to be */
+	char *place;          /* where it came from, for people */
+	struct partial *held; /* keeps the file; or NULL */
+};
+/* `keep`: what was fetched stays for the next time. */
+void source_sdist_release(struct source_sdist *sdist, bool keep);
+
 /*
  * Brings distributions into the cache; says one line for each that failed, and when
  * `verbose` one for each other. Exit status.
@@ -46,8 +57,15 @@ struct source_get {
 	const struct wanted_dist *dists;
 	size_t count;
 	const struct target *target; /* needed for what is pinned only */
-	bool lenient, verbose;
+	bool lenient, verbose, no_build;
 	struct wheel_note *ret_notes; /* as many; or NULL */
+	/* As many; of sdists, which stay where they are until these are released; or
+	 * NULL. */
+	struct source_sdist *ret_sdists;
+	/* As in struct source_request. */
+	bool (*is_built)(void *context, const struct wanted_dist *dist,
+			 const struct sha256 *sha256);
+	void *context;
 };
 int sources_get(struct cache *cache, const struct source_settings *settings,
 		const struct source_get *get);

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 int file_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
@@ -161,6 +163,33 @@ int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
 	return sync ? file_sync_dir(dirfd) : 0;
 }
 
+/* "<name>.<pid>.<hex>.tmp" */
+static bool is_aside(const char *name)
+{
+	static const char ending[] = ".tmp";
+	size_t size = strlen(name);
+	size_t numbers = 0;
+	if (size < sizeof(ending) || strcmp(name + size - strlen(ending), ending) != 0)
+		return false;
+	for (size_t i = 1; i + sizeof(ending) < size; i++)
+		numbers += name[i] == '.' && name[i + 1] >= '0' && name[i + 1] <= 'f';
+	return numbers >= 2;
+}
+
+void file_sweep_asides(int dirfd)
+{
+	enum { SECONDS = 3600 };
+	struct stat st;
+	const struct dirent *entry;
+	cleanup_dir DIR *dir = dirfd < 0 ? NULL : file_list_dir(dirfd);
+	while (dir && (entry = readdir(dir)) != NULL) {
+		if (is_aside(entry->d_name) &&
+		    fstatat(dirfd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && time(NULL) - st.st_mtim.tv_sec > SECONDS)
+			(void)unlinkat(dirfd, entry->d_name, 0);
+	}
+}
+
 int file_make_dirs(const char *path, mode_t mode)
 {
 	cleanup_free char *copy = strdup(path);
@@ -229,6 +258,15 @@ int file_sync_dir(int dirfd)
 	/* EINVAL: a file system that cannot sync a directory has nothing to be synced
 	 * there. */
 	return fsync(dirfd) < 0 && errno != EINVAL ? -errno : 0;
+}
+
+int file_keep_at(int dirfd, const char *path, const void *bytes, size_t size)
+{
+	cleanup_buffer struct buffer found = BUFFER_INIT;
+	if (file_read_at(dirfd, path, size, &found) == 0 && found.size == size &&
+	    (size == 0 || memcmp(found.data, bytes, size) == 0))
+		return 0;
+	return file_replace_at(dirfd, path, bytes, size, false);
 }
 
 DIR *file_list_dir(int dirfd)
@@ -314,13 +352,22 @@ int path_canonical(const char *path, char **ret_path, struct error *reterr)
 	return r < 0 ? error_errno(reterr, r, "cannot resolve '%s'", path) : 0;
 }
 
+static bool is_plain_in_url(unsigned char c)
+{
+	return c > 0x20 && c < 0x7f && !strchr("\"#<>?`{}%\\^|[]", c);
+}
+
 int path_append_url(struct buffer *out, const char *path)
 {
 	int r = buffer_append_text(out, "file://");
-	for (; r == 0 && *path; path++) {
-		unsigned char c = (unsigned char)*path;
-		bool plain = c > 0x20 && c < 0x7f && !strchr("\"#<>?`{}%\\^|[]", c);
-		r = plain ? buffer_append(out, &c, 1) : buffer_printf(out, "%%%02X", c);
+	while (r == 0 && *path) {
+		size_t size = 0;
+		while (is_plain_in_url((unsigned char)path[size]))
+			size++;
+		r = buffer_append(out, path, size);
+		path += size;
+		if (r == 0 && *path)
+			r = buffer_printf(out, "%%%02X", (unsigned char)*path++);
 	}
 	return r;
 }

@@ -46,6 +46,15 @@ int file_read_at(int dirfd, const char *path, size_t limit, struct buffer *out);
 int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
 		    bool sync);
 
+/*
+ * Removes what processes that were killed in file_replace_at() have left in the
+ * directory: names of its kind that are an hour old, while it takes milliseconds.
+ */
+void file_sweep_asides(int dirfd);
+
+/* The same, without `sync`; does nothing where that is the content already. */
+int file_keep_at(int dirfd, const char *path, const void *bytes, size_t size);
+
 /* mkdir for each missing component of an absolute or relative path. */
 int file_make_dirs(const char *path, mode_t mode);
 /* mkdirat that takes an existing directory for done. */

@@ -31,6 +31,13 @@ const char *json_get_text(const json_t *object, const char *key)
 	return json_string_value(json_object_get(object, key));
 }
 
+int json_copy_text(const json_t *object, const char *key, char **ret_text)
+{
+	const char *text = json_get_text(object, key);
+	*ret_text = text ? strdup(text) : NULL;
+	return text && !*ret_text ? -ENOMEM : 0;
+}
+
 int64_t json_get_int(const json_t *object, const char *key, int64_t otherwise)
 {
 	const json_t *member = json_object_get(object, key);

@@ -27,5 +27,7 @@ int json_print(const json_t *value, bool pretty, struct buffer *out);
 
 /* A member of that type, or NULL / `otherwise`. Borrowed from the object. */
 const char *json_get_text(const json_t *object, const char *key);
+/* A copy of it, which the caller frees; NULL: there is none. -ENOMEM. */
+int json_copy_text(const json_t *object, const char *key, char **ret_text);
 int64_t json_get_int(const json_t *object, const char *key, int64_t otherwise);
 bool json_get_bool(const json_t *object, const char *key, bool otherwise);

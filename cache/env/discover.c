@@ -250,7 +250,7 @@ static int say_none(struct hunt *h, const struct asked *a, struct error *reterr)
 	if (!text)
 		return -ENOMEM;
 	if (h->request->kind == REQUEST_VERSION || h->request->kind == REQUEST_RANGE)
-		(void)places_visit(&any, name_others, h);
+		(void)places_visit(&any, h->discovery->preference, name_others, h);
 	const char *others = h->others.size ? buffer_cstr(&h->others) : NULL;
 	if (others)
 		return error_set(reterr, -ENOENT,
@@ -309,7 +309,7 @@ int discover_interpreter(struct store *store, const struct discovery *discovery,
 	r = request.kind == REQUEST_RANGE && request_range_has(request.text, "3") < 0
 		? error_set(reterr, -EINVAL, "%s: '%s' is no version of Python",
 			    asked.who, asked.text)
-		: places_visit(&request, consider, &hunt);
+		: places_visit(&request, discovery->preference, consider, &hunt);
 	if (r < 0)
 		return *hunt.err.text ? error_set(reterr, r, "%s", hunt.err.text) : r;
 	if (!hunt.found)

@@ -3,7 +3,8 @@
  *
  * What is asked for: `wanted`, else $UV_PYTHON, else the first line of the nearest
  * .python-version, else what the project requires, else any. Where it is looked for:
- * uv's own interpreters, then PATH (UV_PYTHON_PREFERENCE and its kin change that).
+ * uv's own interpreters, then PATH (`preference`, UV_PYTHON_PREFERENCE and its kin change
+ * that).
  * A virtual environment's interpreter stands for the one that it was made from.
  */
 #pragma once
@@ -19,6 +20,9 @@ struct discovery {
 	    *project;     /* absolute: .python-version is looked for from here upward */
 	const char *root; /* ... to this one of its parents; NULL: to the topmost */
 	const char *requires_python; /* the project's PEP 440 specifiers, or NULL */
+	/* What uv's files say for python-preference, or NULL. The environment has the
+	 * last word. */
+	const char *preference;
 };
 
 /*

@@ -348,7 +348,7 @@ static bool is_set(const char *variable)
 	return false;
 }
 
-static enum preference get_preference(void)
+static enum preference get_preference(const char *said)
 {
 	static const struct {
 		const char *text;
@@ -357,7 +357,8 @@ static enum preference get_preference(void)
 		      { "system", PREFER_SYSTEM },
 		      { "only-managed", ONLY_MANAGED },
 		      { "only-system", ONLY_SYSTEM } };
-	const char *value = getenv("UV_PYTHON_PREFERENCE");
+	const char *variable = getenv("UV_PYTHON_PREFERENCE");
+	const char *value = variable && *variable ? variable : said;
 	if (is_set("UV_MANAGED_PYTHON"))
 		return ONLY_MANAGED;
 	if (is_set("UV_NO_MANAGED_PYTHON"))
@@ -388,18 +389,19 @@ static int visit_named(const struct search *s)
 	return r;
 }
 
-int places_visit(const struct python_request *request, place_visit *visit, void *context)
+int places_visit(const struct python_request *request, const char *preference,
+		 place_visit *visit, void *context)
 {
 	const struct search s = { request, visit, context };
-	enum preference preference = get_preference();
+	enum preference order = get_preference(preference);
 	if (request->kind == REQUEST_PATH)
 		return visit_named(&s);
-	if (request->kind == REQUEST_NAME || preference == ONLY_SYSTEM)
+	if (request->kind == REQUEST_NAME || order == ONLY_SYSTEM)
 		return search_path(&s);
-	if (preference == ONLY_MANAGED)
+	if (order == ONLY_MANAGED)
 		return search_managed(&s);
-	int r = preference == PREFER_SYSTEM ? search_path(&s) : search_managed(&s);
+	int r = order == PREFER_SYSTEM ? search_path(&s) : search_managed(&s);
 	if (r == 0)
-		r = preference == PREFER_SYSTEM ? search_managed(&s) : search_path(&s);
+		r = order == PREFER_SYSTEM ? search_managed(&s) : search_path(&s);
 	return r;
 }

@@ -50,8 +50,12 @@ enum place { PLACE_NAMED, PLACE_UV, PLACE_PATH };
 
 /* Returns 0 to go on. */
 typedef int place_visit(void *context, enum place place, const char *program);
-/* Visits what may be it, the best first; a range's names are all worth a look. */
-int places_visit(const struct python_request *request, place_visit *visit, void *context);
+/*
+ * Visits what may be it, the best first; a range's names are all worth a look.
+ * `preference`: as in struct discovery.
+ */
+int places_visit(const struct python_request *request, const char *preference,
+		 place_visit *visit, void *context);
 
 /*
  * The first line of the nearest .python-version (or of the user's own, which stands in

@@ -22,8 +22,11 @@ struct digest environment_key(const struct environment_request *request)
 		const struct environment_wheel *wheel = &request->wheels[i];
 		r = buffer_append(&text, &wheel->image_id, sizeof(wheel->image_id));
 		if (r == 0)
-			r = buffer_printf(&text, "%s\n",
-					  wheel->direct_url ? wheel->direct_url : "");
+			r = buffer_printf(&text, "%s\n%s\n%s\n%s\n",
+					  wheel->direct_url ? wheel->direct_url : "",
+					  wheel->uv_cache ? wheel->uv_cache : "",
+					  wheel->uv_build ? wheel->uv_build : "",
+					  wheel->installer ? wheel->installer : "");
 	}
 	/* Without memory: a key that no other request has, so nothing is taken for the
 	 * same. */

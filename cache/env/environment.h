@@ -16,9 +16,11 @@
 struct environment_wheel {
 	struct digest image_id;
 	struct image *image; /* borrowed */
-	const char
-	    *direct_url;  /* what direct_url.json says; NULL: it came from an index */
-	const char *name; /* for people */
+	/* What files of these names in dist-info say; NULL: they are not there. */
+	const char *direct_url; /* so is this one for what came from an index */
+	const char *uv_cache, *uv_build;
+	const char *installer; /* NULL: that of the wheel's image */
+	const char *name;      /* for people */
 };
 
 struct environment_request {

@@ -3,6 +3,7 @@
 #include "cache/base/file.h"
 #include "cache/base/json.h"
 #include "cache/base/run.h"
+#include "cache/env/shim.h"
 #include "cache/env/templates.h"
 #include "cache/store/store.h"
 
@@ -14,19 +15,19 @@
 
 enum { PROBE_SECONDS = 30, LARGEST_ANSWER = 1 << 20 };
 
+static const char shims[] = "shims";
+
 /* What tells an interpreter from itself after an upgrade, and from another probe's
  * answers. */
 static int fact_key(const char *path, struct digest *ret)
 {
-	struct stat st;
 	cleanup_free char *real = realpath(path, NULL);
 	cleanup_buffer struct buffer key = BUFFER_INIT;
-	if (!real || stat(real, &st) < 0)
+	if (!real)
 		return -errno;
-	int r = buffer_printf(&key, "%s\n%s\n%llu %llu %lld %lld.%09ld\n", path, real,
-			      (unsigned long long)st.st_dev,
-			      (unsigned long long)st.st_ino, (long long)st.st_size,
-			      (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	int r = buffer_printf(&key, "%s\n%s\n", path, real);
+	if (r == 0)
+		r = file_describe(real, &key);
 	if (r == 0)
 		r = buffer_append(&key, template_probe_py, template_probe_py_size);
 	if (r == 0)
@@ -36,7 +37,7 @@ static int fact_key(const char *path, struct digest *ret)
 
 /*
  * A pyenv or asdf shim is a script whose answer depends on the working directory and on
- * variables: its own file does not tell, so its answer is not remembered.
+ * variables: its own file does not tell. Of pyenv's all that decides is known (shim.h).
  */
 static bool is_script(const char *path)
 {
@@ -146,16 +147,12 @@ static int parse_facts(const char *path, const struct buffer *answer,
 	return 0;
 }
 
-int interpreter_probe(struct store *store, const char *path, struct interpreter **ret,
-		      struct error *reterr)
+static int probe_program(struct store *store, const char *path, bool script,
+			 struct interpreter **ret, struct error *reterr)
 {
 	struct digest key;
-	struct stat st;
 	cleanup_buffer struct buffer answer = BUFFER_INIT;
-	if (stat(path, &st) < 0)
-		return error_set(reterr, -errno, "python '%s': %s", path,
-				 strerror(errno));
-	bool remembered = !is_script(path) && fact_key(path, &key) == 0;
+	bool remembered = !script && fact_key(path, &key) == 0;
 	if (remembered && store_get_fact(store, "interpreters", &key, &answer) == 0 &&
 	    parse_facts(path, &answer, ret, NULL) == 0)
 		return 0;
@@ -167,6 +164,52 @@ int interpreter_probe(struct store *store, const char *path, struct interpreter 
 		(void)store_put_fact(store, "interpreters", &key, answer.data,
 				     answer.size);
 	return r;
+}
+
+/* The one that a shim ran under just these circumstances; 0: it is not known. */
+static int probe_known(struct store *store, const struct digest *key,
+		       struct interpreter **ret)
+{
+	cleanup_buffer struct buffer path = BUFFER_INIT;
+	int r = store_get_fact(store, shims, key, &path);
+	const char *program = r == 0 ? buffer_cstr(&path) : NULL;
+	if (!program || *program != '/' || is_script(program))
+		return 0;
+	return probe_program(store, program, false, ret, NULL) == 0;
+}
+
+/* Of a shim only what it runs is remembered: that is asked itself, once. */
+static int probe_script(struct store *store, const char *path, struct interpreter **ret,
+			struct error *reterr)
+{
+	CLEANUP(shim_release) struct shim shim = { .versions = NULL };
+	CLEANUP(interpreter_freep) struct interpreter *p = NULL;
+	bool is_shim = shim_read(path, &shim) == 0;
+	struct digest key = digest_of(shim.says.data, shim.says.size);
+	if (is_shim && probe_known(store, &key, ret) == 1)
+		return 0;
+	int r = probe_program(store, path, true, &p, reterr);
+	if (r < 0)
+		return r;
+	if (is_shim && shim_has(&shim, p->executable)) {
+		(void)store_put_fact(store, shims, &key, p->executable,
+				     strlen(p->executable));
+		if (probe_known(store, &key, ret) == 1)
+			return 0;
+	}
+	*ret = steal_ptr(p);
+	return 0;
+}
+
+int interpreter_probe(struct store *store, const char *path, struct interpreter **ret,
+		      struct error *reterr)
+{
+	struct stat st;
+	if (stat(path, &st) < 0)
+		return error_set(reterr, -errno, "python '%s': %s", path,
+				 strerror(errno));
+	return is_script(path) ? probe_script(store, path, ret, reterr)
+			       : probe_program(store, path, false, ret, reterr);
 }
 
 void interpreter_free(struct interpreter *p)

@@ -1,7 +1,8 @@
 /*
  * What a wheel has only in a mount: its launchers (their first line names the mount), the
- * rows of RECORD for them, and direct_url.json. The rows are spliced into the sorted
- * RECORD that the wheel's image holds, so that this costs one copy of its text.
+ * rows of RECORD for them, direct_url.json and what uv notes beside it. The rows are
+ * spliced into the sorted RECORD that the wheel's image holds, so that this costs one
+ * copy of its text.
  */
 #include "cache/base/file.h"
 #include "cache/env/launcher.h"
@@ -221,23 +222,34 @@ static int add_infos(struct derived *d)
 	return r;
 }
 
-static int add_direct_url(struct derived *d)
+/* A file of dist-info that says where the wheel came from. */
+static int add_note(struct derived *d, const char *name, const char *said)
 {
 	char path[400];
 	char *row = NULL;
 	cleanup_buffer struct buffer text = BUFFER_INIT;
-	int r = buffer_append_text(&text, d->wheel->direct_url);
-	if (r < 0)
+	int r = said ? buffer_append_text(&text, said) : 0;
+	if (r < 0 || !said)
 		return r;
-	(void)snprintf(path, sizeof(path), "site-packages/%s/direct_url.json",
-		       d->dist_info);
+	(void)snprintf(path, sizeof(path), "site-packages/%s/%s", d->dist_info, name);
 	struct item item = { .path = path, .type = ENTRY_FILE, .mode = 0644 };
 	r = image_writer_add_file(d->w, &item, text.data, text.size, false);
 	if (r < 0)
 		return r;
-	if (asprintf(&row, "%s/direct_url.json", d->dist_info) < 0)
+	if (asprintf(&row, "%s/%s", d->dist_info, name) < 0)
 		return -ENOMEM;
 	return add_content_row(d, row, &text);
+}
+
+static int add_notes(struct derived *d)
+{
+	const struct environment_wheel *wheel = d->wheel;
+	int r = add_note(d, "direct_url.json", wheel->direct_url);
+	if (r == 0)
+		r = add_note(d, "uv_cache.json", wheel->uv_cache);
+	if (r == 0)
+		r = add_note(d, "uv_build.json", wheel->uv_build);
+	return r == 0 ? add_note(d, "INSTALLER", wheel->installer) : r;
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -363,8 +375,8 @@ int skeleton_add_wheel(struct image_writer *w, const struct environment_request 
 	(void)snprintf(d.dist_info, sizeof(d.dist_info), "%.*s", (int)info.size,
 		       info.value);
 	r = add_infos(&d);
-	if (r == 0 && wheel->direct_url)
-		r = add_direct_url(&d);
+	if (r == 0)
+		r = add_notes(&d);
 	*ret_needed = d.count > 0;
 	return r < 0 || d.count == 0 ? r : add_record(&d);
 }

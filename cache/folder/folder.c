@@ -249,6 +249,7 @@ static int read_all(struct adding *a, struct store *store, struct folder_note *n
 	int r = a->chunk && a->names ? image_writer_new(store, &a->writer) : -ENOMEM;
 	for (size_t i = 0; r == 0 && i < a->scan.count; i++)
 		r = add_found(a, i, reterr);
+	time_t looked = time(NULL);
 	if (r == 0)
 		r = check_unchanged(a, reterr);
 	if (r < 0)
@@ -259,9 +260,10 @@ static int read_all(struct adding *a, struct store *store, struct folder_note *n
 				    store_path(store));
 	note->entries = a->scan.count - 1;
 	note->size = a->content;
-	/* A second change within the clock's grain would leave every stamp as it is. */
+	/* A change after the last look, but within the clock's grain, would leave every
+	 * stamp as it is. */
 	enum { GRAIN = 2 };
-	note->stamps = time(NULL) - scan_newest(&a->scan) < GRAIN
+	note->stamps = looked - scan_newest(&a->scan) < GRAIN
 			   ? (struct digest){ .bytes = { 0 } }
 			   : scan_stamps(&a->scan);
 	return store_note_folder(store, note, reterr);

@@ -389,3 +389,8 @@ const struct sha256 *download_sha256(const struct download *d)
 {
 	return &d->sha256;
 }
+
+struct partial *download_hold(struct download *d)
+{
+	return steal_ptr(d->partial);
+}

@@ -45,6 +45,9 @@ void download_drop(struct download *download);
 extern const struct http_sink download_sink;
 void download_set_calls(struct download *download, const struct download_calls *calls);
 
+/* What keeps the file where it is, from now on the caller's. */
+struct partial *download_hold(struct download *download);
+
 /* The whole file, checked, and its hash; NULL before. */
 const char *download_path(const struct download *download);
 const struct sha256 *download_sha256(const struct download *download);

@@ -1,6 +1,7 @@
 #include "cache/source/source_private.h"
 
 #include "cache/source/url.h"
+#include "cache/store/partial.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +11,22 @@
 void source_job_release(struct source_job *job)
 {
 	free(job->place);
+	free(job->file);
+	partial_remove(job->held);
 	job->place = NULL;
+	job->file = NULL;
+	job->held = NULL;
+}
+
+const char *source_kind_name(enum source_kind kind)
+{
+	static const char *const names[] = {
+		[SOURCE_CACHE] = "cache",      [SOURCE_FILE] = "file",
+		[SOURCE_LINKS] = "find-links", [SOURCE_UV] = "uv",
+		[SOURCE_PIP] = "pip",          [SOURCE_URL] = "url",
+		[SOURCE_INDEX] = "index",
+	};
+	return names[kind];
 }
 
 static void tell_progress(struct session *s)
@@ -67,7 +83,7 @@ bool task_takes_name(const struct session *s, const struct task *t, const char *
 	*ret = (struct fit){ .yanked = false };
 	if (t->wheel)
 		return strcmp(file, t->wheel->file) == 0;
-	if (!judge || wheel_name_parse(file, &name, NULL) < 0 ||
+	if (!judge || t->dist->no_wheel || wheel_name_parse(file, &name, NULL) < 0 ||
 	    !same_name(name.distribution, t->dist->name) ||
 	    !task_takes_version(t, name.version))
 		return false;
@@ -131,6 +147,9 @@ static int consider_note(void *context, const struct wheel_note *note)
 {
 	struct search *search = context;
 	struct fit fit;
+	/* What was built of a directory is of that directory, not of any index. */
+	if (wheel_name_is_local(note->file_name))
+		return 0;
 	if (!takes_note(search->session, search->task, note))
 		return 0;
 	if (task_takes_name(search->session, search->task, note->file_name, &fit) &&
@@ -195,10 +214,13 @@ static bool find_wheel(const struct session *s, struct task *t)
 
 bool task_find_in_caches(struct session *s, struct task *t)
 {
-	bool found = t->wheel ? find_wheel(s, t) : find_pinned(s, t);
+	bool found = t->is_sdist ? false
+		     : t->wheel  ? find_wheel(s, t)
+				 : !t->dist->no_wheel && find_pinned(s, t);
 	if (found)
 		task_found(s, t, SOURCE_CACHE, NULL);
-	return found;
+	bool may_be_built = t->is_sdist || !t->wheel;
+	return found || (may_be_built && task_find_built(s, t));
 }
 
 static int begin_task(struct task *t, struct source_job *job)
@@ -211,7 +233,9 @@ static int begin_task(struct task *t, struct source_job *job)
 		t->what = NULL;
 		return -ENOMEM;
 	}
-	if (!t->wheel && (!dist->pinned || !dist->version || dist->no_wheel))
+	if (dist->source && dist->source->kind == WANTED_SDIST)
+		return task_begin_sdist(t);
+	if (!t->wheel && (!dist->pinned || !dist->version))
 		return error_set(&job->err, -EINVAL, "%s has no wheel", t->what);
 	return 0;
 }
@@ -245,11 +269,21 @@ static int ask_and_fetch(struct session *s, struct error *reterr)
 	return r < 0 ? r : session_fetch(s, reterr);
 }
 
+static bool promote_sdists(struct session *s)
+{
+	bool any = false;
+	for (size_t i = 0; i < s->count; i++)
+		any = task_promote_sdist(s, &s->tasks[i]) || any;
+	return any;
+}
+
 static int work(struct session *s, struct error *reterr)
 {
 	int r = session_find_local(s);
 	if (r == 0 && !s->request->settings->offline)
 		r = ask_and_fetch(s, reterr);
+	else if (r == 0 && promote_sdists(s))
+		r = session_find_local(s);
 	for (size_t i = 0; r == 0 && i < s->count; i++) {
 		if (!s->tasks[i].done)
 			end_unfound(s, &s->tasks[i]);
@@ -261,6 +295,7 @@ static void release_task(struct task *t)
 {
 	free(t->what);
 	wanted_wheel_release(&t->found);
+	wanted_wheel_release(&t->sdist);
 }
 
 int source_get_many(const struct source_request *request, struct source_job *jobs,

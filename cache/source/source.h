@@ -12,17 +12,21 @@
 
 enum source_kind {
 	SOURCE_CACHE, /* it was in a cache of ours */
-	SOURCE_FILE,  /* a path, in the lock or found in a folder of --find-links */
+	SOURCE_FILE,  /* a path in the lock */
+	SOURCE_LINKS, /* a folder of --find-links */
 	SOURCE_UV,
 	SOURCE_PIP,
 	SOURCE_URL, /* of the lock */
 	SOURCE_INDEX,
 };
+/* "cache", "file", "find-links", "uv", "pip", "url", "index": as notes of wheels have it.
+ */
+const char *source_kind_name(enum source_kind kind);
 
 /*
  * One distribution that is wanted. Of its wheels the first is taken: which wheel is
- * installed must not depend on what can be had just now (PEP 751). What is to be built is
- * not for us: -EINVAL.
+ * installed must not depend on what can be had just now (PEP 751). Of an sdist the file
+ * is brought; other sources are not for us: -EINVAL.
  */
 struct source_job {
 	const struct wanted_dist *wanted;
@@ -34,6 +38,11 @@ struct source_job {
 	char *place; /* a path, or a URL without secrets; for people; or NULL */
 	struct wheel_note note;
 	struct store *store; /* the cache that has it, borrowed */
+	/* In their place, when there is no wheel: */
+	bool is_sdist;
+	struct sha256 sha256; /* of the sdist */
+	char *file;           /* where it lies; NULL: is_built() knew it, or no_build */
+	struct partial *held; /* what keeps it there when it was fetched; or NULL */
 };
 void source_job_release(struct source_job *job);
 
@@ -51,10 +60,14 @@ struct source_request {
 	const struct wanted_judge *judge; /* needed for what is pinned only */
 	const struct wheel_options *options;
 	source_progress_fn *progress; /* or NULL */
+	bool no_build; /* sdists of pins are not brought: it is only said that they are */
+	/* Was an sdist of that hash built before, so that it is not needed? Or NULL. */
+	bool (*is_built)(void *context, const struct wanted_dist *dist,
+			 const struct sha256 *sha256);
 	/* Of a wait for others that takes long: a line for people. Or NULL. Called as
 	 * `progress` is, so that lines and bars do not mix. */
 	void (*say)(void *context, const char *line);
-	void *context; /* of both */
+	void *context; /* of all three */
 };
 
 /*

@@ -89,6 +89,12 @@ void batch_release(struct batch *b)
 	*b = (struct batch){ .jobs = NULL };
 }
 
+/* What is fetched was named by the lock or by an index. */
+static enum source_kind kind_of(const struct batch *b, const struct task *t)
+{
+	return b->kind == SOURCE_URL && t->wheel == &t->found ? SOURCE_INDEX : b->kind;
+}
+
 static void end_one(struct session *s, struct batch *b, size_t i)
 {
 	const struct wheel_job *done = &b->jobs[i];
@@ -101,14 +107,14 @@ static void end_one(struct session *s, struct batch *b, size_t i)
 	if (done->result < 0)
 		task_end(s, t, done->result);
 	else
-		task_found(s, t,
-			   b->kind == SOURCE_URL && t->wheel == &t->found ? SOURCE_INDEX
-									  : b->kind,
+		task_found(s, t, kind_of(b, t),
 			   strdup(done->origin ? done->origin : done->path));
 }
 
 void batch_run(struct session *s, struct batch *b)
 {
+	for (size_t i = 0; i < b->count; i++)
+		b->jobs[i].source = source_kind_name(kind_of(b, b->tasks[i]));
 	int r = b->count == 0 ? 0
 			      : wheel_add_many(s->request->cache, b->jobs, b->count,
 					       s->request->options, NULL, NULL);

@@ -153,6 +153,18 @@ static void take_failed(struct fetch *f, size_t i)
 	task_end(f->session, t, q->result);
 }
 
+static int take_sdist(struct fetch *f, size_t i, const char *shown)
+{
+	struct download *d = f->downloads[i];
+	const struct source_file file = { .path = download_path(d),
+					  .origin = shown,
+					  .sha256 = *download_sha256(d),
+					  .held = download_hold(d) };
+	task_found_sdist(f->session, f->tasks[i], SOURCE_URL, &file);
+	let_go(f, i, false);
+	return 0;
+}
+
 static int take_one(struct fetch *f, size_t i, struct batch *batch)
 {
 	struct task *t = f->tasks[i];
@@ -165,6 +177,8 @@ static int take_one(struct fetch *f, size_t i, struct batch *batch)
 		return 0;
 	}
 	cleanup_free char *shown = url_shown(f->requests[i].url);
+	if (t->is_sdist)
+		return shown ? take_sdist(f, i, shown) : -ENOMEM;
 	struct wheel_job job = { .path = download_path(f->downloads[i]),
 				 .origin = shown,
 				 .expected = sha256 };

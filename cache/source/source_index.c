@@ -118,7 +118,7 @@ static bool judge_file(const struct session *s, const struct task *t,
 			*ret_miss = MISS_WHEEL;
 		return false;
 	}
-	if (!same_name(name.distribution, t->dist->name) ||
+	if (t->dist->no_wheel || !same_name(name.distribution, t->dist->name) ||
 	    !task_takes_version(t, name.version))
 		return false;
 	*ret_miss = MISS_FIT;
@@ -155,48 +155,60 @@ static const struct simple_file *choose(const struct session *s, struct task *t,
 	return best;
 }
 
-static int copy_hashes(struct wanted_bytes *to, const struct wanted_bytes *from)
+/* In case that no index has a wheel. */
+static const struct simple_file *choose_sdist(const struct session *s,
+					      const struct task *t,
+					      const struct simple_page *page)
 {
-	*to = *from;
-	to->others = calloc(from->other_count + 1, sizeof(*to->others));
-	to->other_count = 0;
-	if (!to->others)
-		return -ENOMEM;
-	for (size_t i = 0; i < from->other_count; i++) {
-		struct wanted_hash *hash = &to->others[to->other_count];
-		hash->algorithm = strdup(from->others[i].algorithm);
-		hash->hex = strdup(from->others[i].hex);
-		to->other_count++;
-		if (!hash->algorithm || !hash->hex)
-			return -ENOMEM;
+	const struct wanted_judge *judge = s->request->judge;
+	const struct simple_file *best = NULL;
+	for (size_t i = 0; !t->wheel && !t->dist->no_sdist && i < page->count; i++) {
+		const struct simple_file *f = &page->files[i];
+		bool unsure;
+		if (!sdist_name_fits(f->name, t->dist->name, t->dist->version) ||
+		    (f->requires_python &&
+		     !judge->python_fits(judge->context, f->requires_python)) ||
+		    !takes_bytes(t, &f->bytes, &unsure))
+			continue;
+		if (!best || (best->yanked && !f->yanked))
+			best = f;
 	}
-	return 0;
+	return best;
 }
 
 /* What the lock says of the bytes stands over what an index says of them. */
-static int take_file(struct task *t, const struct place *place, const struct page *page,
-		     const char *base, const struct simple_file *f)
+static int copy_file(struct task *t, const struct place *place, const struct page *page,
+		     const char *base, const struct simple_file *f,
+		     struct wanted_wheel *ret)
 {
-	struct wanted_wheel found = { .name = strdup(t->dist->name),
-				      .version = strdup(t->dist->version),
-				      .file = strdup(f->name),
+	struct wanted_wheel found = { .file = strdup(f->name),
 				      .index_url = strdup(place->url) };
 	char *absolute_base = NULL;
-	int r = copy_hashes(&found.bytes, is_certain(t) ? &t->wheel->bytes : &f->bytes);
+	int r =
+	    wanted_bytes_copy(&found.bytes, is_certain(t) ? &t->wheel->bytes : &f->bytes);
 	if (r == 0 && base)
 		r = http_resolve(page->url, base, &absolute_base, &t->job->err);
 	if (r == 0)
 		r = http_resolve(absolute_base ? absolute_base : page->url, f->url,
 				 &found.url, &t->job->err);
 	free(absolute_base);
-	if (r == 0 && !(found.name && found.version && found.file && found.index_url))
+	if (r == 0 && !(found.file && found.index_url))
 		r = -ENOMEM;
 	if (r < 0) {
 		wanted_wheel_release(&found);
 		return r;
 	}
-	wanted_wheel_release(&t->found);
-	t->found = found;
+	wanted_wheel_release(ret);
+	*ret = found;
+	return 0;
+}
+
+static int take_file(struct task *t, const struct place *place, const struct page *page,
+		     const char *base, const struct simple_file *f)
+{
+	int r = copy_file(t, place, page, base, f, &t->found);
+	if (r < 0)
+		return r;
 	t->wheel = &t->found;
 	t->missing = false;
 	t->lost = 0;
@@ -260,6 +272,12 @@ static int look_into(struct ask *a, struct task *t, const struct page *page,
 		return 0;
 	if (f)
 		return take_chosen(a, t, page, parsed->base, f, &fit);
+	const struct simple_file *sdist =
+	    t->sdist.file ? NULL : choose_sdist(s, t, parsed);
+	/* What cannot be fetched is as good as not there. */
+	if (sdist &&
+	    copy_file(t, &a->place, page, parsed->base, sdist, &t->sdist) == -ENOMEM)
+		return -ENOMEM;
 	bool decides = !a->place.is_flat || has_project(parsed, t);
 	if (t->miss == MISS_PROJECT && decides)
 		t->miss = MISS_VERSION;
@@ -442,9 +460,11 @@ int session_ask_indexes(struct session *s, struct error *reterr)
 	bool found = false;
 	for (size_t i = 0; i < s->count; i++) {
 		struct task *t = &s->tasks[i];
+		bool promoted = task_promote_sdist(s, t);
 		t->choosing = false;
 		if (!t->done && t->wheel == &t->found)
 			found = !task_find_in_caches(s, t) || found;
+		found = found || promoted;
 		if (!t->done && !t->wheel && t->lost == 0)
 			say_miss(s, t);
 	}

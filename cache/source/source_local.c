@@ -68,6 +68,8 @@ static int add_path(struct session *s, struct batch *b, struct task *t)
 	if (!t->wheel->path && t->wheel->url)
 		named = url_file_path(t->wheel->url);
 	const char *path = t->wheel->path ? t->wheel->path : named;
+	if (t->is_sdist)
+		return path ? task_take_local_sdist(s, t, path, SOURCE_FILE) : 0;
 	struct wheel_job job = { .path = path, .expected = sha256_of_wheel(t) };
 	struct sha256 sha256;
 	int r = path && says_more(t) ? check_path(s, t, path, &sha256, &t->job->err) : 0;
@@ -115,17 +117,30 @@ static bool has_right_bytes(const struct session *s, const struct task *t,
 	return true;
 }
 
-static int consider_file(const struct session *s, const struct task *t,
-			 const char *folder, const char *name, struct best *best)
+/* In case that no wheel is found. */
+static bool may_keep_sdist(const struct task *t, const char *name)
+{
+	return !t->wheel && !t->sdist.file && !t->dist->no_sdist &&
+	       sdist_name_fits(name, t->dist->name, t->dist->version);
+}
+
+static int consider_file(const struct session *s, struct task *t, const char *folder,
+			 const char *name, struct best *best)
 {
 	struct sha256 sha256;
 	struct fit fit;
-	if (!task_takes_name(s, t, name, &fit) ||
-	    (best->path && fit_compare(&best->fit, &fit) <= 0))
-		return 0;
 	cleanup_free char *path = path_join(folder, name);
 	if (!path)
 		return -ENOMEM;
+	if (may_keep_sdist(t, name) && has_right_bytes(s, t, path, &sha256)) {
+		t->sdist.file = strdup(name);
+		t->sdist.path = steal_ptr(path);
+		t->sdist.bytes.size = -1; /* it is the right one, so much is known */
+		return t->sdist.file ? 0 : -ENOMEM;
+	}
+	if (!task_takes_name(s, t, name, &fit) ||
+	    (best->path && fit_compare(&best->fit, &fit) <= 0))
+		return 0;
 	if (!has_right_bytes(s, t, path, &sha256))
 		return 0;
 	free(best->path);
@@ -133,7 +148,7 @@ static int consider_file(const struct session *s, const struct task *t,
 	return 0;
 }
 
-static int add_from_folder(const struct session *s, struct batch *b, struct task *t,
+static int add_from_folder(struct session *s, struct batch *b, struct task *t,
 			   const char *folder)
 {
 	struct best best = { .path = NULL };
@@ -145,7 +160,8 @@ static int add_from_folder(const struct session *s, struct batch *b, struct task
 		r = consider_file(s, t, folder, entry->d_name, &best);
 	struct wheel_job job = { .path = best.path, .expected = &best.sha256 };
 	if (r == 0 && best.path)
-		r = batch_add(b, t, &job);
+		r = t->is_sdist ? task_take_local_sdist(s, t, best.path, SOURCE_FILE)
+				: batch_add(b, t, &job);
 	free(best.path);
 	return r;
 }
@@ -213,7 +229,7 @@ static int add_from_uv(struct session *s, struct uv_cache *uv, struct batch *b,
 		       struct task *t)
 {
 	struct uv_search search = { .session = s, .task = t };
-	if (t->done || !may_take_from_caches(s, t))
+	if (t->done || t->is_sdist || t->dist->no_wheel || !may_take_from_caches(s, t))
 		return 0;
 	int r = uv_cache_each(uv, t->dist->name, visit_uv, &search);
 	struct wheel_job job = { .path = search.folder,
@@ -330,6 +346,14 @@ static int add_embedded(struct session *s, struct batch *b, struct task *t)
 	return r;
 }
 
+/* May it be? pip names what it caches by URL; tools build of files with their own names.
+ */
+static bool is_in_pip(const struct task *t)
+{
+	return !t->done && !t->is_sdist && sha256_of_wheel(t) && t->wheel->url &&
+	       url_is_http(t->wheel->url);
+}
+
 static int add_all_from_pip(struct session *s, struct batch *b)
 {
 	int r = 0;
@@ -337,16 +361,14 @@ static int add_all_from_pip(struct session *s, struct batch *b)
 		return 0;
 	for (size_t i = 0; r == 0 && i < s->count; i++) {
 		struct task *t = &s->tasks[i];
-		if (!t->done && sha256_of_wheel(t) && t->wheel->url &&
-		    url_is_http(t->wheel->url))
+		if (is_in_pip(t))
 			r = add_body(s, b, t);
 	}
 	if (r == 0)
 		batch_run(s, b);
 	for (size_t i = 0; r == 0 && i < s->count; i++) {
 		struct task *t = &s->tasks[i];
-		if (!t->done && sha256_of_wheel(t) && t->wheel->url &&
-		    url_is_http(t->wheel->url))
+		if (is_in_pip(t))
 			r = add_embedded(s, b, t);
 	}
 	return r;
@@ -361,6 +383,7 @@ int session_find_local(struct session *s)
 	if (r == 0)
 		batch_run(s, &b);
 	b.is_final = false;
+	b.kind = SOURCE_LINKS;
 	if (r == 0)
 		r = add_found_links(s, &b);
 	b.kind = SOURCE_UV;

@@ -26,10 +26,13 @@ struct task {
 	struct wanted_wheel found;        /* what `wheel` points to when one did */
 	struct fit fit;                   /* of `found`, when it is for a pin */
 	bool choosing; /* other indexes may have a better one: they are asked, too */
-	char *what;    /* "numpy 2.1.0", for people */
-	bool done;     /* the job's result stands */
-	bool missing;  /* its URL says that it is not there: indexes may have it */
-	bool refetch;  /* a cache of ours has it, but not as it is expected to be */
+	struct wanted_wheel sdist; /* an sdist: what is wanted, or what was seen on the
+				      way and is taken when there is no wheel */
+	bool is_sdist;             /* `wheel` is one */
+	char *what;                /* "numpy 2.1.0", for people */
+	bool done;                 /* the job's result stands */
+	bool missing; /* its URL says that it is not there: indexes may have it */
+	bool refetch; /* a cache of ours has it, but not as it is expected to be */
 	int lost;     /* what failed so far, and the job's err says why; another index may
 			 have it */
 	bool stopped; /* no other index is asked */
@@ -61,6 +64,28 @@ bool task_takes_sha256(const struct session *session, const struct task *task,
 		       const struct sha256 *sha256);
 /* Is it in a cache of ours? Ends the task then. */
 bool task_find_in_caches(struct session *session, struct task *task);
+
+/* -- sdists -- */
+
+struct source_file {
+	const char *path, *origin; /* borrowed; origin: NULL is the path */
+	struct sha256 sha256;
+	struct partial *held; /* handed over; or NULL */
+};
+
+/* Is the file an sdist of that name and version? */
+bool sdist_name_fits(const char *file, const char *name, const char *version);
+/* Of what is to be built: `wheel` becomes the sdist. */
+int task_begin_sdist(struct task *task);
+/* Was it, or one of the pin's hashes, built before? Ends the task then. */
+bool task_find_built(struct session *session, struct task *task);
+/* For a pin without a wheel: the sdist that was seen is what is wanted. */
+bool task_promote_sdist(struct session *session, struct task *task);
+/* A file of this machine is the one that is meant; checked. */
+int task_take_local_sdist(struct session *session, struct task *task, const char *path,
+			  enum source_kind kind);
+void task_found_sdist(struct session *session, struct task *task, enum source_kind kind,
+		      const struct source_file *file);
 
 /* Files that are to be added to the cache, each for a task. */
 struct batch {

@@ -36,6 +36,21 @@ bool url_is_http(const char *text)
 	       strncasecmp(text, "https://", 8) == 0;
 }
 
+int url_append_without_login(struct buffer *out, const char *url)
+{
+	struct parts p;
+	if (!split(url, &p) || p.host == p.authority)
+		return buffer_append_text(out, url);
+	const size_t scheme = (size_t)(p.scheme_end - url);
+	const bool ssh = scheme >= 3 && strncasecmp(p.scheme_end - 3, "ssh", 3) == 0;
+	int r = buffer_append(out, url, (size_t)(p.authority - url));
+	if (r == 0 && ssh) {
+		r = buffer_append(out, p.authority, strcspn(p.authority, ":@"));
+		r = r < 0 ? r : buffer_append_text(out, "@");
+	}
+	return r < 0 ? r : buffer_append_text(out, p.host);
+}
+
 int url_append_normal(struct buffer *out, const char *url)
 {
 	struct parts p;

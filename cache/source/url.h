@@ -11,6 +11,12 @@
 bool url_is_http(const char *text);
 
 /*
+ * Appends the URL without user and password, as PEP 610 has it in direct_url.json; of
+ * ssh:// and the like the user stays, which is no secret there.
+ */
+int url_append_without_login(struct buffer *out, const char *url);
+
+/*
  * Appends the URL as it is cached under by pip: scheme and host in lower case, a path at
  * least, no user, password and fragment.
  */

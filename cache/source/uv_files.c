@@ -93,6 +93,9 @@ static int take(const struct reader *r, const json_t *o)
 		result = set(&s->index_url, json_get_text(o, "index-url"));
 	if (result == 0)
 		result = set(&s->index_strategy, json_get_text(o, "index-strategy"));
+	if (result == 0)
+		result =
+		    set(&s->python_preference, json_get_text(o, "python-preference"));
 	if (result == 0 && json_get_text(o, "cache-dir")) {
 		cache = place_of(r, json_get_text(o, "cache-dir"));
 		result = cache ? set(&s->cache_dir, cache) : -ENOMEM;
@@ -114,29 +117,17 @@ static int read_toml(const char *path, json_t **ret, struct error *reterr)
 	return r < 0 ? error_prefix(reterr, r, "%s", path) : 1;
 }
 
-static int read_uv_toml(struct uv_settings *s, const char *folder, const char *path,
-			struct error *reterr)
+/* uv.toml, or what a pyproject.toml has for uv. 1: it says something; 0: it does not. */
+static int read_settings(struct uv_settings *s, const char *folder, const char *path,
+			 bool is_project, struct error *reterr)
 {
 	cleanup_json json_t *root = NULL;
 	struct reader reader = { s, folder };
 	int r = read_toml(path, &root, reterr);
-	if (r <= 0)
-		return r;
-	r = take(&reader, root);
-	return r < 0 ? r : 1;
-}
-
-static int read_pyproject(struct uv_settings *s, const char *folder, const char *path,
-			  struct error *reterr)
-{
-	cleanup_json json_t *root = NULL;
-	struct reader reader = { s, folder };
-	int r = read_toml(path, &root, reterr);
-	if (r <= 0)
-		return r;
-	const json_t *uv = json_object_get(json_object_get(root, "tool"), "uv");
-	if (!json_is_object(uv))
-		return 0;
+	const json_t *uv =
+	    is_project ? json_object_get(json_object_get(root, "tool"), "uv") : root;
+	if (r <= 0 || !json_is_object(uv))
+		return r < 0 ? r : 0;
 	r = take(&reader, uv);
 	return r < 0 ? r : 1;
 }
@@ -149,7 +140,7 @@ static int read_below(struct uv_settings *s, const char *base, const char *name,
 		return 0;
 	cleanup_free char *folder = path_join(base, name);
 	cleanup_free char *path = folder ? path_join(folder, "uv.toml") : NULL;
-	return path ? read_uv_toml(s, folder, path, reterr) : -ENOMEM;
+	return path ? read_settings(s, folder, path, false, reterr) : -ENOMEM;
 }
 
 static int read_project(struct uv_settings *s, const char *directory,
@@ -163,9 +154,9 @@ static int read_project(struct uv_settings *s, const char *directory,
 		char *slash = strrchr(folder, '/');
 		if (!uv || !project)
 			return -ENOMEM;
-		r = read_uv_toml(s, folder, uv, reterr);
+		r = read_settings(s, folder, uv, false, reterr);
 		if (r == 0)
-			r = read_pyproject(s, folder, project, reterr);
+			r = read_settings(s, folder, project, true, reterr);
 		if (!slash || (slash == folder && !folder[1]))
 			break;
 		slash[slash == folder] = '\0';
@@ -200,7 +191,7 @@ static int read_named(struct uv_settings *s, const char *named, struct error *re
 	if (r < 0)
 		return r;
 	folder = strndup(path, (size_t)(strrchr(path, '/') - path) + 1);
-	r = folder ? read_uv_toml(s, folder, path, reterr) : -ENOMEM;
+	r = folder ? read_settings(s, folder, path, false, reterr) : -ENOMEM;
 	return r != 0
 		   ? r
 		   : error_set(reterr, -ENOENT,

@@ -53,6 +53,7 @@ void uv_settings_release(struct uv_settings *s)
 	free(s->index_url);
 	free(s->cache_dir);
 	free(s->index_strategy);
+	free(s->python_preference);
 	*s = (struct uv_settings){ .indexes = NULL };
 }
 
@@ -163,6 +164,7 @@ int uv_settings_add_environment(struct uv_settings *s)
 	s->index_url = steal_ptr(first.index_url);
 	s->cache_dir = steal_ptr(first.cache_dir);
 	s->index_strategy = steal_ptr(first.index_strategy);
+	s->python_preference = steal_ptr(first.python_preference);
 	s->no_index = first.no_index || is_on("UV_NO_INDEX");
 	s->offline = first.offline || is_on("UV_OFFLINE");
 	s->no_cache = first.no_cache || is_on("UV_NO_CACHE");

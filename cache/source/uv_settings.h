@@ -1,7 +1,7 @@
 /*
- * What uv.toml, or [tool.uv] in pyproject.toml, says of where packages come from: filled
- * by who reads TOML, a file of less weight after one of more. All strings belong to the
- * struct; all NULL and 0 is nothing said.
+ * What uv.toml, or [tool.uv] in pyproject.toml, says of where packages and Pythons come
+ * from: filled by who reads TOML, a file of less weight after one of more. All strings
+ * belong to the struct; all NULL and 0 is nothing said.
  */
 #pragma once
 
@@ -21,6 +21,8 @@ struct uv_settings {
 	char **extra_urls, **find_links, **insecure_hosts;
 	size_t extra_count, find_count, insecure_count;
 	char *cache_dir, *index_strategy;
+	char *
+	    python_preference; /* "only-managed", "system", ...: whatever the file says */
 	bool no_index, offline, no_cache;
 };
 

@@ -1,5 +1,6 @@
 #include "cache/source/wanted.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,23 @@ void wanted_bytes_release(struct wanted_bytes *bytes)
 		free(bytes->others[i].hex);
 	}
 	free(bytes->others);
+}
+
+int wanted_bytes_copy(struct wanted_bytes *to, const struct wanted_bytes *from)
+{
+	*to = *from;
+	to->other_count = 0;
+	to->others = calloc(from->other_count + 1, sizeof(*to->others));
+	if (!to->others)
+		return -ENOMEM;
+	for (size_t i = 0; i < from->other_count; i++) {
+		struct wanted_hash *hash = &to->others[to->other_count++];
+		hash->algorithm = strdup(from->others[i].algorithm);
+		hash->hex = strdup(from->others[i].hex);
+		if (!hash->algorithm || !hash->hex)
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 void wanted_wheel_release(struct wanted_wheel *wheel)

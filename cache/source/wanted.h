@@ -115,6 +115,8 @@ struct wanted {
 };
 
 void wanted_bytes_release(struct wanted_bytes *bytes);
+/* -ENOMEM; then, too, it is to be released. */
+int wanted_bytes_copy(struct wanted_bytes *to, const struct wanted_bytes *from);
 void wanted_wheel_release(struct wanted_wheel *wheel);
 void wanted_source_free(struct wanted_source *source);
 void wanted_dist_release(struct wanted_dist *dist);

@@ -80,7 +80,9 @@ static struct slot *take_slot(struct block *b)
 {
 	for (int i = 0; i < SLOTS; i++) {
 		uintptr_t unused = 0;
-		if (atomic_compare_exchange_strong(&b->slots[i].start, &unused, 1))
+		/* To look first is cheaper than to try, where hundreds are taken. */
+		if (atomic_load_explicit(&b->slots[i].start, memory_order_relaxed) == 0 &&
+		    atomic_compare_exchange_strong(&b->slots[i].start, &unused, 1))
 			return &b->slots[i];
 	}
 	return NULL;

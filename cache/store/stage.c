@@ -42,7 +42,7 @@ static int make_locked_dir(struct stage *stage)
 	return 0;
 }
 
-/* What killed processes left: their locks are free. */
+/* What killed processes left (the locks of their stages are free), and what is old. */
 static void clean_up(struct store *store)
 {
 	cleanup_dir DIR *dir = file_list_dir(store->dirs[DIR_TMP]);
@@ -58,6 +58,10 @@ static void clean_up(struct store *store)
 		    flock(fd, LOCK_EX | LOCK_NB) == 0)
 			(void)file_remove_tree_at(store->dirs[DIR_TMP], entry->d_name);
 	}
+	file_sweep_asides(store->dirs[DIR_WHEELS]);
+	file_sweep_asides(store->dirs[DIR_FOLDERS]);
+	file_sweep_asides(store->dirs[DIR_SEEN]);
+	store_sweep_facts(store);
 }
 
 int stage_new(struct store *store, struct stage **ret)

@@ -43,6 +43,9 @@ int store_check_image(struct store *store, int fd, const struct digest *id, bool
 /* The image of that id with all it names, read and checked. */
 int store_check_published(struct store *store, const struct digest *id);
 
+/* Removes facts that nobody asked for in the last 30 days. */
+void store_sweep_facts(struct store *store);
+
 /* The value of "key value\n" in a note; false when it is not there or too long. */
 bool store_note_value(const char *text, const char *key, char *ret_value, size_t room);
 /* The image that the folder's note of that name speaks of; all zero: there is no note. */

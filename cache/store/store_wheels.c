@@ -55,6 +55,8 @@ static int parse_note(const char *text, struct wheel_note *ret, char ret_boot[40
 	ret->size = strtoull(size, NULL, 10);
 	if (!store_note_value(text, "origin", ret->origin, sizeof(ret->origin)))
 		ret->origin[0] = '\0';
+	if (!store_note_value(text, "source", ret->source, sizeof(ret->source)))
+		ret->source[0] = '\0';
 	if (!store_note_value(text, "boot", ret_boot, 40))
 		ret_boot[0] = '\0';
 	return 0;
@@ -72,6 +74,8 @@ static int write_note(struct store *store, const struct wheel_note *note,
 			      (unsigned long long)note->size, note->file_name);
 	if (r == 0 && note->origin[0])
 		r = buffer_printf(&text, "origin %s\n", note->origin);
+	if (r == 0 && note->source[0])
+		r = buffer_printf(&text, "source %s\n", note->source);
 	if (r == 0 && boot)
 		r = buffer_printf(&text, "boot %s\n", boot);
 	if (r == 0)
@@ -146,7 +150,7 @@ int store_note_wheel(struct store *store, const struct wheel_note *note,
 	char name[SHA256_HEX_SIZE];
 	sha256_format(&note->sha256, name);
 	if (strchr(note->file_name, '\n') || strchr(note->origin, '\n') ||
-	    !note->file_name[0])
+	    strchr(note->source, '\n') || !note->file_name[0])
 		return error_set(reterr, -EINVAL, "a line break in a wheel's name");
 	cleanup_fd int fd =
 	    file_open_beneath(store->dirs[DIR_UNSYNCED], name, O_WRONLY | O_CREAT, 0600);

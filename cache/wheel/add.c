@@ -194,6 +194,8 @@ static int finish_unpacking(struct pool *p, struct task *t, struct error *reterr
 		return r;
 	(void)snprintf(job->note.file_name, sizeof(job->note.file_name), "%s",
 		       name_of(job));
+	(void)snprintf(job->note.source, sizeof(job->note.source), "%s",
+		       job->source ? job->source : "file");
 	note_origin(job);
 	job->store = cache_own(p->cache);
 	r = store_note_wheel(job->store, &job->note, reterr);

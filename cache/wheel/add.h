@@ -12,8 +12,9 @@
 #include "cache/wheel/wheel.h"
 
 struct wheel_job {
-	const char *path;              /* of the file */
-	const char *origin;            /* where it came from, for people; NULL: `path` */
+	const char *path;   /* of the file */
+	const char *origin; /* where it came from, for people; NULL: `path` */
+	const char *source; /* what kind of place that is, for people; NULL: "file" */
 	const struct sha256 *expected; /* checked before anything is parsed, or NULL */
 	const char *file_name; /* of the wheel; NULL: the last component of `path` */
 	/* `path` is the folder where somebody unpacked it. Its file had `size` bytes, and

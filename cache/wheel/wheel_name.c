@@ -58,6 +58,14 @@ static bool is_separator(char c)
 	return c == '-' || c == '_' || c == '.';
 }
 
+bool wheel_name_is_local(const char *file_name)
+{
+	struct wheel_name name;
+	return wheel_name_parse(file_name, &name, NULL) == 0 &&
+	       (strcmp(name.build, WHEEL_BUILD_EDITABLE) == 0 ||
+		strcmp(name.build, WHEEL_BUILD_LOCAL) == 0);
+}
+
 void normalise_name(const char *name, char *ret_text, size_t room)
 {
 	size_t used = 0;

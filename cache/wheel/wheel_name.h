@@ -18,6 +18,14 @@ struct wheel_name {
 /* `file_name` is the last component of a path. -EBADMSG. */
 int wheel_name_parse(const char *file_name, struct wheel_name *ret, struct error *reterr);
 
+/*
+ * Build tags of wheels that were made of a directory on this machine: they are what that
+ * had, not the distribution of that version. (The first is PEP 660's for editables.)
+ */
+#define WHEEL_BUILD_EDITABLE "0.editable"
+#define WHEEL_BUILD_LOCAL "0.local"
+bool wheel_name_is_local(const char *file_name);
+
 /* PEP 503: lower case, runs of "-", "_" and "." become one "-". Truncated to `room`. */
 void normalise_name(const char *name, char *ret_text, size_t room);
 /* The same name, normalised? */

@@ -1,4 +1,4 @@
-#include "fusefs/overlay/rebase_private.h"
+#include "fusefs/overlay/rebase_compare.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,7 +25,9 @@ static int judge(struct rebase *r)
 	int code = rebase_load(r);
 	if (code == 0)
 		code = rebase_put_root(r);
-	return code == 0 ? rebase_judge(r, &root) : code;
+	if (code == 0)
+		code = rebase_judge(r, &root);
+	return code == 0 ? rebase_judge_launchers(r) : code;
 }
 
 static int run(struct rebase *r, struct rebase_result *ret)

@@ -2,13 +2,11 @@
  * The rules. `lo` is what the lower of before has under a name, `ln` what that of after
  * has; a row is judged by these two and by what was shown.
  */
-#include "fusefs/overlay/rebase_private.h"
+#include "fusefs/overlay/rebase_compare.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { DEEPEST = 1000 };
 
 static const char cache_name[] = "__pycache__";
 
@@ -35,6 +33,17 @@ static int is_untouched(struct rebase *r, const struct rebase_case *c, bool *ret
 	return c->has_lo && c->has_ln ? rebase_same_lower(r, &c->lo, &c->ln, ret) : 0;
 }
 
+static bool is_installers(const struct rebase_case *c)
+{
+	return rebase_is_installers(c->in->is_info, c->name, c->size);
+}
+
+/* An installer's notes follow what they are of. */
+static int contest(struct rebase *r, const struct rebase_case *c)
+{
+	return is_installers(c) ? 0 : rebase_conflict(r);
+}
+
 static int judge_nothing(struct rebase *r, const struct rebase_case *c)
 {
 	bool same;
@@ -43,7 +52,7 @@ static int judge_nothing(struct rebase *r, const struct rebase_case *c)
 	int code = is_untouched(r, c, &same);
 	if (code < 0)
 		return code;
-	return same || is_cache(c) ? rebase_put_name(r, c, 0, false) : rebase_conflict(r);
+	return same || is_cache(c) ? rebase_put_name(r, c, 0, false) : contest(r, c);
 }
 
 /* What differs from both lowers, or has none: all that is left is to compare it. */
@@ -51,18 +60,38 @@ static int judge_other(struct rebase *r, const struct rebase_case *c)
 {
 	bool equal = is_bytecode(c);
 	int code = c->has_ln && !equal ? rebase_equals(r, &c->f, &c->ln, &equal) : 0;
+	if (code == 0 && c->has_ln && !equal)
+		code = rebase_same_launcher(r, &c->f, &c->ln, &equal);
 	/* Put back to what it was: nobody wants to keep that. */
 	if (code == 0 && c->has_lo && !equal)
 		code = rebase_equals(r, &c->f, &c->lo, &equal);
-	return code < 0 || equal ? code : rebase_conflict(r);
+	return code < 0 || equal ? code : contest(r, c);
+}
+
+/* Notes about what was installed here go where the lock brings it, or took it away. */
+static bool is_outdated(const struct rebase_case *c)
+{
+	const struct rebase_place *in = c->in;
+	bool made_here = !in->has_old && in->new_dir != 0;
+	bool dropped = (in->has_old || in->lower_dir != 0) && in->new_dir == 0;
+	return is_installers(c) && (made_here || dropped);
 }
 
 static int judge_made_file(struct rebase *r, const struct rebase_case *c)
 {
 	uint64_t ignored;
 	bool same;
+	bool equal = false;
+	if (is_outdated(c))
+		return 0;
 	int code = is_untouched(r, c, &same);
-	if (code < 0)
+	if (code == 0 && same && c->in->lower_dir != 0)
+		code = rebase_equals(r, &c->f, &c->ln, &equal);
+	if (code == 0 && same && !equal)
+		code = rebase_same_launcher(r, &c->f, &c->ln, &equal);
+	if (code == 0 && c->has_lo && !c->has_ln)
+		code = rebase_defer_launcher(r, c, &equal);
+	if (code < 0 || equal)
 		return code;
 	if (same || (!c->has_lo && !c->has_ln))
 		return rebase_put_made(r, c, &ignored);
@@ -76,7 +105,9 @@ static struct rebase_place place_below(const struct rebase_case *c, uint64_t new
 				      .is_moved = !(c->f.id & NODE_UPPER),
 				      .new_dir = new_dir,
 				      .out_dir = out_dir,
-				      .is_cache = is_cache(c) };
+				      .is_cache = is_cache(c),
+				      .is_info = rebase_is_info(c->name, c->size) ||
+						 c->in->is_info };
 }
 
 /* Nothing lower is in it any more, or never was. */
@@ -94,17 +125,34 @@ static int keep_directory(struct rebase *r, const struct rebase_case *c)
 	return code;
 }
 
+/* In place of a lower one: as it was before, it is no change. */
+static int is_made_again(struct rebase *r, const struct rebase_case *c, bool *ret)
+{
+	struct rebase_place below = place_below(c, 0, 0);
+	*ret = false;
+	if (!c->has_lo || !is_directory(&c->lo) || is_cache(c))
+		return 0;
+	below.lower_dir = c->lo.id;
+	return rebase_is_put_back(r, &below, ret);
+}
+
 static int judge_made_directory(struct rebase *r, const struct rebase_case *c)
 {
 	bool same;
+	bool again = false;
 	int code = is_untouched(r, c, &same);
-	if (code < 0)
+	if (code == 0 && !same && !(c->has_ln && is_directory(&c->ln)))
+		code = is_made_again(r, c, &again);
+	if (code < 0 || again)
 		return code;
 	if (!c->has_ln || same)
 		return keep_directory(r, c);
-	if (is_directory(&c->ln) && (!c->has_lo || is_cache(c))) {
-		const struct rebase_place below = place_below(c, c->ln.id, c->ln.id);
-		return rebase_judge(r, &below);
+	if (is_directory(&c->ln)) {
+		struct rebase_place below = place_below(c, c->ln.id, c->ln.id);
+		bool replaces = c->has_lo && is_directory(&c->lo) && !is_cache(c);
+		below.lower_dir = replaces ? c->lo.id : 0;
+		return !c->has_lo || replaces || is_cache(c) ? rebase_judge(r, &below)
+							     : rebase_conflict(r);
 	}
 	return is_cache(c) ? 0 : rebase_conflict(r);
 }
@@ -180,7 +228,7 @@ static int judge_linked_file(struct rebase *r, const struct rebase_case *c)
 static int judge_case(struct rebase *r, const struct rebase_case *c)
 {
 	if (c->f.id == 0)
-		return c->row ? judge_nothing(r, c) : 0;
+		return c->row || c->in->lower_dir ? judge_nothing(r, c) : 0;
 	bool directory = node_is_directory(&c->f);
 	bool made =
 	    (c->f.id & NODE_UPPER) || c->in->is_moved || rebase_is_moved(r, c->f.id);
@@ -209,9 +257,10 @@ static int judge_name(struct rebase *r, const struct rebase_place *in, const cha
 	int code = buffer_printf(&r->path, "%s%s", path ? "/" : "", name);
 	if (code == 0)
 		code = name_find(r->o, r->reader, in->old_dir, name, &shown);
+	uint64_t lower_dir = in->has_old ? in->old_dir : in->lower_dir;
 	if (code == 0)
-		code =
-		    look_up(r->q->before, in->has_old, in->old_dir, &c, &c.lo, &c.has_lo);
+		code = look_up(r->q->before, lower_dir != 0, lower_dir, &c, &c.lo,
+			       &c.has_lo);
 	if (code == 0)
 		code = look_up(r->q->after, in->new_dir != 0, in->new_dir, &c, &c.ln,
 			       &c.has_ln);
@@ -224,21 +273,41 @@ static int judge_name(struct rebase *r, const struct rebase_place *in, const cha
 	return code;
 }
 
-static int append_name(void *context, const struct overlay_child *child)
-{
-	int code = buffer_append(context, child->name, child->name_size);
-	return code == 0 ? buffer_append(context, "", 1) : code;
-}
-
 /* All that was shown, of a directory without a lower side. */
 static int judge_shown(struct rebase *r, const struct rebase_place *place)
 {
 	cleanup_buffer struct buffer names = BUFFER_INIT;
-	int code = overlay_list(r->o, place->old_dir, 0, false, append_name, &names);
+	int code = rebase_names_in(r, place->old_dir, &names);
 	const char *name = (const char *)names.data;
 	const char *end = name ? name + names.size : NULL;
 	for (; code == 0 && name < end; name += strlen(name) + 1)
 		code = judge_name(r, place, name);
+	return code;
+}
+
+static int append_lower(void *context, const struct node *child, uint64_t cookie)
+{
+	const struct entry *e = &child->entry;
+	(void)cookie;
+	int code = buffer_append(context, e->name, e->name_size);
+	return code == 0 ? buffer_append(context, "", 1) : code;
+}
+
+/* What the lower one had that was replaced, and was not made again. */
+static int judge_removed(struct rebase *r, const struct rebase_place *place)
+{
+	cleanup_buffer struct buffer names = BUFFER_INIT;
+	int code = place->lower_dir == 0 ? 0
+					 : tree_list(r->q->before, place->lower_dir, 0,
+						     append_lower, &names);
+	const char *name = (const char *)names.data;
+	const char *end = name ? name + names.size : NULL;
+	for (; code == 0 && name < end; name += strlen(name) + 1) {
+		struct found_name shown;
+		code = name_find(r->o, r->reader, place->old_dir, name, &shown);
+		if (code == 0 && shown.node.id == 0)
+			code = judge_name(r, place, name);
+	}
 	return code;
 }
 
@@ -294,12 +363,15 @@ static int judge_rows(struct rebase *r, const struct rebase_place *place)
 int rebase_judge(struct rebase *r, const struct rebase_place *place)
 {
 	/* Each directory has one place; rows that say else were not written by us. */
-	int code = r->depth < DEEPEST ? rebase_put_key(r, KEY_JUDGED, place->old_dir, 0)
-				      : -EBADMSG;
+	int code = r->depth < REBASE_DEEPEST
+		       ? rebase_put_key(r, KEY_JUDGED, place->old_dir, 0)
+		       : -EBADMSG;
 	if (code < 0)
 		return code;
 	r->depth++;
 	code = place->has_old ? judge_rows(r, place) : judge_shown(r, place);
+	if (code == 0)
+		code = judge_removed(r, place);
 	r->depth--;
 	return code;
 }

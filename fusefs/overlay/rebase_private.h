@@ -11,6 +11,8 @@
 #define PLACE_NODE (UINT64_C(1) << 60)
 #define PLACE_COOKIE (UINT64_C(1) << 63)
 
+enum { REBASE_DEEPEST = 1000 };
+
 /* A dentry row, of before or of after. */
 struct rebase_name {
 	struct upper_dentry d; /* d.name is `text` */
@@ -70,6 +72,8 @@ struct rebase {
 	uint64_t numbers; /* how many are needed */
 	size_t solid; /* names of after so far that are no bytecode and no directory */
 	size_t gone;  /* names of before that nothing is left of */
+	struct rebase_launcher *launchers; /* that are judged last */
+	size_t launcher_count;
 	struct buffer path;
 	char **conflicts;
 	size_t conflict_count, conflict_room;
@@ -79,11 +83,15 @@ struct rebase {
 /* A directory that is being judged. */
 struct rebase_place {
 	uint64_t old_dir;
-	bool has_old;     /* it has lower names of before, which count */
-	bool is_moved;    /* a lower one that was renamed: all it showed is carried */
+	bool has_old;  /* it has lower names of before, which count */
+	bool is_moved; /* a lower one that was renamed: all it showed is carried */
+	/* Of a directory that was made in place of a lower one, that one: its names count
+	 * as removed where they were not made again. Else 0. */
+	uint64_t lower_dir;
 	uint64_t new_dir; /* the lower directory of after; 0: none */
 	uint64_t out_dir; /* where its names will be */
 	bool is_cache;    /* __pycache__ */
+	bool is_info;     /* *.dist-info */
 };
 
 /* A name that is being judged. */
@@ -122,14 +130,6 @@ size_t rebase_find_key(const struct rebase *r, enum rebase_key key, uint64_t id)
 int rebase_put_key(struct rebase *r, enum rebase_key key, uint64_t id, size_t place);
 /* Takes the node's target. *ret: its place. */
 int rebase_add_node(struct rebase *r, struct rebase_node *take_node, size_t *ret);
-
-/* rebase_same.c: comparing. */
-int rebase_same_lower(struct rebase *r, const struct node *lo, const struct node *ln,
-		      bool *ret);
-/* Does the lower of after hold what was shown before: content, or a target? */
-int rebase_equals(struct rebase *r, const struct found *f, const struct node *ln,
-		  bool *ret);
-bool rebase_is_bytecode(bool in_cache, const char *name, size_t size);
 
 /* rebase_judge.c: one directory and all below it. */
 int rebase_judge(struct rebase *r, const struct rebase_place *place);

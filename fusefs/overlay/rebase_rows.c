@@ -1,4 +1,4 @@
-#include "fusefs/overlay/rebase_private.h"
+#include "fusefs/overlay/rebase_compare.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -284,6 +284,7 @@ void rebase_release(struct rebase *r)
 	for (size_t i = 0; i < r->conflict_count; i++)
 		free(r->conflicts[i]);
 	free(r->conflicts);
+	rebase_release_launchers(r);
 	free(r->nodes.items);
 	free(r->rows.items);
 	free(r->touched);

@@ -1,4 +1,4 @@
-#include "fusefs/overlay/rebase_private.h"
+#include "fusefs/overlay/rebase_compare.h"
 
 #include <errno.h>
 #include <stdlib.h>

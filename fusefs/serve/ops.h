@@ -17,7 +17,9 @@
 struct log;
 
 enum {
-	READ_MOST = 1 << 20, /* bytes of one READ, WRITE or listing */
+	READ_MOST = 1 << 20, /* bytes of one READ or listing */
+	WRITE_MOST =
+	    256 << 10, /* of one WRITE: buffers that hold one are locked memory */
 	OPCODES = SHARED_OPCODES,
 };
 
@@ -49,6 +51,9 @@ static inline bool ops_has(const struct ops *ops, enum feature feature)
 	return (ops->features & feature) != 0;
 }
 
+/* After a failure scratches_free() takes what there is. */
+int scratches_make(struct ops *ops, unsigned count);
+void scratches_free(struct ops *ops);
 /* Never NULL: there are as many as threads. Give it back after the reply. */
 struct scratch *scratch_take(struct ops *ops);
 void scratch_give(struct scratch *scratch);

@@ -5,18 +5,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { PLAN_VERSION = 2, LARGEST_PLAN = 64 << 20 };
+/* In 2 layers were objects, which take three times as long to read. */
+enum { PLAN_VERSION = 3, PLAN_OF_OBJECTS = 2, LARGEST_PLAN = 64 << 20 };
 
-static const struct {
-	const char *name, *pack;
-} files[] = {
-	[PLAN_MOUNTED] = { "mount.json", "skeleton/pack" },
-	[PLAN_CHANGED] = { "changed.json", "skeleton/pack.changed" },
-};
+static const char mounted_name[] = "mount.json";
+static const char pack_name[] = "skeleton/pack";
 
 void plan_release(struct plan *plan)
 {
@@ -32,6 +30,7 @@ void plan_release(struct plan *plan)
 	free(plan->socket);
 	free(plan->boot);
 	free(plan->host);
+	free(plan->pack_seen);
 	*plan = (struct plan){ .path = NULL };
 }
 
@@ -82,7 +81,7 @@ static char **text_of(const struct plan *plan, size_t i)
 	return (char **)(void *)((uintptr_t)plan + texts[i].offset);
 }
 
-static int read_layer(const json_t *row, struct plan_layer *ret)
+static int read_object(const json_t *row, struct plan_layer *ret)
 {
 	const char *name = json_get_text(row, "name");
 	const char *image = json_get_text(row, "image");
@@ -101,6 +100,47 @@ static int read_layer(const json_t *row, struct plan_layer *ret)
 	return ret->name ? 0 : -ENOMEM;
 }
 
+static bool take_size(const char **p, uint64_t *ret)
+{
+	char *end;
+	errno = 0;
+	*ret = strtoull(*p, &end, 10);
+	if (**p < '0' || **p > '9' || errno != 0 || *end++ != ' ')
+		return false;
+	*p = end;
+	return true;
+}
+
+/* "wheel 7 <image> numpy 2.1.0", "folder 8 <image> /data", or with its place in the pack:
+ * "packed 9 <image> <offset> <size> skeleton of numpy 2.1.0". */
+static int read_layer(const char *text, struct plan_layer *ret)
+{
+	char kind[8];
+	char image[DIGEST_HEX_SIZE];
+	int size = 0;
+	if (sscanf(text, "%7[a-z] %n", kind, &size) != 1 || size == 0)
+		return -EBADMSG;
+	ret->packed = strcmp(kind, "packed") == 0;
+	ret->folder = strcmp(kind, "folder") == 0;
+	if (!ret->packed && !ret->folder && strcmp(kind, "wheel") != 0)
+		return -EBADMSG;
+	text += size;
+	if (!take_number(&text, &ret->number) || ret->number < 1 || *text++ != ' ')
+		return -EBADMSG;
+	size_t hex = strcspn(text, " ");
+	if (hex >= sizeof(image) || text[hex] != ' ')
+		return -EBADMSG;
+	memcpy(image, text, hex);
+	image[hex] = '\0';
+	text += hex + 1;
+	if (!digest_parse(image, &ret->image) ||
+	    (ret->packed &&
+	     (!take_size(&text, &ret->offset) || !take_size(&text, &ret->size))))
+		return -EBADMSG;
+	ret->name = strdup(text);
+	return ret->name ? 0 : -ENOMEM;
+}
+
 static int read_layers(const json_t *rows, struct plan *plan)
 {
 	size_t count = json_array_size(rows);
@@ -108,7 +148,10 @@ static int read_layers(const json_t *rows, struct plan *plan)
 	if (!plan->layers)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
-		int r = read_layer(json_array_get(rows, i), &plan->layers[i]);
+		const json_t *row = json_array_get(rows, i);
+		const char *text = json_string_value(row);
+		int r = text ? read_layer(text, &plan->layers[i])
+			     : read_object(row, &plan->layers[i]);
 		if (r < 0)
 			return r;
 		plan->count++;
@@ -124,20 +167,21 @@ static int read_digest(const json_t *object, const char *key, struct digest *ret
 
 int plan_read(int state_fd, struct plan *ret)
 {
-	return plan_read_file(state_fd, PLAN_MOUNTED, ret);
+	return plan_read_file(state_fd, mounted_name, ret);
 }
 
-int plan_read_file(int state_fd, enum plan_file file, struct plan *ret)
+int plan_read_file(int state_fd, const char *name, struct plan *ret)
 {
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	cleanup_buffer struct buffer text = BUFFER_INIT;
 	cleanup_json json_t *object = NULL;
-	int r = file_read_at(state_fd, files[file].name, LARGEST_PLAN, &text);
+	int r = file_read_at(state_fd, name, LARGEST_PLAN, &text);
 	if (r == 0)
 		r = json_parse_object(text.data, text.size, &object);
 	if (r < 0)
 		return r;
-	if (json_get_int(object, "version", 0) != PLAN_VERSION)
+	int64_t version = json_get_int(object, "version", 0);
+	if (version != PLAN_VERSION && version != PLAN_OF_OBJECTS)
 		return -EBADMSG;
 	for (size_t i = 0; i < TEXTS; i++) {
 		const char *value = json_get_text(object, texts[i].key);
@@ -146,6 +190,10 @@ int plan_read_file(int state_fd, enum plan_file file, struct plan *ret)
 		if (!*field)
 			return value ? -ENOMEM : -EBADMSG;
 	}
+	const char *seen = json_get_text(object, "pack_seen");
+	plan.pack_seen = seen ? strdup(seen) : NULL;
+	if (seen && !plan.pack_seen)
+		return -ENOMEM;
 	plan.since = json_get_int(object, "since", 0);
 	plan.changed = json_get_int(object, "changed", 0);
 	plan.ephemeral = json_get_bool(object, "ephemeral", false);
@@ -158,8 +206,6 @@ int plan_read_file(int state_fd, enum plan_file file, struct plan *ret)
 		r = read_layers(json_object_get(object, "layers"), &plan);
 	if (r < 0)
 		return r;
-	if (file != PLAN_MOUNTED && plan_has_pack(&plan))
-		plan.pack_file = files[file].pack;
 	*ret = plan;
 	plan = (struct plan){ .path = NULL };
 	return 0;
@@ -168,21 +214,22 @@ int plan_read_file(int state_fd, enum plan_file file, struct plan *ret)
 static json_t *layer_row(const struct plan_layer *layer)
 {
 	char image[DIGEST_HEX_SIZE];
+	char place[48] = "";
+	cleanup_buffer struct buffer text = BUFFER_INIT;
 	digest_format(&layer->image, image);
-	json_t *row = json_pack("{s:I, s:s, s:s}", "number", (json_int_t)layer->number,
-				"name", layer->name, "image", image);
-	if (row && layer->packed) {
-		(void)json_object_set_new(row, "offset",
-					  json_integer((json_int_t)layer->offset));
-		(void)json_object_set_new(row, "size",
-					  json_integer((json_int_t)layer->size));
-	}
-	if (row && layer->folder)
-		(void)json_object_set_new(row, "folder", json_true());
-	return row;
+	if (layer->packed)
+		(void)snprintf(place, sizeof(place), "%llu %llu ",
+			       (unsigned long long)layer->offset,
+			       (unsigned long long)layer->size);
+	int r = buffer_printf(&text, "%s %u %s %s%s",
+			      layer->packed   ? "packed"
+			      : layer->folder ? "folder"
+					      : "wheel",
+			      layer->number, image, place, layer->name);
+	return r < 0 ? NULL : json_stringn((const char *)text.data, text.size);
 }
 
-static int write_file(int state_fd, enum plan_file file, const struct plan *plan)
+int plan_write_file(int state_fd, const char *name, const struct plan *plan)
 {
 	char key[DIGEST_HEX_SIZE];
 	char pack[DIGEST_HEX_SIZE];
@@ -196,6 +243,9 @@ static int write_file(int state_fd, enum plan_file file, const struct plan *plan
 	if (!object || json_object_set_new(object, "layers", layers) < 0 ||
 	    (plan->throwaway &&
 	     json_object_set_new(object, "throwaway", json_true()) < 0))
+		return -ENOMEM;
+	if (plan->pack_seen &&
+	    json_object_set_new(object, "pack_seen", json_string(plan->pack_seen)) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < TEXTS; i++) {
 		const char *value = *text_of(plan, i);
@@ -211,40 +261,40 @@ static int write_file(int state_fd, enum plan_file file, const struct plan *plan
 			return -ENOMEM;
 	}
 	cleanup_buffer struct buffer text = BUFFER_INIT;
-	int r = json_print(object, true, &text);
-	return r < 0 ? r
-		     : file_replace_at(state_fd, files[file].name, text.data, text.size,
-				       false);
+	int r = json_print(object, false, &text);
+	return r < 0 ? r : file_replace_at(state_fd, name, text.data, text.size, false);
 }
 
+const char *plan_pack(const struct plan *plan)
+{
+	return *plan->pack_file ? plan->pack_file : pack_name;
+}
+
+int plan_link_pack(int state_fd, const char *from, const char *to)
+{
+	char aside[sizeof(((struct plan *)NULL)->pack_file) + 8];
+	(void)snprintf(aside, sizeof(aside), "%s.link", to);
+	if (unlinkat(state_fd, aside, 0) < 0 && errno != ENOENT)
+		return -errno;
+	if (linkat(state_fd, from, state_fd, aside, 0) < 0 ||
+	    renameat(state_fd, aside, state_fd, to) < 0)
+		return -errno;
+	/* Two names of one file are not renamed onto each other. */
+	(void)unlinkat(state_fd, aside, 0);
+	return 0;
+}
+
+/* One that is kept for an upper stays there. */
 int plan_write(int state_fd, struct plan *plan)
 {
-	if (plan->pack_file &&
-	    renameat(state_fd, plan->pack_file, state_fd, files[PLAN_MOUNTED].pack) < 0)
-		return -errno;
-	plan->pack_file = NULL;
-	return write_file(state_fd, PLAN_MOUNTED, plan);
-}
-
-/* Its pack has two names until another one replaces it. */
-int plan_write_changed(int state_fd, const struct plan *plan)
-{
-	const char *from = plan->pack_file ? plan->pack_file : files[PLAN_MOUNTED].pack;
-	const char *to = files[PLAN_CHANGED].pack;
-	if (plan_has_pack(plan) && unlinkat(state_fd, to, 0) < 0 && errno != ENOENT)
-		return -errno;
-	if (plan_has_pack(plan) && linkat(state_fd, from, state_fd, to, 0) < 0)
-		return -errno;
-	return write_file(state_fd, PLAN_CHANGED, plan);
-}
-
-int plan_keep_changed(int state_fd, const struct plan *plan)
-{
-	CLEANUP(plan_release) struct plan before = { .path = NULL };
-	if (plan_read(state_fd, &before) < 0 || !*before.upper || before.ephemeral ||
-	    strcmp(before.upper, plan->upper) == 0)
-		return 0;
-	return plan_write_changed(state_fd, &before);
+	int r =
+	    *plan->pack_file ? plan_link_pack(state_fd, plan->pack_file, pack_name) : 0;
+	if (r < 0)
+		return r;
+	if (strncmp(plan->pack_file, "skeleton/", 9) == 0)
+		(void)unlinkat(state_fd, plan->pack_file, 0);
+	plan->pack_file[0] = '\0';
+	return plan_write_file(state_fd, mounted_name, plan);
 }
 
 static int boot_id(char ret_id[64])

@@ -43,28 +43,27 @@ struct plan {
 	bool keep_owner;    /* folders show the owners that they had */
 	struct digest key;  /* of all that the layers depend on */
 	struct digest pack; /* XXH3-128 of skeleton/pack; all zero: there is none */
+	char *pack_seen;    /* stamps of the pack when it was last compared with that, in
+			       this boot; NULL: unknown */
 	struct plan_layer *layers; /* highest priority first */
 	size_t count;
-	/* Where the pack is while it is not of what is mounted; NULL: skeleton/pack. Not
+	/* Where the pack is while it is not of what is mounted; "": skeleton/pack. Not
 	 * written. */
-	const char *pack_file;
+	char pack_file[64];
 };
 
-/* Of what is mounted, or was last; and of what was when an upper was last in use, where
- * that is another one. */
-enum plan_file { PLAN_MOUNTED, PLAN_CHANGED };
-
-/* -ENOENT: there is none; -EBADMSG: damaged or of another version. */
+/* Of what is mounted, or was last. -ENOENT: there is none; -EBADMSG: damaged or of
+ * another version. */
 int plan_read(int state_fd, struct plan *ret);
-int plan_read_file(int state_fd, enum plan_file file, struct plan *ret);
 /* The pack at plan->pack_file takes its place. */
 int plan_write(int state_fd, struct plan *plan);
-/*
- * Before plan_write(): what is mounted now stays known as PLAN_CHANGED when changes over
- * it are kept and `plan` leaves them aside.
- */
-int plan_keep_changed(int state_fd, const struct plan *plan);
-int plan_write_changed(int state_fd, const struct plan *plan);
+/* The same of a file of any name, and nothing is done about packs. */
+int plan_read_file(int state_fd, const char *name, struct plan *ret);
+int plan_write_file(int state_fd, const char *name, const struct plan *plan);
+/* Where its pack is. */
+const char *plan_pack(const struct plan *plan);
+/* A pack gets another name, in place of what has that. */
+int plan_link_pack(int state_fd, const char *from, const char *to);
 void plan_release(struct plan *plan);
 size_t plan_wheels(const struct plan *plan); /* layers that are wheels */
 size_t plan_folders(const struct plan *plan);

@@ -57,16 +57,20 @@ void request_end(void)
 	current = (struct request){ .message = NULL };
 }
 
-void request_patch_init(struct iovec *iov, int count, uint32_t wanted)
+void request_patch_init(struct iovec *iov, int count, uint32_t wanted,
+			uint32_t write_most)
 {
 	const struct fuse_in_header *header = current.message;
 	struct fuse_init_in in;
 	if (!header || current.opcode != FUSE_INIT || count < 2 ||
-	    iov[1].iov_len < offsetof(struct fuse_init_out, flags) + sizeof(uint32_t) ||
+	    iov[1].iov_len <
+		offsetof(struct fuse_init_out, max_write) + sizeof(uint32_t) ||
 	    current.size < sizeof(*header) + offsetof(struct fuse_init_in, flags2))
 		return;
 	memset(&in, 0, sizeof(in));
 	memcpy(&in, header + 1, offsetof(struct fuse_init_in, flags2));
 	struct fuse_init_out *out = iov[1].iov_base;
 	out->flags |= wanted & in.flags;
+	if (out->max_write > write_most)
+		out->max_write = write_most;
 }

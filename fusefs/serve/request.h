@@ -33,6 +33,9 @@ bool request_begin(void *message, size_t size, unsigned slot, bool again);
 void request_end(void);
 const struct request *request_current(void);
 
-/* Lets what libfuse cannot ask for into its reply to INIT. `wanted`: bits of its flags.
+/*
+ * Lets what libfuse cannot ask for into its reply to INIT. `wanted`: bits of its flags;
+ * `write_most`: bytes of a WRITE, where libfuse has one limit for these and READs.
  */
-void request_patch_init(struct iovec *iov, int count, uint32_t wanted);
+void request_patch_init(struct iovec *iov, int count, uint32_t wanted,
+			uint32_t write_most);

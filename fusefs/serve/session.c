@@ -32,6 +32,9 @@ enum {
 	NOTIFY_RESEND = 7, /* FUSE_NOTIFY_RESEND, of kernel 6.9 */
 };
 
+/* The kernel reads a WRITE into a buffer only when that has room for the largest. */
+_Static_assert(SHARED_BUFFER >= WRITE_MOST + 4096, "a buffer holds a WRITE");
+
 struct session {
 	struct session_options options;
 	struct ops ops;
@@ -48,19 +51,6 @@ struct session {
 	unsigned helpers; /* guarded by lock: detached threads */
 	struct near near;
 };
-
-struct scratch *scratch_take(struct ops *ops)
-{
-	for (unsigned i = 0;; i = (i + 1) % ops->scratch_count) {
-		if (!atomic_flag_test_and_set(&ops->scratches[i].busy))
-			return &ops->scratches[i];
-	}
-}
-
-void scratch_give(struct scratch *scratch)
-{
-	atomic_flag_clear(&scratch->busy);
-}
 
 static const struct {
 	enum feature feature;
@@ -148,8 +138,9 @@ static ssize_t send_reply(int fd, struct iovec *iov, int count, void *userdata)
 			size += (ssize_t)iov[i].iov_len;
 		return size;
 	}
-	if (ops_has(ops, FEATURE_KILLPRIV))
-		request_patch_init(iov, count, FUSE_HANDLE_KILLPRIV_V2);
+	request_patch_init(iov, count,
+			   ops_has(ops, FEATURE_KILLPRIV) ? FUSE_HANDLE_KILLPRIV_V2 : 0,
+			   WRITE_MOST);
 	const struct request *r = request_current();
 	if (!r->message || r->slot == PENDING_NO_SLOT)
 		return writev(fd, iov, count);
@@ -169,21 +160,6 @@ static ssize_t receive(int fd, void *buffer, size_t size, void *userdata)
 {
 	(void)userdata;
 	return read(fd, buffer, size);
-}
-
-static int make_scratches(struct ops *ops, unsigned count)
-{
-	ops->scratches = calloc(count, sizeof(*ops->scratches));
-	if (!ops->scratches)
-		return -ENOMEM;
-	ops->scratch_count = count;
-	for (unsigned i = 0; i < count; i++) {
-		atomic_flag_clear(&ops->scratches[i].busy);
-		ops->scratches[i].bytes = malloc(IMAGE_SCRATCH(READ_MOST));
-		if (!ops->scratches[i].bytes)
-			return -ENOMEM;
-	}
-	return 0;
 }
 
 int session_new(const struct session_options *options, struct session **ret,
@@ -207,7 +183,7 @@ int session_new(const struct session_options *options, struct session **ret,
 	atomic_flag_clear(&s->ready);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->ended, NULL);
-	int r = make_scratches(&s->ops, SHARED_THREADS);
+	int r = scratches_make(&s->ops, SHARED_THREADS);
 	if (r < 0)
 		return r;
 	s->se = fuse_session_new(&args, &operations, sizeof(operations), &s->ops);
@@ -456,6 +432,20 @@ void session_blocking(struct session *s, bool begins)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
+/*
+ * The kernel asks for INIT first, and somebody waits for the answer: threads that start
+ * beside it, and populate their buffers, would only be in its way.
+ */
+static void serve_init(struct session *s)
+{
+	int slot = take_slot(s);
+	while (slot >= 0 && atomic_load(&s->shared->init_size) == 0 &&
+	       serve_one(s, (unsigned)slot))
+		;
+	if (slot >= 0)
+		give_slot(s, (unsigned)slot);
+}
+
 int session_run(struct session *s)
 {
 	unsigned others = s->options.threads - 1;
@@ -464,6 +454,7 @@ int session_run(struct session *s)
 	if (!threads)
 		return -ENOMEM;
 	take_over(s);
+	serve_init(s);
 	/* One thread that serves is enough to serve. */
 	while (started < others && pthread_create(&threads[started], NULL, serve, s) == 0)
 		started++;
@@ -483,9 +474,7 @@ void session_free(struct session *s)
 		return;
 	if (s->se)
 		fuse_session_destroy(s->se);
-	for (unsigned i = 0; i < s->ops.scratch_count; i++)
-		free(s->ops.scratches[i].bytes);
-	free(s->ops.scratches);
+	scratches_free(&s->ops);
 	near_finish(&s->near);
 	free(s);
 }

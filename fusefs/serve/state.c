@@ -98,6 +98,20 @@ int state_open(const char *mount_path, bool create, struct state **ret,
 	return r < 0 ? r : state_open_directory(path, ret, create ? reterr : NULL);
 }
 
+int state_make_folder(const char *name, char **ret_path, struct error *reterr)
+{
+	cleanup_free char *home = NULL;
+	cleanup_free char *made = NULL;
+	int r = state_home(&home, reterr);
+	cleanup_free char *path = r == 0 ? path_join(home, name) : NULL;
+	if (r == 0)
+		r = path ? trust_make_path(path, "XDG_STATE_HOME", &made, reterr)
+			 : -ENOMEM;
+	if (r == 0)
+		*ret_path = steal_ptr(path);
+	return r;
+}
+
 void state_free(struct state *state)
 {
 	if (!state)

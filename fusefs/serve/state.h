@@ -42,6 +42,10 @@ int state_remove(const struct state *state);
 typedef int state_visit(void *context, struct state *state);
 int state_each(state_visit *visit, void *context);
 
+/* A folder of that name beside those of mounts, made when missing; the caller frees it.
+ */
+int state_make_folder(const char *name, char **ret_path, struct error *reterr);
+
 /*
  * The directory of control sockets: $XDG_RUNTIME_DIR/venvfs, else /run/user/UID/venvfs,
  * else (root) /run/venvfs, else run/ in the state home. Made when missing; refused unless

@@ -130,9 +130,7 @@ int view_open(int state_fd, const struct plan *plan, struct cache *cache,
 {
 	int fd = -1;
 	if (plan_has_pack(plan)) {
-		fd = file_open_beneath(
-		    state_fd, plan->pack_file ? plan->pack_file : "skeleton/pack",
-		    O_RDONLY, 0);
+		fd = file_open_beneath(state_fd, plan_pack(plan), O_RDONLY, 0);
 		if (fd < 0)
 			return error_errno(reterr, fd, "cannot open the skeleton");
 	}

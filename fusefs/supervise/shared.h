@@ -11,14 +11,14 @@
 #include <stdint.h>
 
 enum {
-	SHARED_VERSION = 2,
+	SHARED_VERSION = 3,
 	SHARED_THREADS = 16, /* that may serve at once */
 	SHARED_OPCODES = 64,
 	SHARED_DONE = 256,
-	SHARED_INIT = 512,        /* bytes of an INIT request */
-	SHARED_HEAD = 64 << 10,   /* where buffers begin; a multiple of pages */
-	SHARED_BUFFER = 0x110000, /* 1 MiB of data and 64 KiB */
-	SHARED_REPLY = 256,       /* more than any reply to what changes something */
+	SHARED_INIT = 512,       /* bytes of an INIT request */
+	SHARED_HEAD = 64 << 10,  /* where buffers begin; a multiple of pages */
+	SHARED_BUFFER = 0x50000, /* 256 KiB of data and 64 KiB */
+	SHARED_REPLY = 256,      /* more than any reply to what changes something */
 };
 /* In the state directory of a mount that was given up: "<seconds since 1970> <why>". */
 #define ENDED_FILE "ended"

@@ -12,6 +12,7 @@ NAMES = {
     "add": "40 wheels into an empty cache, against uv pip install",
     "export": "a plain environment of 40 cached wheels, against uv venv and uv pip install",
     "mount": "mounting 160 cached wheels: first, again, as an ordinary user",
+    "lock": "a project's uv.lock: to a mounted environment, against uv sync",
     "memory": "private memory of a server after find, and after reading all",
     "pagecache": "page cache of 1 and of 10 mounts after reading everything",
     "warm": "importing from a mount and from a venv on disk; stat and open",

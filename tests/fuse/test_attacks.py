@@ -443,6 +443,31 @@ def test_a_foreign_skeleton_is_made_again_and_never_believed(venvfs, tmp_path):
         assert row(venvfs, at)["restarts"] == 0
 
 
+def test_a_skeleton_that_was_changed_is_read_though_its_times_were_put_back(venvfs, tmp_path):
+    """One that is as it was when it was last compared is not read; ctime tells."""
+    at, wheel = tmp_path / ".venv", Wheel().write(tmp_path)
+    mount = ("mount", "--python", PYTHON, at, wheel)
+    venvfs.run(*mount)
+    pack = next((tmp_path / "state").rglob("pack"))
+    plan = pack.parents[1] / "mount.json"
+    activate = (at / "bin/activate").read_text()
+    unmount(venvfs, at)
+    time.sleep(max(0, pack.stat().st_ctime + 2.1 - time.time()))  # younger ones are not trusted
+    assert "pack_seen" not in json.loads(plan.read_text())
+    venvfs.run(*mount)
+    unmount(venvfs, at)
+    seen = json.loads(plan.read_text())["pack_seen"]
+    data, times = pack.read_bytes(), pack.stat()
+    with open(pack, "r+b") as f:
+        f.seek(data.index(b"deactivate () {"))
+        f.write(b"rm")
+    os.utime(pack, ns=(times.st_atime_ns, times.st_mtime_ns))
+    venvfs.run(*mount)
+    assert (at / "bin/activate").read_text() == activate
+    assert json.loads(plan.read_text()).get("pack_seen") != seen
+    unmount(venvfs, at)
+
+
 def test_a_mount_json_cannot_make_anybody_unmount_or_write_elsewhere(venvfs, layered, tmp_path):
     """It names a path, a socket, an upper: of a mount that is another's, or of nothing of ours."""
     at, upper, mount = layered

@@ -140,6 +140,41 @@ def test_uvs_own_come_first_and_the_newest_of_them(ground):
     assert ground.found(UV_PYTHON_INSTALL_DIR=str(elsewhere)) == f"elsewhere/cpython-3.12.1-{KEY}/bin/python3.12"
 
 
+def test_the_preference_of_uvs_files_counts(ground, uv):
+    """python-preference: of uv.toml, of [tool.uv], of the user's file, and of the environment before all."""
+    ground.python(ground.path / "python3", "3.10.1")
+    ground.managed(f"cpython-3.13.1-{KEY}", "python3.13", "3.13.1")
+    own, system = f"home/.local/share/uv/python/cpython-3.13.1-{KEY}/bin/python3.13", "path/python3"
+    project, toml = ground.project / "pyproject.toml", ground.project / "uv.toml"
+    user = ground.root / "home/.config/uv/uv.toml"
+    user.parent.mkdir(parents=True)
+    assert ground.found() == own
+    user.write_text('python-preference = "system"\n')
+    assert ground.found() == system
+    project.write_text('[project]\nname = "x"\n')
+    assert ground.found() == system
+    project.write_text('[tool.uv]\npython-preference = "managed"\n')
+    assert ground.found() == own
+    (ground.project / "sub").mkdir()
+    assert ground.found(cwd=ground.project / "sub") == own
+    toml.write_text('python-preference = "only-system"\n')  # uv.toml wins over pyproject.toml
+    assert ground.found() == system
+    assert "3.10.1" in ground.refused("-p", "3.13")
+    assert ground.found(UV_PYTHON_PREFERENCE="managed") == own
+    assert ground.found(UV_MANAGED_PYTHON="1") == own
+    assert ground.found(UV_NO_CONFIG="1") == own
+    named = ground.root / "named.toml"
+    named.write_text('python-preference = "only-managed"\n')
+    assert ground.found(UV_CONFIG_FILE=str(named)) == own
+    toml.write_text('python-preference = "only-managed"\n')
+    assert "3.10" in ground.refused("-p", "3.10")
+    assert ground.found("-p", ground.path / "python3") == system  # of a path nothing is preferred
+    toml.write_text('python-preference = 3\n')
+    assert ground.found() == system  # as the user's says
+    toml.write_text("python-preference =\n")
+    assert f"{toml}" in ground.refused()
+
+
 def test_the_link_of_a_minor_version_is_taken_unless_a_patch_is_named(ground):
     ground.managed(f"cpython-3.13.1-{KEY}", "python3.13", "3.13.1")
     link = ground.uv / f"cpython-3.13-{KEY}"
@@ -282,3 +317,116 @@ def test_several_environments_stand_side_by_side_each_with_its_python(ground):
         at = ground.project / f".host-3.{minor}"
         assert (at / f"lib/python3.{minor}/site-packages/demo/__init__.py").exists()
         assert os.readlink(at / "bin/python") == str(ground.path / f"python3.{minor}")
+
+
+class Pyenv:
+    """pyenv as far as a shim needs it; its Pythons are programs that print what lies beside them."""
+
+    SHIM = """#!/bin/bash
+set -e
+[ -n "$PYENV_DEBUG" ] && set -x
+
+program="${{0##*/}}"
+
+export PYENV_ROOT="{root}"
+exec "{root}/libexec/pyenv" exec "$program" "$@"
+"""
+    PROGRAM = """#!/bin/sh
+echo run >>{root}/runs
+PATH=/usr/bin:/bin
+v=${{PYENV_VERSION:-$(cat "$PWD/.python-version" 2>/dev/null || cat {root}/version)}}
+program=$2
+shift 2
+exec {root}/versions/$v/bin/$program "$@"
+"""
+
+    def __init__(self, ground):
+        self.ground, self.root = ground, ground.root / "pyenv"
+        (self.root / "libexec").mkdir(parents=True)
+        for path, text in ((self.root / "libexec/pyenv", self.PROGRAM), (ground.path / "python3", self.SHIM)):
+            path.write_text(text.format(root=self.root))
+            path.chmod(0o755)
+        self.version("3.11.1")
+        self.version("3.12.1")
+        (self.root / "version").write_text("3.11.1\n")
+
+    def version(self, folder, says=None):
+        program = self.root / f"versions/{folder}/bin/python3"
+        answer = subprocess.run([self.ground.python(program, says or folder)], capture_output=True, text=True, check=True).stdout
+        program.unlink()
+        source = f"#include <stdio.h>\nint main(void) {{ return puts({json.dumps(answer)}) < 0; }}\n"
+        subprocess.run(["cc", "-x", "c", "-", "-o", program], input=source, text=True, check=True)
+
+    def found(self, **env):
+        """The version whose Python was taken, and how often the shim was run for it."""
+        before = self._runs()
+        path = self.ground.found(**env)
+        assert path.startswith("pyenv/versions/") and path.endswith("/bin/python3"), path
+        return path.split("/")[2], self._runs() - before
+
+    def _runs(self):
+        file = self.root / "runs"
+        return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+@pytest.fixture
+def pyenv(ground):
+    return Pyenv(ground)
+
+
+def test_what_a_shim_of_pyenv_runs_is_remembered_until_something_that_decides_changes(pyenv):
+    pin, hook = pyenv.ground.project / ".python-version", pyenv.root / "plugins/x/etc/pyenv.d/version-name/x.bash"
+    assert pyenv.found() == ("3.11.1", 1)
+    assert pyenv.found() == ("3.11.1", 0)
+    pin.write_text("3.12.1\n")
+    assert pyenv.found() == ("3.12.1", 1)
+    assert pyenv.found() == ("3.12.1", 0)
+    pin.write_text("3.11.1\n")
+    assert pyenv.found() == ("3.11.1", 1)
+    pin.unlink()
+    assert pyenv.found(PYENV_VERSION="3.12.1") == ("3.12.1", 1)
+    assert pyenv.found(PYENV_VERSION="3.12.1") == ("3.12.1", 0)
+    assert pyenv.found() == ("3.11.1", 0)
+    (pyenv.root / "version").write_text("3.12.1\n")
+    assert pyenv.found() == ("3.12.1", 1)
+    pyenv.version("3.13.1")
+    assert pyenv.found() == ("3.12.1", 1)
+    # What a hook of somebody's looks at is not known.
+    hook.parent.mkdir(parents=True)
+    hook.touch()
+    assert pyenv.found() == ("3.12.1", 1) and pyenv.found() == ("3.12.1", 1)
+
+
+def test_a_python_behind_a_shim_that_became_another_one_is_asked_anew(pyenv):
+    assert pyenv.found() == ("3.11.1", 1)
+    pyenv.version("3.11.1", says="3.11.2+new")
+    at = pyenv.ground.root / "other"
+    pyenv.ground.venvfs.run("mount", at, pyenv.ground.wheel, cwd=pyenv.ground.project)
+    assert [row["python_version"] for row in pyenv.ground.venvfs.list()] == ["3.11.2+new"]
+
+
+def test_a_shim_that_is_not_as_pyenv_writes_it_is_run_each_time(pyenv):
+    shim = pyenv.ground.path / "python3"
+    shim.write_text(shim.read_text().replace("set -e\n", "set -e\n. /dev/null\n") + "# more\n")
+    assert pyenv.found() == ("3.11.1", 1)
+    assert pyenv.found() == ("3.11.1", 1)
+
+
+def test_what_the_user_has_in_path_is_not_remembered_for_a_shim(pyenv):
+    """pyenv calls it "system": which that is PATH decides."""
+    pyenv.version("system", says="3.11.1")
+    assert pyenv.found(PYENV_VERSION="system") == ("system", 1)
+    assert pyenv.found(PYENV_VERSION="system") == ("system", 1)
+
+
+def test_what_a_project_requires_counts_at_once(ground):
+    """It is remembered by the file's bytes."""
+    ground.python(ground.path / "python3.11", "3.11.1")
+    ground.python(ground.path / "python3.12", "3.12.1")
+    for wanted, other in (("3.12", "3.11"), ("3.11", "3.12"), ("3.12", "3.11")):
+        (ground.project / "pyproject.toml").write_text(f'[project]\nname = "x"\nrequires-python = "=={wanted}.*"\n')
+        for _ in range(2):
+            assert ground.found() == f"path/python{wanted}"
+            assert "requires Python" in ground.refused("-p", other)
+    (ground.project / "pyproject.toml").write_text("[project\n")
+    assert "pyproject.toml" in ground.refused()

@@ -8,6 +8,7 @@ import pathlib
 import random
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
@@ -40,6 +41,11 @@ def new_packages():
     renamed = package("q1", "1.0")
     bumped = [package(f"p{i}", "2.0.1", changed="two") for i in range(3, 9)]
     return [same_size, renamed, *bumped, *(package(f"p{i}", "1.0") for i in range(9, 16)), package("r0", "1.0")]
+
+
+def third_packages():
+    """What both others have, said in a third way."""
+    return [package(f"p{i}", "3.0", changed="three") for i in range(3, 9)] + [package(f"p{i}", "1.0") for i in range(9, 16)]
 
 
 def snapshot(folder):
@@ -77,7 +83,8 @@ class Ground:
     def __init__(self, venvfs, folder, python):
         self.venvfs, self.python, self.at = venvfs, python, folder / "env/.venv"
         self.wheels = {}
-        for side, made in (("old", old_packages()), ("new", new_packages())):
+        for side, made in (("old", old_packages()), ("new", new_packages()),
+                           ("third", third_packages())):
             (folder / side).mkdir()
             self.wheels[side] = [w.write(folder / side) for w in made]
 
@@ -320,6 +327,257 @@ def test_killed_before_the_plan_is_written_the_rows_are_over_the_new_one(ground)
     ground.mount("old")
     assert (ground.site / "p9/mine.txt").read_text() == "mine"
     assert (ground.site / "p3/a.py").read_text() == 'value = "1"\n'
+    ground.unmount()
+
+
+def restore(ground, files):
+    """As if a SIGKILL had come before these were written."""
+    for path, data in files.items():
+        path.unlink()  # a pack has a second name
+        path.write_bytes(data)
+
+
+def saved(ground):
+    state = pathlib.Path(next((ground.venvfs.root / "state/venvfs/mounts").iterdir()))
+    return {p: p.read_bytes() for p in (state / "mount.json", state / "skeleton/pack")}
+
+
+def test_two_locks_that_conflict_follow_one_another(ground):
+    ground.mount("old")
+    (ground.site / "p3/a.py").write_text("edited")
+    (ground.site / "p9/mine.txt").write_text("mine")
+    assert ground.switch("new") == ["p3/a.py"]
+    (ground.site / "p4/data.txt").write_text("edited, too")
+    user = snapshot(ground.site)
+    assert ground.switch("third") == ["p3/a.py", "p4/data.txt"]
+    assert snapshot(ground.site) == user
+    assert ground.switch("new") == ["p3/a.py", "p4/data.txt"]
+    (ground.site / "p3/a.py").write_text('value = "three"\n')  # what the third one says
+    (ground.site / "p4/data.txt").write_text("p4 1\n")  # as it was
+    assert ground.switch("new") == ["p3/a.py"]
+    assert ground.switch("third") == []
+    assert (ground.site / "p9/mine.txt").read_text() == "mine"
+    assert (ground.site / "p3/a.py").read_text() == 'value = "three"\n'
+    assert ground.switch("old") == []
+    assert (ground.site / "p9/mine.txt").read_text() == "mine"
+    ground.unmount()
+
+
+def test_a_third_lock_comes_while_another_one_was_looked_at(ground):
+    ground.mount("old")
+    (ground.site / "p3/a.py").write_text("edited")
+    (ground.site / "p9/mine.txt").write_text("mine")
+    user = snapshot(ground.site)
+    for look in ("new", "third", "new"):
+        ground.unmount()
+        ground.mount(look, "--read-only")
+        assert not (ground.site / "p9/mine.txt").exists()
+    assert ground.switch("third") == ["p3/a.py"]
+    assert snapshot(ground.site) == user
+    ground.unmount()
+    ground.mount("third", "--read-only")
+    assert ground.switch("third") == ["p3/a.py"]
+    assert snapshot(ground.site) == user
+    (ground.site / "p3/a.py").write_text('value = "1"\n')
+    ground.unmount()
+    ground.mount("third", "--read-only")
+    assert ground.switch("third") == []
+    assert (ground.site / "p9/mine.txt").read_text() == "mine"
+    ground.unmount()
+
+
+def test_killed_before_the_plan_is_written_and_another_lock_is_looked_at(ground):
+    """Rows are over the new packages then, which mount.json does not say yet."""
+    ground.mount("old")
+    (ground.site / "p9/mine.txt").write_text("mine")
+    ground.unmount()
+    before = saved(ground)
+    ground.mount("new")
+    ground.unmount()
+    restore(ground, before)
+    ground.mount("third", "--read-only")
+    ground.unmount()
+    ground.mount("old")
+    assert (ground.site / "p9/mine.txt").read_text() == "mine"
+    assert (ground.site / "p3/a.py").read_text() == 'value = "1"\n'
+    ground.unmount()
+
+
+def test_each_upper_has_its_own_packages_of_before(ground, tmp_path):
+    uppers = [[], *(["--upper", tmp_path / f"upper{i}"] for i in range(2))]
+    sides = ["old", "new", "third"]
+    for i, (upper, side) in enumerate(zip(uppers, sides)):
+        ground.mount(side, *upper)
+        (ground.site / f"p{9 + i}/mine.txt").write_text(f"mine {i}")
+        ground.unmount()
+    ground.mount("new", "--read-only")
+    ground.unmount()
+    for i, upper in enumerate(uppers):
+        ground.mount(sides[(i + 1) % 3], *upper)
+        assert [p.read_text() for p in ground.site.glob("*/mine.txt")] == [f"mine {i}"]
+        ground.unmount()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_at_any_moment_among_uppers_and_looks_nothing_is_lost(ground, tmp_path, seed):
+    rng = random.Random(seed)
+    uppers = [[], ["--upper", tmp_path / "upper"]]
+    ground.mount("old")
+    ground.unmount()
+    for i, upper in enumerate(uppers):
+        ground.mount("old", *upper)
+        (ground.site / f"p{9 + i}/mine.txt").write_text(f"mine {i}")
+        os.rename(ground.site / f"p{12 + i}/sub", ground.site / f"moved{i}")
+        ground.unmount()
+    for _ in range(40):
+        side, upper = rng.choice(["old", "new", "third"]), rng.choice([*uppers, ["--read-only"]])
+        command = [BINARY, "mount", *upper, "--python", ground.python, ground.at, *ground.wheels[side]]
+        process = subprocess.Popen(command, env=ground.venvfs.env, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.002, 0.05))
+        process.kill()
+        process.wait()
+        ground.venvfs.run("unmount", ground.at, ok=False)
+        if rng.random() < 0.5:
+            ground.mount(rng.choice(["old", "new", "third"]), "--read-only")
+            ground.unmount()
+        i = rng.randrange(2)
+        ground.mount(rng.choice(["old", "new", "third"]), *uppers[i])
+        assert [p.read_text() for p in ground.site.glob("*/mine.txt")] == [f"mine {i}"]
+        assert (ground.site / f"moved{i}/c.py").exists()
+        ground.unmount()
+
+
+def tool(version):
+    """A package with a launcher; half of it says the same in each version."""
+    return package("tool", version, changed=version).scripts("[console_scripts]\ntool = tool.cli:main\n").add(
+        "tool/cli.py", f"def main():\n    print('{version}')\n".encode())
+
+
+class Installed(Ground):
+    """p9 alone, or with a tool of some version; pip and uv install others into it."""
+
+    def __init__(self, venvfs, folder, python, uv):
+        super().__init__(venvfs, folder, python)
+        self.uv = uv
+        self.tools = {version: tool(version).write(folder) for version in ("1.0", "2.0")}
+        plain = self.wheels["old"][9:10]
+        self.wheels = {"none": plain, **{v: [*plain, w] for v, w in self.tools.items()}}
+
+    def install(self, installer, version, *options):
+        wheel, python = self.tools[version], self.at / "bin/python"
+        command = {"pip": [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-index",
+                           "--disable-pip-version-check", *(["--force-reinstall"] if "again" in options else [])],
+                   "uv": [self.uv, "pip", "install", "-q", "--offline", "--python", python, "--cache-dir", self.at.parent / "uv",
+                          *(["--reinstall"] if "again" in options else [])]}[installer]
+        done = subprocess.run([*command, wheel], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert self.says() == version
+
+    def says(self):
+        tool = self.at / "bin/tool"
+        return tool.exists() and subprocess.run([tool], capture_output=True, text=True).stdout.strip()
+
+    def infos(self):
+        return sorted(p.name for p in self.site.glob("tool*.dist-info"))
+
+    def as_locked(self, version):
+        """The lock's alone is there: its notes, its launcher; and pip finds all in order."""
+        assert self.says() == version and self.infos() == [f"tool-{version}.dist-info"]
+        info = self.site / f"tool-{version}.dist-info"
+        mine = {p.name: p.read_bytes() for p in info.iterdir() if p.is_file()}
+        launcher = (self.at / "bin/tool").read_bytes()
+        self.unmount()
+        self.mount(version, "--read-only")
+        assert {p.name: p.read_bytes() for p in info.iterdir() if p.is_file()} == mine
+        assert (self.at / "bin/tool").read_bytes() == launcher
+        self.unmount()
+        self.mount(version)
+        done = subprocess.run([sys.executable, "-m", "pip", "--python", self.at / "bin/python", "check"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture
+def installed(venvfs, tmp_path, python, uv):
+    found = Installed(venvfs, tmp_path, python, uv)
+    yield found
+    found.unmount()
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_what_was_installed_here_is_brought_by_the_lock(installed, installer):
+    installed.mount("none")
+    installed.install(installer, "1.0")
+    assert (installed.site / "tool-1.0.dist-info/INSTALLER").read_text().strip() == installer
+    (installed.site / "p9/mine.txt").write_text("mine")
+    assert installed.switch("1.0") == []
+    installed.as_locked("1.0")
+    assert (installed.site / "p9/mine.txt").read_text() == "mine"
+    # And then it goes with the lock.
+    assert installed.switch("none") == []
+    assert not installed.says() and installed.infos() == [] and not (installed.site / "tool").exists()
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_what_was_upgraded_here_is_what_the_lock_now_brings(installed, installer):
+    installed.mount("1.0")
+    installed.install(installer, "2.0")
+    assert installed.switch("2.0") == []
+    installed.as_locked("2.0")
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_what_was_installed_once_more_is_no_change(installed, installer):
+    installed.mount("1.0")
+    installed.install(installer, "1.0", "again")
+    assert installed.switch("2.0") == []
+    installed.as_locked("2.0")
+    installed.install(installer, "2.0", "again")
+    assert installed.switch("none") == []
+    assert installed.infos() == [] and not (installed.site / "tool").exists() and not (installed.at / "bin/tool").exists()
+
+
+def test_of_what_was_installed_here_and_edited_only_that_is_a_conflict(installed):
+    installed.mount("none")
+    installed.install("pip", "1.0")
+    (installed.site / "tool/a.py").write_text("edited")
+    (installed.at / "bin/tool").write_text((installed.at / "bin/tool").read_text() + "print('mine')\n")
+    assert installed.switch("1.0") == ["bin/tool", "tool/a.py"]
+    assert installed.switch("2.0") == [
+        "bin/tool", *(f"tool/{name}" for name in ("__init__.py", "a.py", "cli.py", "data.txt", "sub/d.py"))]
+    assert installed.infos() == ["tool-1.0.dist-info"]  # as pip left it
+    assert (installed.site / "tool-1.0.dist-info/INSTALLER").read_text().strip() == "pip"
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_another_version_that_was_installed_here_stays_when_the_lock_drops_its_own(installed, installer):
+    installed.mount("1.0")
+    installed.install(installer, "2.0")
+    assert installed.switch("none") == []  # nothing of the lock's was left, so it is the user's, with its launcher
+    assert installed.says() == "2.0" and installed.infos() == ["tool-2.0.dist-info"]
+
+
+def test_a_folder_that_was_removed_and_made_again(ground):
+    """As the user sees it: nothing of the removed one shows; what both changed is named file by file."""
+    ground.mount("old")
+    site = ground.site
+    for i in (3, 4, 5, 9):
+        shutil.rmtree(site / f"p{i}/sub")
+        (site / f"p{i}/sub").mkdir()
+    copy = {"__init__.py": "", "c.py": 'value = "p3"\n', "d.py": 'value = "1"\n'}
+    for name, text in copy.items():
+        (site / "p3/sub" / name).write_text(text)  # as it was
+        (site / "p4/sub" / name).write_text(text.replace("1", "two").replace("p3", "p4"))  # as it will be
+    (site / "p5/sub/mine.py").write_text("mine")
+    (site / "p9/sub/mine.py").write_text("mine")
+    user = snapshot(site)
+    assert ground.switch("new") == ["p5/sub/d.py"]  # removed by one, changed by the other
+    assert snapshot(site) == user
+    (site / "p5/sub/d.py").write_text('value = "two"\n')
+    assert ground.switch("new") == []
+    assert (site / "p3/sub/d.py").read_text() == (site / "p4/sub/d.py").read_text() == 'value = "two"\n'
+    assert sorted(p.name for p in (site / "p5/sub").iterdir()) == ["d.py", "mine.py"]
+    assert sorted(p.name for p in (site / "p9/sub").iterdir()) == ["mine.py"]
+    assert sorted(p.name for p in (site / "p3/sub").iterdir()) == sorted(copy)
     ground.unmount()
 
 

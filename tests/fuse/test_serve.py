@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from support import BINARY, missing
+from support import BINARY, MASKED, missing
 from wheelmaker import Wheel
 
 
@@ -75,6 +75,15 @@ def test_large_reads_come_in_large_requests(venvfs, venv, tmp_path):
     path = venv(wheel)
     assert (site(path) / "big/object.bin").read_bytes() == w.files["big/object.bin"]
     assert venvfs.requests(path)["READ"] <= 12
+
+
+def test_a_large_write_comes_in_a_few_requests(venvfs, venv, tmp_path):
+    path = venv(Wheel().write(tmp_path))
+    data = os.urandom(1 << 20)
+    with open(path / "large", "wb", buffering=0) as f:
+        assert f.write(data) == len(data)
+    assert (path / "large").read_bytes() == data
+    assert venvfs.requests(path)["WRITE"] == (8 if MASKED else 4)  # of 128 KiB, of 256
 
 
 def test_every_byte_is_right_however_it_is_read(venv, tmp_path):

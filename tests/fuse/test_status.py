@@ -12,7 +12,7 @@ import time
 import pytest
 from support import BINARY
 
-NOTICED = 20  # seconds, in which a hanging worker must have been
+NOTICED = 30  # seconds, in which a hanging worker must have been: 10, and two looks, 5 apart
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import sys
 # A layer may include what stands before it.
 LAYERS = [
     "cache/base", "cache/toml", "cache/version", "cache/store", "cache/wheel", "cache/folder", "cache/source",
-    "cache/env/markers", "cache/env", "cache/env/lock",
+    "cache/env/markers", "cache/env", "cache/build", "cache/env/lock",
     "fusefs/supervise", "fusefs/tree", "fusefs/upper", "fusefs/overlay", "fusefs/serve", "cli", "tests",
 ]
 # What stands on fewer layers than its place allows.

@@ -103,10 +103,9 @@ static void show(const struct lock_file *file, const struct wanted *w,
 	cleanup_buffer struct buffer out = BUFFER_INIT;
 	for (size_t k = 0; k < w->count; k++)
 		(void)json_array_append_new(dists, show_dist(&w->dists[k]));
-	for (size_t at = 0; at < notes->inputs.size;) {
-		const char *path = (const char *)notes->inputs.data + at;
-		(void)json_array_append_new(inputs, json_string(path));
-		at += strlen(path) + 1;
+	for (size_t k = 0; k < json_array_size(notes->inputs.files); k++) {
+		const json_t *input = json_array_get(notes->inputs.files, k);
+		(void)json_array_append(inputs, json_array_get(input, 0));
 	}
 	cleanup_json json_t *all = json_pack(
 	    "{so so so so so so so sb sb}", "file", text(file->path), "project",

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -108,6 +109,19 @@ static void replacing_a_file_leaves_nothing_aside(void **state)
 	assert_int_equal(file_read_at(dir, "f", 100, &b), 0);
 	assert_string_equal(buffer_cstr(&b), "second");
 	assert_int_equal(file_read_at(dir, "f", 3, &b), -EFBIG);
+	struct stat before;
+	struct stat now;
+	assert_int_equal(fstatat(dir, "f", &before, 0), 0);
+	assert_int_equal(file_keep_at(dir, "f", "second", 6), 0);
+	assert_int_equal(fstatat(dir, "f", &now, 0), 0);
+	assert_int_equal(now.st_ino, before.st_ino);
+	assert_int_equal(file_keep_at(dir, "f", "secon", 5), 0);
+	b.size = 0;
+	assert_int_equal(file_read_at(dir, "f", 100, &b), 0);
+	assert_string_equal(buffer_cstr(&b), "secon");
+	assert_int_equal(file_keep_at(dir, "f", "", 0), 0);
+	assert_int_equal(fstatat(dir, "f", &now, 0), 0);
+	assert_int_equal(now.st_size, 0);
 	assert_int_equal(unlinkat(dir, "f", 0), 0);
 	assert_int_equal(rmdir(*state), 0); /* it was empty */
 }

@@ -16,6 +16,7 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 struct fixture {
@@ -236,17 +237,19 @@ static void an_unchanged_folder_is_known_without_reading_it(void **state)
 	struct fixture *f = *state;
 	struct folder_added added;
 	struct folder_note note;
+	time_t before = time(NULL);
 	put_text(f, "file", "hello");
 	struct digest first = add(f);
 	assert_int_equal(store_find_folder(f->store, f->folder, &note), 0);
 	assert_true(digest_equal(&note.image, &first));
-	/* What was changed this second could be changed again unnoticed. */
+	/* What was changed this second could be changed again unnoticed. (Where two are
+	 * over by now, the machine is too slow to tell.) */
+	bool soon = time(NULL) - before < 2;
 	assert_int_equal(folder_add(f->store, f->folder, &added, NULL), 0);
-	assert_false(added.was_known);
+	assert_false(soon && added.was_known);
 	(void)sleep(2);
-	assert_int_equal(folder_add(f->store, f->folder, &added, NULL), 0);
-	assert_false(added.was_known);
-	assert_int_equal(folder_add(f->store, f->folder, &added, NULL), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(folder_add(f->store, f->folder, &added, NULL), 0);
 	assert_true(added.was_known && digest_equal(&added.note.image, &first));
 	assert_int_equal(added.note.entries, 1);
 	assert_int_equal(added.note.size, 5);

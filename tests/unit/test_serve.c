@@ -19,6 +19,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define HEX "0123456789abcdef0123456789abcdef"
+
 struct fixture {
 	char folder[40];
 	int fd;
@@ -110,6 +112,74 @@ static void a_damaged_plan_is_EBADMSG_and_never_more(void **state)
 	assert_int_equal(file_replace_at(f->fd, "mount.json", "{}", 2, false), 0);
 	assert_int_equal(plan_read(f->fd, &read), -EBADMSG);
 	plan_release(&plan);
+}
+
+static void put_plan(const struct fixture *f, int version, const char *layer)
+{
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	assert_int_equal(
+	    buffer_printf(
+		&text,
+		"{\"version\":%d,\"path\":\"/x\",\"python\":\"\",\"boot\":\"b\","
+		"\"python_version\":\"\",\"site_packages\":\"\",\"include\":\"\","
+		"\"upper\":\"\",\"socket\":\"s\",\"host\":\"h\",\"key\":\"%s\","
+		"\"pack\":\"%s\",\"layers\":[%s]}",
+		version, HEX, HEX, layer),
+	    0);
+	assert_int_equal(
+	    file_replace_at(f->fd, "mount.json", text.data, text.size, false), 0);
+}
+
+static void a_plan_of_the_version_before_is_read_too(void **state)
+{
+	const struct fixture *f = *state;
+	struct plan read;
+	put_plan(f, 2,
+		 "{\"number\":1,\"name\":\"skeleton\",\"image\":\"" HEX
+		 "\",\"offset\":4096,\"size\":9},{\"number\":2,\"name\":\"/data\","
+		 "\"image\":\"" HEX "\",\"folder\":true}");
+	assert_int_equal(plan_read(f->fd, &read), 0);
+	assert_int_equal(read.count, 2);
+	assert_true(read.layers[0].packed && read.layers[1].folder);
+	assert_int_equal(read.layers[0].offset, 4096);
+	plan_release(&read);
+}
+
+static void a_layer_that_breaks_its_form_is_EBADMSG(void **state)
+{
+	static const char *const good[] = { "\"wheel 1 " HEX " numpy 2\"",
+					    "\"folder 524287 " HEX " /a folder\"",
+					    "\"packed 1 " HEX
+					    " 0 18446744073709551615 x\"" };
+	static const char *const bad[] = {
+		"\"\"",
+		"\"wheel\"",
+		"\"wheel 1\"",
+		"\"wheels 1 " HEX " x\"",
+		"\"wheel 0 " HEX " x\"",
+		"\"wheel -1 " HEX " x\"",
+		"\"wheel 4294967296 " HEX " x\"",
+		"\"wheel 1 " HEX "\"",
+		"\"wheel 1 " HEX "0 x\"",
+		"\"wheel 1 0123 x\"",
+		"\"packed 1 " HEX " x\"",
+		"\"packed 1 " HEX " 1 x\"",
+		"\"packed 1 " HEX " -1 1 x\"",
+		"\"packed 1 " HEX " 1 18446744073709551616 x\"",
+		"5",
+		"null",
+	};
+	const struct fixture *f = *state;
+	struct plan read;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		put_plan(f, 3, good[i]);
+		assert_int_equal(plan_read(f->fd, &read), 0);
+		plan_release(&read);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		put_plan(f, 3, bad[i]);
+		assert_int_equal(plan_read(f->fd, &read), -EBADMSG);
+	}
 }
 
 static void number_and_write(const struct fixture *f, struct plan *plan, bool keep)
@@ -324,6 +394,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_plan_is_read_as_it_was_written),
 		TEST(a_damaged_plan_is_EBADMSG_and_never_more),
+		TEST(a_plan_of_the_version_before_is_read_too),
+		TEST(a_layer_that_breaks_its_form_is_EBADMSG),
 		TEST(an_image_keeps_its_layer_number_and_none_is_used_twice),
 		TEST(images_that_rows_may_name_keep_their_numbers),
 		TEST(a_layers_file_that_is_damaged_is_not_written_over),

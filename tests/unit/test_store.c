@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 struct fixture {
@@ -345,6 +346,62 @@ static void a_fact_that_was_damaged_is_absent(void **state)
 	assert_int_equal(store_get_fact(f->store, "plans", &key, &out), -ENOENT);
 }
 
+static void age(const struct fixture *f, const char *name, int days)
+{
+	cleanup_free char *path = path_join(f->path, name);
+	struct timespec times[2] = { { .tv_sec = time(NULL) - (time_t)days * 86400 } };
+	times[1] = times[0];
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void
+facts_that_nobody_asked_for_in_a_month_go_when_something_is_added(void **state)
+{
+	struct fixture *f = *state;
+	struct digest id;
+	struct digest keys[3];
+	char names[3][64];
+	for (int i = 0; i < 3; i++) {
+		char hex[DIGEST_HEX_SIZE];
+		cleanup_buffer struct buffer out = BUFFER_INIT;
+		keys[i] = digest_of(&i, sizeof(i));
+		digest_format(&keys[i], hex);
+		(void)snprintf(names[i], sizeof(names[i]), "plans/%s", hex);
+		assert_int_equal(store_put_fact(f->store, "plans", &keys[i], "value", 5),
+				 0);
+		age(f, names[i], i == 2 ? 29 : 31);
+		if (i == 1)
+			assert_int_equal(
+			    store_get_fact(f->store, "plans", &keys[i], &out), 0);
+	}
+	assert_int_equal(publish(f->store, 'x', &id), 0);
+	for (int i = 0; i < 3; i++) {
+		cleanup_buffer struct buffer out = BUFFER_INIT;
+		assert_int_equal(store_get_fact(f->store, "plans", &keys[i], &out),
+				 i == 0 ? -ENOENT : 0);
+	}
+}
+
+static void what_was_written_aside_by_the_dead_goes_when_something_is_added(void **state)
+{
+	static const char *const left[] = { "wheels/ab.123.7ffe01.tmp",
+					    "plans/cd.9.7ffe01.tmp",
+					    "seen/ef.77.7f.tmp" };
+	struct fixture *f = *state;
+	struct digest id = digest_of("key", 3);
+	assert_int_equal(store_put_fact(f->store, "plans", &id, "value", 5), 0);
+	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+		cleanup_free char *path = path_join(f->path, left[i]);
+		cleanup_fd int fd = file_open(AT_FDCWD, path, O_CREAT | O_WRONLY, 0600);
+		assert_true(fd >= 0);
+		age(f, left[i], i == 0 ? 0 : 1);
+	}
+	assert_int_equal(publish(f->store, 'x', &id), 0);
+	assert_int_equal(count_entries(f->path, "wheels"), 1); /* it may be at work */
+	assert_int_equal(count_entries(f->path, "plans"), 1);
+	assert_int_equal(count_entries(f->path, "seen"), 0);
+}
+
 static void a_lease_ends_with_its_holder(void **state)
 {
 	struct fixture *f = *state;
@@ -376,6 +433,8 @@ int main(void)
 		TEST(a_directory_with_other_things_is_not_taken_for_a_cache),
 		TEST(a_seen_file_is_known_by_its_stamps),
 		TEST(a_fact_that_was_damaged_is_absent),
+		TEST(facts_that_nobody_asked_for_in_a_month_go_when_something_is_added),
+		TEST(what_was_written_aside_by_the_dead_goes_when_something_is_added),
 		TEST(a_lease_ends_with_its_holder),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

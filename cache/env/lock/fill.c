@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LARGEST_FILE = 64 << 20, MOST_WHEELS = 10000, MOST_HASHES = 10000 };
+enum { MOST_WHEELS = 10000, MOST_HASHES = 10000 };
 
 __attribute__((format(printf, 3, 0))) static int
 set_text(const struct reading *r, int code, const char *format, va_list args)
@@ -54,9 +54,7 @@ int fill_warn(const struct reading *r, const char *format, ...)
 
 int fill_read_file(const struct reading *r, const char *path, struct buffer *out)
 {
-	int result = buffer_append(&r->notes->inputs, path, strlen(path) + 1);
-	if (result == 0)
-		result = file_read_at(AT_FDCWD, path, LARGEST_FILE, out);
+	int result = inputs_read(&r->notes->inputs, path, out);
 	return result < 0 ? error_errno(r->reterr, result, "cannot read '%s'", path) : 0;
 }
 
@@ -371,6 +369,12 @@ int fill_dist_done(struct reading *r, struct wanted_dist *take_dist)
 	more[w->count++] = dist;
 	dist = (struct wanted_dist){ .name = NULL };
 	return 0;
+}
+
+bool fill_is_commit(const char *text)
+{
+	size_t size = strspn(text, "0123456789abcdef");
+	return text[size] == '\0' && (size == 40 || size == 64);
 }
 
 bool fill_is_wheel(const char *file)

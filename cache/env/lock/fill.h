@@ -65,6 +65,8 @@ int fill_location(const struct reading *r, const char *base, const json_t *table
 /* "a b" of the `size` bytes "a%20b"; the caller frees it. NULL without memory. */
 char *fill_decode(const char *text, size_t size);
 bool fill_is_wheel(const char *file);
+/* All of a commit's hash in hex. */
+bool fill_is_commit(const char *text);
 /* The last component of a path or URL, percent-decoded; the caller frees it. */
 char *fill_file_name(const char *path_or_url);
 /* "/a/b" of "/a/x/../b", without a look at the disk. The caller frees it. */

@@ -65,12 +65,13 @@ static int look_for(const char *folder, const char *name, enum lock_kind kind,
 
 static int look_in(const char *folder, const char *project, struct lock_file *ret)
 {
+	const bool own = !project || strcmp(folder, project) == 0;
 	int r = 0;
-	if (strcmp(folder, project) == 0)
+	if (own)
 		r = look_for(folder, "pylock.toml", LOCK_PYLOCK, folder, ret);
 	if (r == 0)
-		r = look_for(folder, "uv.lock", LOCK_UV, project, ret);
-	if (r == 0 && strcmp(folder, project) == 0)
+		r = look_for(folder, "uv.lock", LOCK_UV, project ? project : folder, ret);
+	if (r == 0 && own)
 		r = look_for(folder, "requirements.txt", LOCK_REQUIREMENTS, folder, ret);
 	return r;
 }
@@ -96,24 +97,45 @@ static int nothing_found(const char *directory, const char *project, struct erro
 	    directory);
 }
 
+static int to_parent(char **folder)
+{
+	char *parent = fill_clean_path(*folder, "..");
+	free(*folder);
+	*folder = parent;
+	return parent ? 0 : -ENOMEM;
+}
+
+/* The nearest directory upward that says that it is a project; NULL: none does. */
+static int find_project(const char *start, char **ret)
+{
+	cleanup_free char *folder = strdup(start);
+	int r = folder ? 0 : -ENOMEM;
+	while (r == 0 && !has_pyproject(folder)) {
+		if (strcmp(folder, "/") == 0)
+			return 0;
+		r = to_parent(&folder);
+	}
+	if (r == 0)
+		*ret = steal_ptr(folder);
+	return r;
+}
+
 int lock_find(const char *directory, struct lock_file *ret, struct error *reterr)
 {
 	cleanup_free char *start = NULL;
 	cleanup_free char *folder = NULL;
-	cleanup_free char *project = NULL; /* the nearest one that says that it is one */
+	cleanup_free char *project = NULL;
 	int r = absolute(directory, &start);
 	if (r == 0)
-		r = (folder = strdup(start)) ? 0 : -ENOMEM;
+		r = find_project(start, &project);
+	/* What lies deeper, a requirements.txt of docs/, is not the project's lock. */
+	if (r == 0)
+		r = (folder = strdup(project ? project : start)) ? 0 : -ENOMEM;
 	while (r == 0) {
-		if (!project && has_pyproject(folder))
-			project = strdup(folder);
-		r = look_in(folder, project ? project : folder, ret);
+		r = look_in(folder, project, ret);
 		if (r != 0 || strcmp(folder, "/") == 0)
 			break;
-		char *parent = fill_clean_path(folder, "..");
-		free(folder);
-		folder = parent;
-		r = folder ? 0 : -ENOMEM;
+		r = to_parent(&folder);
 	}
 	if (r == 0)
 		return nothing_found(start, project, reterr);

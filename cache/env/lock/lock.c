@@ -10,7 +10,7 @@
 void lock_notes_release(struct lock_notes *notes)
 {
 	buffer_release(&notes->warnings);
-	buffer_release(&notes->inputs);
+	inputs_release(&notes->inputs);
 }
 
 static int read_file(struct reading *r)

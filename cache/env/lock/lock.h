@@ -11,6 +11,7 @@
 #include "cache/base/bytes.h"
 #include "cache/base/cleanup.h"
 #include "cache/base/error.h"
+#include "cache/env/lock/input.h"
 #include "cache/env/lock/target.h"
 #include "cache/source/wanted.h"
 
@@ -37,10 +38,10 @@ struct lock_options {
 };
 
 /*
- * The lock of the project that `directory` is in: pylock.toml, uv.lock or
- * requirements.txt, of the nearest directory upwards that has one, or a pyproject.toml; a
- * member of a workspace is locked by the uv.lock of its root. -ENOENT with a text that
- * says how to make one.
+ * The lock of the project that `directory` is in, the nearest directory upwards with a
+ * pyproject.toml: its pylock.toml, uv.lock or requirements.txt; a member of a workspace
+ * is locked by the uv.lock of its root. Without such a project: that of the nearest
+ * directory upwards that has one. -ENOENT with a text that says how to make one.
  */
 int lock_find(const char *directory, struct lock_file *ret, struct error *reterr);
 /* A file that was named; its name tells what it is. -EINVAL: it does not. */
@@ -52,8 +53,7 @@ void lock_file_release(struct lock_file *file);
 /* What was read on the way, and lines for people. */
 struct lock_notes {
 	struct buffer warnings; /* lines */
-	struct buffer inputs;   /* absolute paths, each with a NUL behind it: all files
-				   that the result depends on */
+	struct inputs inputs;   /* all files that the result depends on */
 };
 void lock_notes_release(struct lock_notes *notes);
 

@@ -9,16 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGEST_INPUT = 64 << 20 };
-
 static const char kind[] = "plans";
 
 void lock_plan_release(struct lock_plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++)
-		free(plan->wheels[i].direct_url);
+		build_record_release(&plan->wheels[i]);
 	free(plan->wheels);
 	free(plan->notes);
+	json_decref(plan->inputs);
 	*plan = (struct lock_plan){ .wheels = NULL };
 }
 
@@ -36,39 +35,6 @@ struct digest lock_plan_key(const struct lock_file *files, size_t count,
 		     : digest_of(text.data, text.size);
 }
 
-/* Of a file that is not there it is all zero. */
-static int digest_input(const char *path, struct digest *ret, bool *ret_variables)
-{
-	cleanup_buffer struct buffer text = BUFFER_INIT;
-	int r = file_read_at(AT_FDCWD, path, LARGEST_INPUT, &text);
-	*ret = (struct digest){ .bytes = { 0 } };
-	*ret_variables = false;
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	*ret = digest_of(text.data, text.size);
-	*ret_variables = text.size > 0 && memmem(text.data, text.size, "${", 2) != NULL;
-	return 0;
-}
-
-static bool inputs_are_the_same(const json_t *inputs)
-{
-	size_t i;
-	json_t *input;
-	json_array_foreach(inputs, i, input)
-	{
-		const char *path = json_string_value(json_array_get(input, 0));
-		const char *hex = json_string_value(json_array_get(input, 1));
-		struct digest known;
-		struct digest found;
-		bool variables;
-		if (!path || !hex || !digest_parse(hex, &known) ||
-		    digest_input(path, &found, &variables) < 0 ||
-		    !digest_equal(&known, &found))
-			return false;
-	}
-	return json_is_array(inputs);
-}
-
 static int take_wheels(const json_t *wheels, struct lock_plan *plan)
 {
 	size_t i;
@@ -78,14 +44,12 @@ static int take_wheels(const json_t *wheels, struct lock_plan *plan)
 		return -ENOMEM;
 	json_array_foreach(wheels, i, wheel)
 	{
-		const char *hex = json_string_value(json_array_get(wheel, 0));
-		const char *url = json_string_value(json_array_get(wheel, 1));
-		struct lock_plan_wheel *to = &plan->wheels[plan->count++];
-		if (!hex || !sha256_parse(hex, &to->sha256))
+		struct build_record *to = &plan->wheels[plan->count];
+		if (build_record_from_json(wheel, to) < 0)
 			return -ENOENT;
-		to->direct_url = url ? strdup(url) : NULL;
-		if (url && !to->direct_url)
-			return -ENOMEM;
+		plan->count++;
+		if (!build_record_is_fresh(to))
+			return -ENOENT;
 	}
 	return 0;
 }
@@ -97,63 +61,40 @@ int lock_plan_load(struct store *store, const struct digest *key, struct lock_pl
 	CLEANUP(lock_plan_release) struct lock_plan plan = { .wheels = NULL };
 	if (store_get_fact(store, kind, key, &text) < 0 ||
 	    json_parse_object(text.data, text.size, &value) < 0 ||
-	    !inputs_are_the_same(json_object_get(value, "inputs")))
+	    !inputs_are_same(json_object_get(value, "inputs")))
 		return -ENOENT;
 	int r = take_wheels(json_object_get(value, "wheels"), &plan);
 	const char *notes = json_get_text(value, "notes");
 	plan.notes = r == 0 && notes ? strdup(notes) : NULL;
 	if (r < 0 || (notes && !plan.notes))
 		return r < 0 ? r : -ENOMEM;
+	plan.inputs = json_incref(json_object_get(value, "inputs"));
 	*ret = plan;
 	plan = (struct lock_plan){ .wheels = NULL };
 	return 0;
 }
 
-/* 1: they say all; 0: more than they decides. */
-static int list_inputs(const struct buffer *inputs, json_t *to)
-{
-	for (size_t at = 0; at < inputs->size;) {
-		const char *path = (const char *)inputs->data + at;
-		char hex[DIGEST_HEX_SIZE];
-		struct digest digest;
-		bool variables;
-		int r = digest_input(path, &digest, &variables);
-		if (r < 0 || variables)
-			return r;
-		digest_format(&digest, hex);
-		json_t *pair = json_pack("[ss]", path, hex);
-		if (!pair || json_array_append_new(to, pair) < 0)
-			return -ENOMEM;
-		at += strlen(path) + 1;
-	}
-	return 1;
-}
-
 static int list_wheels(const struct lock_plan *plan, json_t *to)
 {
 	for (size_t i = 0; i < plan->count; i++) {
-		char hex[SHA256_HEX_SIZE];
-		sha256_format(&plan->wheels[i].sha256, hex);
-		json_t *pair = json_pack("[ss?]", hex, plan->wheels[i].direct_url);
-		if (!pair || json_array_append_new(to, pair) < 0)
+		json_t *wheel = build_record_to_json(&plan->wheels[i]);
+		if (!wheel || json_array_append_new(to, wheel) < 0)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
 int lock_plan_save(struct store *store, const struct digest *key,
-		   const struct buffer *inputs, const struct lock_plan *plan)
+		   const struct inputs *inputs, const struct lock_plan *plan)
 {
 	cleanup_buffer struct buffer text = BUFFER_INIT;
-	cleanup_json json_t *files = json_array();
 	cleanup_json json_t *wheels = json_array();
-	int r = list_inputs(inputs, files);
-	if (r <= 0)
-		return r;
-	r = list_wheels(plan, wheels);
+	if (inputs->passing || !inputs->files)
+		return 0;
+	int r = list_wheels(plan, wheels);
 	cleanup_json json_t *value =
-	    r == 0 ? json_pack("{sO sO ss?}", "inputs", files, "wheels", wheels, "notes",
-			       plan->notes)
+	    r == 0 ? json_pack("{sO sO ss?}", "inputs", inputs->files, "wheels", wheels,
+			       "notes", plan->notes)
 		   : NULL;
 	if (!value)
 		return r < 0 ? r : -ENOMEM;

@@ -7,19 +7,17 @@
 #include <stdbool.h>
 
 #include "cache/base/digest.h"
+#include "cache/base/json.h"
+#include "cache/build/record.h"
 #include "cache/env/lock/lock.h"
 
 struct store;
 
-struct lock_plan_wheel {
-	struct sha256 sha256;
-	char *direct_url; /* text of direct_url.json, or NULL */
-};
-
 struct lock_plan {
-	struct lock_plan_wheel *wheels; /* in the order of their names */
+	struct build_record *wheels; /* in the order of their names */
 	size_t count;
-	char *notes; /* lines for people, as they were said the first time; or NULL */
+	char *notes;    /* lines for people, as they were said the first time; or NULL */
+	json_t *inputs; /* as in struct inputs; set by lock_plan_load() */
 };
 
 void lock_plan_release(struct lock_plan *plan);
@@ -31,12 +29,10 @@ void lock_plan_release(struct lock_plan *plan);
 struct digest lock_plan_key(const struct lock_file *files, size_t count,
 			    const struct interpreter *interpreter, const char *options);
 
-/* -ENOENT: there is none, or a file that it depends on is not what it was. */
+/* -ENOENT: there is none, or a file that it depends on, or a directory that was built, is
+ * not what it was. */
 int lock_plan_load(struct store *store, const struct digest *key, struct lock_plan *ret);
 
-/*
- * `inputs`: the files, as in lock_notes. Quietly does nothing where the result depends on
- * more than these: on variables of the environment.
- */
+/* Quietly does nothing where `inputs` are passing. */
 int lock_plan_save(struct store *store, const struct digest *key,
-		   const struct buffer *inputs, const struct lock_plan *plan);
+		   const struct inputs *inputs, const struct lock_plan *plan);

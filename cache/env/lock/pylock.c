@@ -103,7 +103,7 @@ static int add_vcs(const struct reading *r, const json_t *table, struct wanted_d
 	if (result == 0)
 		result = fill_text(r, json_get_text(table, "subdirectory"),
 				   &source->subdirectory);
-	return result == 0 && !source->commit
+	return result == 0 && !(source->commit && fill_is_commit(source->commit))
 		   ? fill_bad(r, "%s has no commit-id", dist->name)
 		   : result;
 }

@@ -2,6 +2,7 @@
 
 #include "cache/base/file.h"
 #include "cache/base/shown.h"
+#include "cache/source/ini.h"
 #include "cache/wheel/wheel_name.h"
 
 #include <ctype.h>
@@ -42,7 +43,33 @@ bool requirement_is_place(const char *text)
 	       (name == size && (fill_is_wheel(word) || archive_ending(word) > 0));
 }
 
-/* The name that a project's own directory says in its pyproject.toml. */
+static int take_setup_name(void *context, const char *section, const char *key,
+			   const char *value)
+{
+	char **name = context;
+	if (strcmp(section, "metadata") != 0 || strcmp(key, "name") != 0)
+		return 0;
+	free(*name);
+	*name = strdup(value);
+	return *name ? 0 : -ENOMEM;
+}
+
+/* -ENOENT: it says none either. */
+static int name_of_setup_cfg(struct reading *r, const char *path, char **ret)
+{
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	cleanup_free char *name = NULL;
+	cleanup_free char *file = path_join(path, "setup.cfg");
+	int result = file ? fill_read_file(r, file, &text) : -ENOMEM;
+	if (result == 0)
+		result = ini_parse((const char *)text.data, text.size, take_setup_name,
+				   &name, r->reterr);
+	if (result < 0)
+		return result;
+	return name ? fill_name(r, name, ret) : -ENOENT;
+}
+
+/* The name that a project's own directory says in its pyproject.toml or setup.cfg. */
 static int name_of_directory(struct reading *r, const char *path, char **ret)
 {
 	cleanup_free char *file = path_join(path, "pyproject.toml");
@@ -50,10 +77,16 @@ static int name_of_directory(struct reading *r, const char *path, char **ret)
 	int result = file ? fill_read_toml(r, file, &pyproject) : -ENOMEM;
 	if (result < 0 && result != -ENOENT)
 		return result;
+	const json_t *tool = json_object_get(pyproject, "tool");
 	const char *name = json_get_text(json_object_get(pyproject, "project"), "name");
+	if (!name)
+		name = json_get_text(json_object_get(tool, "poetry"), "name");
+	if (!name && (result = name_of_setup_cfg(r, path, ret)) != -ENOENT)
+		return result;
 	return name ? fill_name(r, name, ret)
 		    : error_set(r->reterr, -EINVAL,
-				"'%s' does not say its name in a pyproject.toml; write "
+				"'%s' does not say its name in a pyproject.toml or "
+				"setup.cfg; write "
 				"'NAME @ file://%s'",
 				path, path);
 }
@@ -195,12 +228,6 @@ static int add_directory(struct reading *r, const struct requirement_line *line,
 	return result == 0 ? fill_text(r, subdirectory, &source->subdirectory) : result;
 }
 
-static bool is_commit(const char *text)
-{
-	size_t size = strspn(text, "0123456789abcdef");
-	return text[size] == '\0' && (size == 40 || size == 64);
-}
-
 /* "git+https://host/repository@commit#egg=name" */
 static int add_git(struct reading *r, const struct requirement_line *line,
 		   const char *place, struct wanted_dist *dist)
@@ -212,7 +239,7 @@ static int add_git(struct reading *r, const struct requirement_line *line,
 		return -ENOMEM;
 	char *slash = strrchr(url, '/');
 	char *at = slash ? strchr(slash, '@') : NULL;
-	if (!at || !is_commit(at + 1))
+	if (!at || !fill_is_commit(at + 1))
 		return refuse(r, line,
 			      "is not pinned to a commit: write '@' and all of "
 			      "its hash behind the repository");

@@ -21,6 +21,7 @@ struct uv_graph {
 	const json_t *lock;
 	struct uv_package *packages; /* ordered by name */
 	size_t count;
+	const struct uv_package *project; /* the one that is meant; NULL: a workspace */
 	struct name_list
 	    active; /* as uv encodes extras, groups and projects in markers */
 	struct uv_visit *queue;

@@ -76,8 +76,10 @@ static int take_roots(struct uv_graph *g, struct uv_package ***roots, size_t *co
 		    folder ? fill_clean_path(file->folder, folder) : NULL;
 		if (folder && !path)
 			return -ENOMEM;
-		if (path && strcmp(path, file->project) == 0)
+		if (path && strcmp(path, file->project) == 0) {
+			g->project = &g->packages[i];
 			r = add_root(roots, count, &g->packages[i]);
+		}
 		if (r < 0)
 			return r;
 	}
@@ -156,7 +158,8 @@ static int add_reached(struct uv_graph *g)
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < g->count; i++) {
 		const struct uv_package *p = &g->packages[i];
-		bool wanted = p->wanted_root ? !no_project : p->reached;
+		bool left_out = no_project && p == g->project && p->wanted_root;
+		bool wanted = (p->wanted_root || p->reached) && !left_out;
 		if (wanted && !json_object_get(p->source, "virtual"))
 			r = uv_source_add(g->reading, p);
 	}

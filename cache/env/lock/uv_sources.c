@@ -138,7 +138,7 @@ static int add_git(const struct reading *r, const char *url, struct wanted_dist 
 	if (!source || !repository)
 		return -ENOMEM;
 	dist->direct = true;
-	if (url[hash] != '#' || strlen(url + hash + 1) < 40)
+	if (url[hash] != '#' || !fill_is_commit(url + hash + 1))
 		return fill_bad(r, "%s has no commit", dist->name);
 	int result = fill_text(r, repository, &source->path_or_url);
 	if (result == 0)
