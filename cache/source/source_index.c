@@ -436,6 +436,18 @@ static void say_miss(const struct session *s, struct task *t)
 			     : words[t->miss]);
 }
 
+/* All were asked: is it known now which file is meant, and is it in no cache of ours? */
+static bool end_choice(struct session *s, struct task *t)
+{
+	bool found = task_promote_sdist(s, t);
+	t->choosing = false;
+	if (!t->done && t->wheel == &t->found)
+		found = !task_find_in_caches(s, t);
+	if (!t->done && !t->wheel && t->lost == 0)
+		say_miss(s, t);
+	return found;
+}
+
 int session_ask_indexes(struct session *s, struct error *reterr)
 {
 	const struct source_settings *settings = s->request->settings;
@@ -458,16 +470,8 @@ int session_ask_indexes(struct session *s, struct error *reterr)
 	if (r == 0)
 		r = ask_lock_indexes(s, reterr);
 	bool found = false;
-	for (size_t i = 0; i < s->count; i++) {
-		struct task *t = &s->tasks[i];
-		bool promoted = task_promote_sdist(s, t);
-		t->choosing = false;
-		if (!t->done && t->wheel == &t->found)
-			found = !task_find_in_caches(s, t) || found;
-		found = found || promoted;
-		if (!t->done && !t->wheel && t->lost == 0)
-			say_miss(s, t);
-	}
+	for (size_t i = 0; i < s->count; i++)
+		found = end_choice(s, &s->tasks[i]) || found;
 	/* Now that it is known which file is meant, it may be on this machine. */
 	return r == 0 && found ? session_find_local(s) : r;
 }

@@ -147,12 +147,13 @@ static int compare_names(const void *a, const void *b)
 
 static int sort_names(struct entry_points *points, struct error *reterr)
 {
-	points->by_name = calloc(points->count + 1, sizeof(*points->by_name));
+	const size_t size = sizeof(struct entry_point *);
+	points->by_name = calloc(points->count + 1, size);
 	if (!points->by_name)
 		return -ENOMEM;
 	for (size_t i = 0; i < points->count; i++)
 		points->by_name[i] = &points->items[i];
-	qsort(points->by_name, points->count, sizeof(*points->by_name), compare_names);
+	qsort(points->by_name, points->count, size, compare_names);
 	for (size_t i = 1; i < points->count; i++) {
 		const char *name = points->by_name[i]->name;
 		if (strcmp(points->by_name[i - 1]->name, name) == 0)
