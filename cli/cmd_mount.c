@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/environment_dir.h"
 #include "cli/gather.h"
+#include "cli/interrupt.h"
 #include "cli/made.h"
 #include "cli/meet.h"
 #include "cli/mount_plan.h"
@@ -65,7 +66,7 @@ struct mounting {
 	char *upper; /* "": read-only */
 	struct gathered g;
 	struct state *state;
-	int lock;
+	int lock, upper_lock;
 	struct plan plan;
 	bool is_new;    /* other layers than were mounted there last */
 	bool is_before; /* the plan of before, as changes conflict with the new one */
@@ -85,6 +86,7 @@ static void mounting_release(struct mounting *m)
 {
 	mount_point_release(&m->point);
 	plan_release(&m->plan);
+	cleanup_close_fn(&m->upper_lock);
 	cleanup_close_fn(&m->lock);
 	state_free(m->state);
 	gathered_release(&m->g);
@@ -227,7 +229,9 @@ static int prepare(struct mounting *m, struct error *err)
 		r = mount_point_open(m->path, m->options->over, &m->point, err);
 	if (r == 0)
 		r = check_outside(m, err);
-	return r == 0 ? make_plan(m, &upper, err) : r;
+	if (r == 0 && upper.path && *m->upper)
+		r = m->upper_lock = mount_upper_hold(upper.path, m->path, err);
+	return r < 0 ? r : make_plan(m, &upper, err);
 }
 
 /* What can be done while the server starts, so that nobody waits for it. */
@@ -256,6 +260,7 @@ static int mount_all(struct mounting *m, char **wheels, size_t count)
 		.socket_path = m->plan.socket,
 		.dirfd = m->point.fd,
 		.lock = m->lock,
+		.upper_lock = m->upper_lock,
 		.foreground = m->options->foreground,
 		.device = { .source = m->words.source ? m->words.source : "venvfs",
 			    .options = m->words.options,
@@ -264,13 +269,16 @@ static int mount_all(struct mounting *m, char **wheels, size_t count)
 		.meanwhile = report_and_tidy,
 		.context = m,
 	};
+	int interrupted = 0;
 	if (r == 0)
-		r = mount_serve(&request, &err);
-	if (r < 0) {
-		mount_point_undo(&m->point);
-		return say_error(&err, r);
-	}
-	return 0;
+		r = mount_serve(&request, &interrupted, &err);
+	if (r == 0)
+		return 0;
+	mount_point_undo(&m->point);
+	status = say_error(&err, r);
+	if (interrupted)
+		interrupt_die(interrupted);
+	return status;
 }
 
 static void say_done(const struct mounting *m, const char *dir)
@@ -383,7 +391,9 @@ static int run_mount(const struct command *command, int argc, char **argv)
 {
 	struct mount_options o = { .user = NULL };
 	CLEANUP(mounting_release)
-	struct mounting m = { .options = &o, .lock = -1, .point = { .fd = -1 } };
+	struct mounting m = {
+		.options = &o, .lock = -1, .upper_lock = -1, .point = { .fd = -1 }
+	};
 	int first;
 	int status = options_parse(command, argc, argv, &o, &first);
 	if (status < 0) {

@@ -63,8 +63,10 @@ static int forget_directory(struct walk *w, int take_fd, uint64_t node)
 	return r == 0 ? teller_node(w->teller, node) : r;
 }
 
-static int refresh(const char *path, const struct plan *plan, struct error *reterr)
+static int refresh(const char *path, const struct state *state, const struct plan *plan,
+		   struct error *reterr)
 {
+	const struct control_place place = meet_place(state, plan);
 	struct stat st;
 	CLEANUP(teller_closep) struct teller *teller = NULL;
 	cleanup_fd int fd =
@@ -72,7 +74,7 @@ static int refresh(const char *path, const struct plan *plan, struct error *rete
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_errno(reterr, fd < 0 ? fd : -errno, "cannot open '%s'",
 				   path);
-	int r = teller_open(plan->socket, &teller, reterr);
+	int r = teller_open(&place, &teller, reterr);
 	struct walk walk = { .teller = teller, .device = st.st_dev };
 	if (r < 0)
 		return error_prefix(reterr, r, "'%s'", path);
@@ -112,7 +114,7 @@ static int run_refresh(const struct command *command, int argc, char **argv)
 	met_release(&met);
 	if (!serving)
 		return say_failed("cannot refresh '%s': it is %s", path, text);
-	r = refresh(path, &plan, &err);
+	r = refresh(path, state, &plan, &err);
 	return r < 0 ? say_error(&err, r) : 0;
 }
 

@@ -41,14 +41,16 @@ static int refuse(const char *path, const char *why)
 }
 
 /* The answer comes when the new version serves, or when it will not. */
-static int trade(const struct upgrading *u, const struct plan *plan)
+static int trade(const struct upgrading *u, const struct state *state,
+		 const struct plan *plan)
 {
+	const struct control_place place = meet_place(state, plan);
 	int fds[DESCRIPTORS_MOST] = { u->programs[0], u->programs[1], -1, -1 };
 	cleanup_json json_t *answer = NULL;
 	cleanup_json json_t *request = json_pack("{s:s}", "verb", "upgrade");
-	int r = request ? control_trade(plan->socket, request, UPGRADE_MILLISECONDS, fds,
-					&answer)
-			: -ENOMEM;
+	int r = request
+		    ? control_trade(&place, request, UPGRADE_MILLISECONDS, fds, &answer)
+		    : -ENOMEM;
 	if (r < 0)
 		return say_failed("cannot tell whether '%s' was upgraded (%s); venvfs "
 				  "status '%s' tells how it does",
@@ -71,7 +73,7 @@ static int upgrade(const struct upgrading *u, const struct state *state,
 	case MET_SERVING:
 	case MET_HANGING:
 	case MET_ELSEWHERE:
-		return trade(u, plan);
+		return trade(u, state, plan);
 	case MET_SILENT:
 		return refuse(plan->path, "nobody answers for it");
 	case MET_DEAD:

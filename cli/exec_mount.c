@@ -74,9 +74,10 @@ static int serve(const struct helper *h, int fuse, struct error *reterr)
 					.socket_path = h->plan->socket,
 					.fuse_fd = fuse,
 					.lock_fd = h->place->lock,
+					.hold_fd = -1,
 					.log_fd = log };
 	int r = launch_server(&request, &server, reterr);
-	return r < 0 ? r : launch_wait(&server, reterr);
+	return r < 0 ? r : launch_wait(&server, -1, reterr);
 }
 
 /* Nothing of the command's is held open meanwhile: a pipe's reader waits for its end. */

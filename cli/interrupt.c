@@ -79,3 +79,13 @@ void interrupt_let_go(int fd)
 		(void)close(fd);
 	(void)sigprocmask(SIG_UNBLOCK, &signals, NULL);
 }
+
+void interrupt_die(int number)
+{
+	sigset_t set;
+	(void)signal(number, SIG_DFL);
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, number);
+	(void)raise(number);
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+}

@@ -16,3 +16,6 @@ void interrupt_explain_no_more(void);
  */
 int interrupt_hold(void);
 void interrupt_let_go(int fd);
+
+/* Ends the program by that signal, as shells expect of who was ended by one. */
+void interrupt_die(int number);

@@ -2,6 +2,7 @@
 
 #include "cache/base/file.h"
 #include "fusefs/serve/dead.h"
+#include "fusefs/supervise/shared.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,8 @@ void leftovers_remove(const struct state *state)
 		return;
 	remove_socket(state, plan.socket, "");
 	remove_socket(state, plan.socket, ".worker");
+	(void)unlinkat(state_fd(state), SOCKET_FILE, 0);
+	(void)unlinkat(state_fd(state), SOCKET_FILE ".worker", 0);
 	dead_forget(state);
 }
 

@@ -2,6 +2,8 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +59,18 @@ static int make_absolute(const char *variable)
 	return text ? setenv(variable, text, 1) : r;
 }
 
+/*
+ * Those that are closed: or what is opened next has their number, and what is said is
+ * written there. To use these fails as it would have.
+ */
+static void occupy_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			(void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+	}
+}
+
 /* A server has no capability, root's neither: what is made for it, its owner must open.
  */
 static void let_owners_open(void)
@@ -68,6 +82,7 @@ static void let_owners_open(void)
 
 int main(int argc, char **argv)
 {
+	occupy_standard_descriptors();
 	let_owners_open();
 	if (make_absolute("VENVFS_CACHE_DIR") < 0 ||
 	    make_absolute("VENVFS_CACHE_PATH") < 0)

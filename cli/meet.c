@@ -8,28 +8,70 @@
 #include "fusefs/supervise/shared.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
-enum { ANSWER_MILLISECONDS = 2000, FOLLOWER_TRIES = 100, LARGEST_WHY = 200 };
+enum {
+	ANSWER_MILLISECONDS = 2000,
+	FOLLOWERS = 5,
+	FOLLOWER_TRIES = 30,
+	SOCKET_TRIES = SOCKET_EVERY / 10 + 50, /* 10 ms each: until they were looked at */
+	LARGEST_WHY = 200
+};
 
-static int ask_status(const struct plan *plan, json_t **ret)
+struct control_place meet_place(const struct state *state, const struct plan *plan)
 {
-	cleanup_json json_t *request = json_pack("{s:s}", "verb", "status");
-	return request ? control_ask(plan->socket, request, ANSWER_MILLISECONDS, ret)
-		       : -ENOMEM;
+	return (struct control_place){ .path = plan->socket,
+				       .suffix = "",
+				       .state_path = state_path(state) };
 }
 
-static bool has_worker(const struct plan *plan)
+static int ask_status(const struct control_place *place, json_t **ret)
+{
+	cleanup_json json_t *request = json_pack("{s:s}", "verb", "status");
+	return request ? control_ask(place, request, ANSWER_MILLISECONDS, ret) : -ENOMEM;
+}
+
+/* Or somebody who is dying just now, who takes a connection and does not answer. */
+static bool is_nobody(int r)
+{
+	return r == -ECONNREFUSED || r == -ENOENT || r == -ECONNRESET || r == -EPIPE;
+}
+
+static bool has_worker(const struct state *state, const struct plan *plan)
 {
 	char *path = NULL;
 	struct stat st;
 	if (asprintf(&path, "%s.worker", plan->socket) < 0)
 		return false;
 	cleanup_free char *held = path;
-	return lstat(path, &st) == 0;
+	return lstat(path, &st) == 0 || fstatat(state_fd(state), SOCKET_FILE ".worker",
+						&st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Then supervisor and worker are about to make their sockets anew. */
+static bool is_directory_gone(const struct plan *plan)
+{
+	struct stat st;
+	const char *slash = strrchr(plan->socket, '/');
+	cleanup_free char *directory =
+	    slash ? strndup(plan->socket, (size_t)(slash - plan->socket)) : NULL;
+	return directory && lstat(directory, &st) < 0 && errno == ENOENT;
+}
+
+static int ask_patiently(const struct control_place *place, int tries, json_t **ret)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	int r = ask_status(place, ret);
+	while (is_nobody(r) && tries-- > 0) {
+		(void)nanosleep(&pause, NULL);
+		r = ask_status(place, ret);
+	}
+	return r;
 }
 
 /*
@@ -39,19 +81,18 @@ static bool has_worker(const struct plan *plan)
  */
 static json_t *ask_served(const struct state *state, const struct plan *plan)
 {
-	const struct timespec pause = { .tv_nsec = 10000000 };
+	const struct control_place place = meet_place(state, plan);
 	json_t *answer = NULL;
-	int r = ask_status(plan, &answer);
-	if ((r != -ECONNREFUSED && r != -ENOENT) || !has_worker(plan))
+	bool patient = is_directory_gone(plan) && !has_worker(state, plan);
+	int r = ask_patiently(&place, patient ? SOCKET_TRIES : 0, &answer);
+	if (!is_nobody(r) || !has_worker(state, plan))
 		return r == 0 ? answer : NULL;
-	if (launch_follower(state_path(state), plan->socket, NULL) < 0)
-		return NULL;
-	/* It may be one that another command has started just now. */
-	for (int i = 0; i < FOLLOWER_TRIES; i++) {
-		r = ask_status(plan, &answer);
-		if (r != -ECONNREFUSED && r != -ENOENT)
-			break;
-		(void)nanosleep(&pause, NULL);
+	/* It may be one that another command has started just now; or there is none, as
+	 * the one that dies holds the lock still. */
+	for (int i = 0; i < FOLLOWERS && is_nobody(r); i++) {
+		if (launch_follower(state_path(state), plan->socket, NULL) < 0)
+			return NULL;
+		r = ask_patiently(&place, FOLLOWER_TRIES, &answer);
 	}
 	return r == 0 ? answer : NULL;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cache/base/json.h"
+#include "fusefs/serve/control.h"
 #include "fusefs/serve/plan.h"
 #include "fusefs/serve/state.h"
 
@@ -22,6 +23,8 @@ struct met {
 /* A mount whose supervisor has died gets another one; one that nobody serves is taken
  * away. */
 void meet(const struct state *state, const struct plan *plan, struct met *ret);
+/* Of its supervisor's socket. It borrows from both. */
+struct control_place meet_place(const struct state *state, const struct plan *plan);
 void met_release(struct met *met);
 /* For people and in JSON. */
 const char *met_text(const struct met *met);

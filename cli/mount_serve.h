@@ -12,6 +12,7 @@ struct serve_request {
 	const char *socket_path;   /* of the control socket */
 	int dirfd;                 /* O_PATH */
 	int lock;                  /* the state's, which the server goes on holding */
+	int upper_lock;            /* of upper_hold(), likewise; -1: none */
 	bool foreground;
 	struct device_options device;
 	/* Called while the server starts, on another core where there is one; an error of
@@ -22,6 +23,8 @@ struct serve_request {
 
 /*
  * Returns when the mount is usable, or (foreground) was unmounted. On an error nothing is
- * mounted and no server is left.
+ * mounted and no server is left. -EINTR: *ret_signal came before it was usable; the
+ * caller is to die by it.
  */
-int mount_serve(const struct serve_request *request, struct error *reterr);
+int mount_serve(const struct serve_request *request, int *ret_signal,
+		struct error *reterr);

@@ -1,6 +1,7 @@
 #include "cli/mount_upper.h"
 
 #include "cache/base/file.h"
+#include "cache/base/trust.h"
 #include "fusefs/serve/plan_changed.h"
 #include "fusefs/serve/state_local.h"
 #include "fusefs/upper/upper.h"
@@ -51,6 +52,17 @@ int mount_upper_path(const struct state *state, const struct upper_request *requ
 	return *ret_path ? 0 : -ENOMEM;
 }
 
+int mount_upper_hold(const char *given, const char *mount_path, struct error *reterr)
+{
+	cleanup_free char *here = *given == '/' ? NULL : getcwd(NULL, 0);
+	cleanup_free char *path = here ? path_join(here, given) : strdup(given);
+	cleanup_free char *made = NULL;
+	if (!path)
+		return -ENOMEM;
+	int r = trust_make_path(path, "--upper", &made, reterr);
+	return r < 0 ? r : upper_hold(made, mount_path, reterr);
+}
+
 static int write_base(const struct plan *plan, struct error *reterr)
 {
 	cleanup_buffer struct buffer text = BUFFER_INIT;
@@ -62,7 +74,7 @@ static int write_base(const struct plan *plan, struct error *reterr)
 	if (fd < 0)
 		return error_errno(reterr, fd, "cannot make '%s'", plan->upper);
 	file_sweep_asides(fd);
-	r = file_keep_at(fd, "base", text.data, text.size);
+	r = file_keep_lasting_at(fd, "base", text.data, text.size);
 	return r < 0 ? error_errno(reterr, r, "cannot write to '%s'", plan->upper) : 0;
 }
 

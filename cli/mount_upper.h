@@ -21,6 +21,11 @@ struct upper_request {
 int mount_upper_path(const struct state *state, const struct upper_request *request,
 		     char **ret_path, struct error *reterr);
 /*
+ * Makes the directory that --upper named, which nobody else may be able to replace, and
+ * has it for the life of the mount: before anything in it is looked at, upper_hold().
+ */
+int mount_upper_hold(const char *given, const char *mount_path, struct error *reterr);
+/*
  * Makes the directory at plan->upper ready for the plan; changes over another one are
  * carried over, and what is returned is what carry_over() says.
  */

@@ -141,8 +141,8 @@ static int write_aside(int fd, const void *bytes, size_t size, bool sync)
 	return r;
 }
 
-int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
-		    bool sync)
+static int replace(int dirfd, const char *path, const void *bytes, size_t size,
+		   mode_t mode, bool sync)
 {
 	char aside[512];
 	int n = snprintf(aside, sizeof(aside), "%s.%d.%lx.tmp", path, (int)getpid(),
@@ -150,7 +150,7 @@ int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
 	if (n < 0 || (size_t)n >= sizeof(aside))
 		return -ENAMETOOLONG;
 	cleanup_fd int fd =
-	    file_open(dirfd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+	    file_open(dirfd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return fd;
 	int r = write_aside(fd, bytes, size, sync);
@@ -188,6 +188,18 @@ void file_sweep_asides(int dirfd)
 		    S_ISREG(st.st_mode) && time(NULL) - st.st_mtim.tv_sec > SECONDS)
 			(void)unlinkat(dirfd, entry->d_name, 0);
 	}
+}
+
+int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
+		    bool sync)
+{
+	return replace(dirfd, path, bytes, size, 0600, sync);
+}
+
+int file_replace_lasting_at(int dirfd, const char *path, const void *bytes, size_t size,
+			    bool sync)
+{
+	return replace(dirfd, path, bytes, size, FILE_LASTING, sync);
 }
 
 int file_make_dirs(const char *path, mode_t mode)
@@ -260,13 +272,13 @@ int file_sync_dir(int dirfd)
 	return fsync(dirfd) < 0 && errno != EINVAL ? -errno : 0;
 }
 
-int file_keep_at(int dirfd, const char *path, const void *bytes, size_t size)
+int file_keep_lasting_at(int dirfd, const char *path, const void *bytes, size_t size)
 {
 	cleanup_buffer struct buffer found = BUFFER_INIT;
 	if (file_read_at(dirfd, path, size, &found) == 0 && found.size == size &&
 	    (size == 0 || memcmp(found.data, bytes, size) == 0))
 		return 0;
-	return file_replace_at(dirfd, path, bytes, size, false);
+	return file_replace_lasting_at(dirfd, path, bytes, size, false);
 }
 
 DIR *file_list_dir(int dirfd)

@@ -45,6 +45,13 @@ int file_read_at(int dirfd, const char *path, size_t limit, struct buffer *out);
  */
 int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
 		    bool sync);
+/*
+ * For what must last wherever it lies: files with this mode are sticky, which makes
+ * systemd-tmpfiles leave them alone however old they are.
+ */
+enum { FILE_LASTING = 01600 };
+int file_replace_lasting_at(int dirfd, const char *path, const void *bytes, size_t size,
+			    bool sync);
 
 /*
  * Removes what processes that were killed in file_replace_at() have left in the
@@ -52,8 +59,8 @@ int file_replace_at(int dirfd, const char *path, const void *bytes, size_t size,
  */
 void file_sweep_asides(int dirfd);
 
-/* The same, without `sync`; does nothing where that is the content already. */
-int file_keep_at(int dirfd, const char *path, const void *bytes, size_t size);
+/* The last one, without `sync`; does nothing where that is the content already. */
+int file_keep_lasting_at(int dirfd, const char *path, const void *bytes, size_t size);
 
 /* mkdir for each missing component of an absolute or relative path. */
 int file_make_dirs(const char *path, mode_t mode);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static bool is_one_of(uid_t uid, const uid_t *owners, size_t count)
@@ -47,14 +48,21 @@ static bool is_private_group(gid_t gid, uid_t uid)
 	return true;
 }
 
-static bool others_can_write(const struct stat *st, bool last)
+/* Then the group's bits are what any user and group that it names may have at most. */
+static bool has_acl(const char *path)
+{
+	return lgetxattr(path, "system.posix_acl_access", NULL, 0) >= 0;
+}
+
+static bool others_can_write(const char *path, const struct stat *st, bool last)
 {
 	if (st->st_mode & S_ISVTX && !last)
 		return false;
 	if (st->st_mode & S_IWOTH)
 		return true;
-	return (st->st_mode & S_IWGRP) && st->st_gid != 0 &&
-	       !is_private_group(st->st_gid, st->st_uid);
+	return (st->st_mode & S_IWGRP) &&
+	       ((st->st_gid != 0 && !is_private_group(st->st_gid, st->st_uid)) ||
+		has_acl(path));
 }
 
 /*
@@ -108,7 +116,7 @@ static int check_one(const char *path, bool last, const struct trusted *by,
 				 "'%s' belongs to uid %u, who could replace what lies "
 				 "in it; use a directory of your own (%s)",
 				 path, (unsigned)st.st_uid, by->variable);
-	if (others_can_write(&st, last))
+	if (others_can_write(path, &st, last))
 		return error_set(reterr, -EACCES,
 				 "'%s' is writable by others, who could replace what "
 				 "lies in it; take that away with: chmod go-w '%s'",

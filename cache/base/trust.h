@@ -15,8 +15,8 @@
  * `path` is absolute and without symlinks; its last component must belong to one of
  * `owners` (`count` of them), those before it to one of them or to root. Directories
  * writable by group or others are refused unless they are sticky ones above the last, or
- * the group is the owner's private one. -EACCES with a text, which names `variable` as
- * what helps.
+ * the group is root's or the owner's private one and no ACL lets others in. -EACCES with
+ * a text, which names `variable` as what helps.
  */
 int trust_check_path(const char *path, const uid_t *owners, size_t count,
 		     const char *variable, struct error *reterr);

@@ -83,13 +83,8 @@ static void drop_set_id(struct upper_node *row)
 		row->mode &= ~(mode_t)S_ISGID;
 }
 
-static int apply(const struct setting *s, struct found *f, struct stat *ret)
+static void apply_owner_and_mode(const struct setting *s, struct upper_node *row)
 {
-	struct upper_node *row = &f->row;
-	int r = node_stat(s->o, f, ret);
-	if (r < 0)
-		return r;
-	struct timespec now = overlay_now_after(&ret->st_ctim);
 	/*
 	 * The kernel asks for SET_TOUCH before a write by anybody, too; a write says for
 	 * itself when bits shall go.
@@ -104,6 +99,16 @@ static int apply(const struct setting *s, struct found *f, struct stat *ret)
 		row->gid = s->st->st_gid;
 	if (s->flags & SET_MODE)
 		row->mode = (row->mode & S_IFMT) | (s->st->st_mode & 07777u);
+}
+
+static int apply(const struct setting *s, struct found *f, struct stat *ret)
+{
+	struct upper_node *row = &f->row;
+	int r = node_stat(s->o, f, ret);
+	if (r < 0)
+		return r;
+	struct timespec now = overlay_now_after(&ret->st_ctim);
+	apply_owner_and_mode(s, row);
 	apply_times(s, &now, row);
 	row->ctime = now;
 	/* What content of its own says of size and times stands. */
@@ -136,6 +141,36 @@ static int set_row(const struct setting *s, struct stat *ret)
 	return r == -ENOENT ? -ESTALE : r;
 }
 
+static bool changes_row(const struct setting *s, const struct upper_node *row)
+{
+	struct upper_node after = *row;
+	apply_owner_and_mode(s, &after);
+	return after.mode != row->mode || after.uid != row->uid || after.gid != row->gid;
+}
+
+/*
+ * What sets what is there already, as tar's chown does for each file, changes the ctime
+ * alone. Of content of its own that is the file's, so no row is written. False: nothing
+ * was done, or the time is no later than it was.
+ */
+static bool touch_content(const struct setting *s, struct stat *ret)
+{
+	cleanup_content struct content_ref content = CONTENT_NONE;
+	struct upper *upper = s->o->options.upper;
+	struct found f;
+	if ((s->flags & SET_TIMES) || content_find(s->o, s->node, &content, &f) < 0)
+		return false;
+	struct upper_reader *reader = upper_read(upper);
+	int r = node_find(s->o, reader, s->node, &f);
+	upper_read_end(upper, reader);
+	if (r < 0 || !f.has_row || changes_row(s, &f.row) || node_stat(s->o, &f, ret) < 0)
+		return false;
+	struct timespec before = ret->st_ctim;
+	return fchmod(content.fd, 0600) == 0 && node_stat(s->o, &f, ret) == 0 &&
+	       (ret->st_ctim.tv_sec != before.tv_sec ||
+		ret->st_ctim.tv_nsec != before.tv_nsec);
+}
+
 int overlay_set(struct overlay *o, const struct caller *caller, uint64_t node,
 		unsigned flags, const struct stat *st, struct stat *ret)
 {
@@ -152,6 +187,6 @@ int overlay_set(struct overlay *o, const struct caller *caller, uint64_t node,
 			r = 0;
 	}
 	if (r == 0 && s.flags)
-		return set_row(&s, ret);
+		return touch_content(&s, ret) ? 0 : set_row(&s, ret);
 	return r < 0 ? r : overlay_stat(o, node, ret);
 }

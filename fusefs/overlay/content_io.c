@@ -70,11 +70,12 @@ static ssize_t copy_through(struct overlay *o, const struct overlay_copy *c, int
 {
 	cleanup_free void *scratch = malloc(IMAGE_SCRATCH(COPY_CHUNK));
 	uint64_t done = 0;
+	uint64_t most = c->size < COPY_MOST ? c->size : COPY_MOST;
 	if (!scratch)
 		return -ENOMEM;
-	while (done < c->size) {
+	while (done < most) {
 		struct image_bytes bytes;
-		uint64_t rest = c->size - done;
+		uint64_t rest = most - done;
 		size_t size = rest < COPY_CHUNK ? (size_t)rest : COPY_CHUNK;
 		int r = overlay_read(o, c->from, c->from_offset + done, size, scratch,
 				     &bytes);
@@ -88,6 +89,37 @@ static ssize_t copy_through(struct overlay *o, const struct overlay_copy *c, int
 		done += bytes.size;
 	}
 	return (ssize_t)done;
+}
+
+static ssize_t copy_some(const struct overlay_copy *c, int from, int to)
+{
+	off_t in = (off_t)c->from_offset;
+	off_t out = (off_t)c->to_offset;
+	uint64_t size = c->size < COPY_MOST ? c->size : COPY_MOST;
+	ssize_t n = copy_file_range(from, &in, to, &out, size, 0);
+	return n < 0 ? -errno : n;
+}
+
+/* Nobody asks for no more than there is. */
+static bool copies_much(const struct overlay_copy *c, int from)
+{
+	struct stat st;
+	return c->size >= COPY_LONG && fstat(from, &st) == 0 &&
+	       (uint64_t)st.st_size >= c->from_offset + COPY_LONG;
+}
+
+static ssize_t copy_content(struct overlay *o, const struct overlay_copy *c, int from,
+			    int to)
+{
+	bool blocks = copies_much(c, from);
+	if (blocks)
+		overlay_blocking(o, true);
+	ssize_t n = copy_some(c, from, to);
+	if (made_room(o, n))
+		n = copy_some(c, from, to);
+	if (blocks)
+		overlay_blocking(o, false);
+	return n;
 }
 
 ssize_t overlay_copy(struct overlay *o, const struct caller *caller,
@@ -107,13 +139,12 @@ ssize_t overlay_copy(struct overlay *o, const struct caller *caller,
 	if (r == -ENOENT) {
 		overlay_blocking(o, true);
 		ssize_t copied = copy_through(o, c, to.fd);
+		if (made_room(o, copied))
+			copied = copy_through(o, c, to.fd);
 		overlay_blocking(o, false);
 		return copied;
 	}
-	off_t in = (off_t)c->from_offset;
-	off_t out = (off_t)c->to_offset;
-	ssize_t n = copy_file_range(from.fd, &in, to.fd, &out, c->size, 0);
-	return n < 0 ? -errno : n;
+	return copy_content(o, c, from.fd, to.fd);
 }
 
 static int allocate(int fd, int mode, uint64_t offset, uint64_t size)

@@ -52,8 +52,11 @@ int content_find(struct overlay *o, uint64_t node, struct content_ref *ret,
 	/* The row says that there is some: what was cut to nothing is not flushed, so a
 	 * power cut may have taken it. */
 	r = content_open(upper, node, ret);
-	ret_found->is_cut = r == -ENOENT && ret_found->row.size == 0;
-	return r == -ENOENT && !ret_found->is_cut ? -EIO : r;
+	ret_found->is_cut =
+	    r == -ENOENT && !(node & NODE_UPPER) && ret_found->row.size == 0;
+	if (r == -ENOENT && !ret_found->is_cut)
+		return node & NODE_UPPER ? -EBADMSG : -EIO;
+	return r;
 }
 
 /* Whole lower files by reflink where the disk can, once they were read and found right.
@@ -173,14 +176,19 @@ static int make_first(struct overlay *o, const struct found *f, struct content_r
 	return r;
 }
 
-static int take_locked(struct overlay *o, uint64_t node, uint64_t keep,
+/* `found` is what it was before the lock was had: a new node's can only have been made.
+ */
+static int take_locked(struct overlay *o, const struct found *found, uint64_t keep,
 		       struct content_ref *ret)
 {
+	uint64_t node = found->id;
 	struct found f;
+	if (node & NODE_UPPER)
+		return make_first(o, found, ret);
 	int r = content_find(o, node, ret, &f);
 	if (r != -ENOENT)
 		return r;
-	if ((node & NODE_UPPER) || f.is_cut)
+	if (f.is_cut)
 		return make_first(o, &f, ret);
 	if (!f.has_lower)
 		return -EIO;
@@ -206,7 +214,7 @@ int content_take(struct overlay *o, uint64_t node, uint64_t keep, struct content
 		overlay_blocking(o, true);
 		(void)pthread_mutex_lock(copy_lock(o, node));
 	}
-	r = take_locked(o, node, keep, ret);
+	r = take_locked(o, &f, keep, ret);
 	(void)pthread_mutex_unlock(copy_lock(o, node));
 	if (waits)
 		overlay_blocking(o, false);

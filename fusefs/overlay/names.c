@@ -325,8 +325,10 @@ int overlay_link(struct overlay *o, const struct caller *caller, uint64_t node,
 		r = change_begin(o, !caller->again, &reader);
 	if (r < 0)
 		return r;
-	if (change_was_done(o, caller, &node))
+	if (change_was_done(o, caller, &node)) {
+		(void)counts_set_orphan(&o->counts, node, false);
 		return answer_again(o, reader, node, ret);
+	}
 	r = node_find(o, reader, node, &f);
 	if (r == 0)
 		r = name_find(o, reader, dir, name, &n);

@@ -108,11 +108,13 @@ static int add_content(struct overlay *o, const struct found *f, struct stat *re
 		return 0;
 	int r = content_stat(o->options.upper, f->id, &st);
 	/* Lost in a power cut: an empty file (content_find), or damage that can be
-	 * removed. */
-	if (r == -ENOENT)
-		return 0;
+	 * removed. It is not shown as empty, or nobody would ask for what is missing. */
+	if (r == -ENOENT && expected && (f->id & NODE_UPPER))
+		ret->st_size = 1;
 	if (r < 0)
-		return r;
+		return r == -ENOENT ? 0 : r;
+	if (!expected)
+		content_note(o->options.upper, f->id);
 	ret->st_size = st.st_size;
 	ret->st_blocks = st.st_blocks;
 	ret->st_atim = st.st_atim;

@@ -12,7 +12,8 @@
 enum {
 	COPY_LOCKS = 64,
 	COPY_CHUNK = 1 << 20,
-	COPY_LONG = 4 << 20, /* bytes from which on a copy-up is told of as blocking */
+	COPY_LONG = 4 << 20,  /* bytes from which on a copy is told of as blocking */
+	COPY_MOST = 32 << 20, /* bytes of one request to copy, whose caller asks again */
 	NAME_MOST = 255,
 };
 

@@ -75,7 +75,7 @@ static int copy_bytes(int from, int to, off_t size)
 	while (size > 0) {
 		ssize_t n = copy_file_range(from, NULL, to, NULL, (size_t)size, 0);
 		if (n <= 0)
-			return n < 0 ? -errno : 0;
+			return n < 0 ? -errno : -EIO;
 		size -= n;
 	}
 	return 0;
@@ -114,6 +114,12 @@ static int copy_content(struct rebase *r, const struct rebase_node *n)
 	return publish(u, n->row.id, fd, code);
 }
 
+static int make_empty(struct rebase *r, const struct rebase_node *n)
+{
+	cleanup_fd int fd = content_stage(r->q->upper, n->row.id);
+	return fd < 0 ? fd : publish(r->q->upper, n->row.id, fd, 0);
+}
+
 static int move_content(struct rebase *r, const struct rebase_node *n)
 {
 	size_t at = rebase_find_key(r, KEY_ID, n->from);
@@ -124,7 +130,7 @@ static int move_content(struct rebase *r, const struct rebase_node *n)
 	if (code != -ENOENT)
 		return code;
 	/* Cut to nothing, and lost in a power cut: it is empty. */
-	return n->row.size == 0 ? 0 : -EIO;
+	return n->row.size == 0 ? make_empty(r, n) : -EIO;
 }
 
 static int copy_lower(struct rebase *r, const struct rebase_node *n)

@@ -54,7 +54,7 @@ static int make_of_lower(struct rebase *r, const struct rebase_case *c,
 	if (S_ISREG(row.mode))
 		ret->content = row.flags & NODE_CONTENT ? CONTENT_MOVED : CONTENT_LOWER;
 	ret->row.id = PLACE_NODE + r->numbers++;
-	ret->row.flags = 0;
+	ret->row.flags = S_ISREG(row.mode) ? NODE_CONTENT : 0;
 	return copy_target(c, ret);
 }
 

@@ -141,7 +141,10 @@ static int sync_replacement(struct overlay *o, const struct overlay_rename *q)
 	if (!o->options.upper)
 		return 0;
 	m.reader = upper_read(o->options.upper);
-	int r = find(&m);
+	/* Mostly there is nothing to replace. */
+	int r = name_find(o, m.reader, q->to_dir, q->to, &m.to);
+	if (r == 0 && m.to.node.id != 0)
+		r = name_find(o, m.reader, q->from_dir, q->from, &m.from);
 	upper_read_end(o->options.upper, m.reader);
 	if (r < 0 || m.to.node.id == 0 || m.from.node.id == 0 || !m.from.node.has_row ||
 	    (q->flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))

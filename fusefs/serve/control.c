@@ -1,6 +1,7 @@
 #include "fusefs/serve/control.h"
 
 #include "cache/base/file.h"
+#include "fusefs/supervise/shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,15 +14,20 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LARGEST_MESSAGE = 64 << 10, BACKLOG = 16, PEER_MILLISECONDS = 1000 };
 
+enum { PLACES = 2 };
+
 struct control {
-	int directory; /* that the socket lies in */
-	char name[64];
-	int listener;
-	int stop; /* eventfd: readable when the thread shall end */
+	char *paths[PLACES]; /* the second: where the first cannot be; or NULL */
+	int at;              /* the one of them that the listener is bound to */
+	dev_t device;        /* of its name */
+	ino_t node;
+	int listener; /* -1: there is none just now */
+	int stop;     /* eventfd: readable when the thread shall end */
 	pthread_t thread;
 	bool started;
 	control_answer *answer;
@@ -49,6 +55,26 @@ static int make_address(const char *path, struct sockaddr_un *ret, int *ret_dire
 	*ret_name = slash + 1;
 	*ret_directory = steal_fd(&fd);
 	return 0;
+}
+
+static int make_paths(const struct control_place *place, char *ret_paths[PLACES])
+{
+	if (asprintf(&ret_paths[0], "%s%s", place->path, place->suffix) < 0) {
+		ret_paths[0] = NULL;
+		return -ENOMEM;
+	}
+	if (place->state_path && asprintf(&ret_paths[1], "%s/%s%s", place->state_path,
+					  SOCKET_FILE, place->suffix) < 0) {
+		ret_paths[1] = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static void free_paths(char *(*paths)[PLACES])
+{
+	for (int i = 0; i < PLACES; i++)
+		free((*paths)[i]);
 }
 
 static void set_timeouts(int fd, int milliseconds)
@@ -93,11 +119,14 @@ static int receive_object(int fd, int ret_fds[DESCRIPTORS_MOST], json_t **ret)
 
 static void serve_peer(struct control *c)
 {
+	const struct timespec pause = { .tv_nsec = 100000000 };
 	cleanup_json json_t *request = NULL;
 	cleanup_json json_t *answer = NULL;
 	int none[DESCRIPTORS_MOST];
 	int fds[DESCRIPTORS_MOST] = { -1, -1, -1, -1 };
 	cleanup_fd int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+		(void)nanosleep(&pause, NULL); /* or poll() would not wait */
 	if (fd < 0 || !peer_is_ours(fd))
 		return;
 	set_timeouts(fd, PEER_MILLISECONDS);
@@ -110,13 +139,68 @@ static void serve_peer(struct control *c)
 		(void)send_object(fd, answer, fds);
 }
 
+/* The directory may have been made anew since, by somebody else. */
+static bool is_own(int directory)
+{
+	struct stat st;
+	return fstat(directory, &st) == 0 && st.st_uid == geteuid() &&
+	       (st.st_mode & 077) == 0;
+}
+
+static int listen_at(struct control *c, int at)
+{
+	struct sockaddr_un address;
+	struct stat st;
+	const char *name;
+	int directory_fd = -1;
+	int r = c->paths[at] ? make_address(c->paths[at], &address, &directory_fd, &name)
+			     : -ENOENT;
+	cleanup_fd int directory = directory_fd;
+	if (r == 0 && !is_own(directory))
+		r = -EACCES;
+	if (r < 0)
+		return r;
+	cleanup_fd int fd =
+	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	(void)unlinkat(directory, name, 0);
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    listen(fd, BACKLOG) < 0 ||
+	    fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	c->listener = steal_fd(&fd);
+	c->at = at;
+	c->device = st.st_dev;
+	c->node = st.st_ino;
+	return 0;
+}
+
+static bool is_named(const struct control *c)
+{
+	struct stat st;
+	return lstat(c->paths[c->at], &st) == 0 && st.st_dev == c->device &&
+	       st.st_ino == c->node;
+}
+
+static void look_after_name(struct control *c)
+{
+	if (c->listener >= 0 && is_named(c))
+		return;
+	cleanup_close_fn(&c->listener);
+	c->listener = -1;
+	if (listen_at(c, 1) < 0)
+		(void)listen_at(c, 0);
+}
+
 static void *serve_control(void *argument)
 {
 	struct control *c = argument;
 	for (;;) {
+		look_after_name(c);
 		struct pollfd fds[] = { { .fd = c->listener, .events = POLLIN },
 					{ .fd = c->stop, .events = POLLIN } };
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (poll(fds, 2, SOCKET_EVERY) < 0 && errno != EINTR)
 			return NULL;
 		if (fds[1].revents)
 			return NULL;
@@ -125,46 +209,39 @@ static void *serve_control(void *argument)
 	}
 }
 
-static int bind_socket(struct control *c, const struct sockaddr_un *address)
-{
-	c->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (c->listener < 0)
-		return -errno;
-	(void)unlinkat(c->directory, c->name, 0);
-	if (bind(c->listener, (const struct sockaddr *)address, sizeof(*address)) < 0 ||
-	    listen(c->listener, BACKLOG) < 0)
-		return -errno;
-	c->stop = eventfd(0, EFD_CLOEXEC);
-	return c->stop < 0 ? -errno : 0;
-}
-
 static void cleanup_control(struct control **c)
 {
 	control_stop(*c);
 }
 
-int control_start(const char *path, control_answer *answer, void *context,
-		  struct control **ret, struct error *reterr)
+/* Whatever can be listened at; or nothing, when that is allowed. */
+static int listen_somewhere(struct control *c, bool may_lack, struct error *reterr)
 {
-	struct sockaddr_un address;
-	const char *name = "";
+	int r = listen_at(c, 0);
+	if (r == 0 || listen_at(c, 1) == 0)
+		return 0;
+	r = error_errno(reterr, r, "cannot make the control socket '%s'", c->paths[0]);
+	return may_lack ? 0 : r;
+}
+
+int control_start(const struct control_options *o, struct control **ret,
+		  struct error *reterr)
+{
 	CLEANUP(cleanup_control) struct control *c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
-	*c = (struct control){ .directory = -1,
-			       .listener = -1,
-			       .stop = -1,
-			       .answer = answer,
-			       .context = context };
-	int r = make_address(path, &address, &c->directory, &name);
-	(void)snprintf(c->name, sizeof(c->name), "%s", name);
+	*c = (struct control){ .listener = -1,
+			       .answer = o->answer,
+			       .context = o->context };
+	c->stop = eventfd(0, EFD_CLOEXEC);
+	int r = c->stop < 0 ? -errno : make_paths(&o->place, c->paths);
 	if (r == 0)
-		r = bind_socket(c, &address);
-	if (r == 0)
-		r = -pthread_create(&c->thread, NULL, serve_control, c);
+		r = listen_somewhere(c, o->may_lack, reterr);
 	if (r < 0)
-		return error_errno(reterr, r, "cannot make the control socket '%s'",
-				   path);
+		return r;
+	r = -pthread_create(&c->thread, NULL, serve_control, c);
+	if (r < 0)
+		return error_errno(reterr, r, "cannot start a thread");
 	c->started = true;
 	*ret = steal_ptr(c);
 	return 0;
@@ -177,16 +254,16 @@ void control_stop(struct control *c)
 	if (c->started) {
 		(void)eventfd_write(c->stop, 1);
 		(void)pthread_join(c->thread, NULL);
-		(void)unlinkat(c->directory, c->name, 0);
 	}
+	if (c->listener >= 0 && is_named(c))
+		(void)unlink(c->paths[c->at]);
 	cleanup_close_fn(&c->listener);
 	cleanup_close_fn(&c->stop);
-	cleanup_close_fn(&c->directory);
+	free_paths(&c->paths);
 	free(c);
 }
 
-int control_trade(const char *path, const json_t *request, int milliseconds,
-		  int fds[DESCRIPTORS_MOST], json_t **ret_answer)
+static int connect_to(const char *path, int milliseconds)
 {
 	struct sockaddr_un address;
 	int directory_fd = -1;
@@ -202,17 +279,34 @@ int control_trade(const char *path, const json_t *request, int milliseconds,
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	/* Whoever listens there must be of the right uid too. */
-	if (!peer_is_ours(fd))
-		return -EACCES;
-	r = send_object(fd, request, fds);
+	return peer_is_ours(fd) ? steal_fd(&fd) : -EACCES;
+}
+
+static int connect_somewhere(const struct control_place *place, int milliseconds)
+{
+	CLEANUP(free_paths) char *paths[PLACES] = { NULL };
+	int r = make_paths(place, paths);
+	if (r == 0)
+		r = connect_to(paths[0], milliseconds);
+	if (r >= 0 || r == -ETIMEDOUT || !paths[1])
+		return r;
+	int fd = connect_to(paths[1], milliseconds);
+	return fd == -ENOENT ? r : fd;
+}
+
+int control_trade(const struct control_place *place, const json_t *request,
+		  int milliseconds, int fds[DESCRIPTORS_MOST], json_t **ret_answer)
+{
+	cleanup_fd int fd = connect_somewhere(place, milliseconds);
+	int r = fd < 0 ? fd : send_object(fd, request, fds);
 	return r < 0 ? r : receive_object(fd, fds, ret_answer);
 }
 
-int control_ask(const char *path, const json_t *request, int milliseconds,
-		json_t **ret_answer)
+int control_ask(const struct control_place *place, const json_t *request,
+		int milliseconds, json_t **ret_answer)
 {
 	int fds[DESCRIPTORS_MOST] = { -1, -1, -1, -1 };
-	int r = control_trade(path, request, milliseconds, fds, ret_answer);
+	int r = control_trade(place, request, milliseconds, fds, ret_answer);
 	if (r == 0)
 		descriptors_close(fds);
 	return r;

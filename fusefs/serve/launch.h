@@ -1,7 +1,6 @@
 /* Starting the server of a mount, and waiting until it serves. One thread. */
 #pragma once
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 #include "cache/base/error.h"
@@ -9,12 +8,12 @@
 struct launch {
 	const char *state_path, *socket_path;
 	int fuse_fd, lock_fd, log_fd; /* inherited; log_fd as stderr */
-	bool foreground;
+	int hold_fd; /* open as long as the supervisor lives; -1: nothing */
 };
 
 /* A server that was started and has not said yet that it serves. */
 struct launched {
-	pid_t pid; /* a child of the caller; not `foreground`: in a session of its own */
+	pid_t pid; /* a child of the caller, in a session of its own */
 	int ready; /* where its word will come */
 };
 
@@ -32,5 +31,10 @@ int launch_follower(const char *state_path, const char *socket_path,
 		    struct error *reterr);
 /* Opens this program, or the one at `venvfs`, and the supervisor beside it. */
 int launch_open_programs(const char *venvfs, int ret_fds[2], struct error *reterr);
-/* Waits for the worker's word and closes l->ready. 0: it serves; else it has ended. */
-int launch_wait(struct launched *l, struct error *reterr);
+/*
+ * Waits for the worker's word and closes l->ready. 0: it serves; else it has ended.
+ * -EINTR: `signals` (a signalfd, or -1) can be read, and all of it was ended.
+ */
+int launch_wait(struct launched *l, int signals, struct error *reterr);
+/* Ends all of a server at once. */
+void launch_end(const struct launched *l);

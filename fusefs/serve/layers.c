@@ -109,7 +109,8 @@ int layers_write(int state_fd, const struct plan *plan, bool keep)
 		if (!plan_has(plan, t.rows[i].number))
 			r = append_row(&text, t.rows[i].number, &t.rows[i].image);
 	}
-	return r < 0 ? r : file_keep_at(state_fd, file_name, text.data, text.size);
+	return r < 0 ? r
+		     : file_keep_lasting_at(state_fd, file_name, text.data, text.size);
 }
 
 int layers_number(int state_fd, struct plan *plan, bool *ret_changed)

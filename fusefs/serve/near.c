@@ -66,16 +66,34 @@ static void leave(struct near *near)
 	atomic_store_explicit(&near->cpu, NEAR_ANYWHERE, memory_order_relaxed);
 }
 
+/* One now and then: the client is looked for once more with its next request. */
+static void count_page(struct near *near)
+{
+	unsigned rest = atomic_exchange_explicit(&near->rest, 0, memory_order_relaxed);
+	unsigned row = atomic_load_explicit(&near->row, memory_order_relaxed);
+	if (rest < NEAR_ROW || row < NEAR_ROW) {
+		leave(near);
+		return;
+	}
+	atomic_store_explicit(&near->woken, true, memory_order_relaxed);
+	atomic_store_explicit(&near->row, NEAR_ROW - 1, memory_order_relaxed);
+}
+
 bool near_count(struct near *near, uint32_t client, enum near_kind kind)
 {
 	if (kind == NEAR_ASIDE)
 		return false;
 	uint32_t last =
 	    atomic_exchange_explicit(&near->last, client, memory_order_relaxed);
-	if (last != client || client == 0 || kind == NEAR_PAGES) {
+	if (last != client || client == 0) {
 		leave(near);
 		return false;
 	}
+	if (kind == NEAR_PAGES) {
+		count_page(near);
+		return false;
+	}
+	atomic_fetch_add_explicit(&near->rest, 1, memory_order_relaxed);
 	unsigned row = atomic_fetch_add_explicit(&near->row, 1, memory_order_relaxed) + 1;
 	return row == NEAR_ROW || row % NEAR_AGAIN == 0;
 }
@@ -83,8 +101,9 @@ bool near_count(struct near *near, uint32_t client, enum near_kind kind)
 void near_found(struct near *near, int cpu)
 {
 	int before = atomic_load_explicit(&near->cpu, memory_order_relaxed);
+	bool woken = atomic_exchange_explicit(&near->woken, false, memory_order_relaxed);
 	/* It goes about; the next look is one NEAR_AGAIN away. */
-	if (cpu < 0 || (before != NEAR_ANYWHERE && before != cpu))
+	if (cpu < 0 || (before != NEAR_ANYWHERE && before != cpu && !woken))
 		cpu = NEAR_ANYWHERE;
 	atomic_store_explicit(&near->cpu, cpu, memory_order_relaxed);
 }

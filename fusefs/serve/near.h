@@ -7,8 +7,10 @@
  * machine most of all; ARCHITECTURE, Measurements). So after a number of requests in a
  * row from one thread the serving threads go to its CPU, and away from it with the first
  * request of another, and when it has gone elsewhere. READ is nothing to come near for:
- * who waits for a page is woken on an idle CPU. Where the client's CPU cannot be told
- * (another PID namespace, no /proc) nothing is done.
+ * who waits for a page is woken on an idle CPU. So after a READ among other requests the
+ * client is looked for again at the next one, and followed; where READs are many they
+ * stay away. Where the client's CPU cannot be told (another PID namespace, no /proc)
+ * nothing is done.
  */
 #pragma once
 
@@ -22,7 +24,9 @@ struct near {
 	cpu_set_t all;    /* where the server may run */
 	atomic_uint last; /* the thread that asked last, as the kernel numbers it to us */
 	atomic_uint row;  /* how many requests in a row it has made */
+	atomic_uint rest; /* and how many since its last READ */
 	atomic_int cpu;   /* where to serve; NEAR_ANYWHERE */
+	atomic_bool woken; /* by a page, since it was found */
 };
 
 /* Requests in a row: before a client's CPU is looked for, and before it is again. */

@@ -62,7 +62,8 @@ void scratch_give(struct scratch *scratch);
  * true. Seconds. */
 #define TIMEOUT_NEVER 1e9
 
-/* The errno for the kernel; damage becomes EIO and a line in the log. */
+/* The errno for the kernel; damage becomes EIO and a line in the log, and what the server
+ * is short of has one now and then. */
 int ops_errno(struct ops *ops, int code, const char *request, uint64_t node);
 struct caller ops_caller(fuse_req_t req);
 void ops_fill_entry(const struct stat *st, struct fuse_entry_param *ret);

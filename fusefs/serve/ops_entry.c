@@ -10,6 +10,9 @@
 
 int ops_errno(struct ops *ops, int code, const char *request, uint64_t node)
 {
+	/* Nobody's fault in particular, and it looks like one of the files. */
+	if (code == -EMFILE || code == -ENFILE || code == -ENOMEM)
+		log_seldom(ops->log, "%s failed: %s", request, strerror(-code));
 	if (code != -EBADMSG && code != -EIO)
 		return -code;
 	atomic_fetch_add_explicit(&ops->shared->errors, 1, memory_order_relaxed);

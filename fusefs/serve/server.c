@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -33,6 +34,7 @@
 enum { SERVING_THREADS = 3, THREADS_MOST = SHARED_THREADS };
 
 struct server {
+	const char *state_path;
 	struct state *state;
 	struct plan plan;
 	struct cache *cache;
@@ -43,30 +45,43 @@ struct server {
 	struct log log;
 	struct shared *shared;
 	struct server_fds fds;
-	char *socket; /* the worker's own */
 	struct session *session;
 	struct control *control;
 	_Atomic(int) ready_fd;
+	bool waits; /* another server has the mount still */
 };
+
+/*
+ * Has the mount ended, or never begun? Else another server comes, or is there already,
+ * and what this one could not use is the other's.
+ */
+static bool is_over(const struct server *s)
+{
+	struct pollfd fuse = { .fd = s->fds.fuse };
+	if (s->waits || !s->shared)
+		return false;
+	return atomic_load(&s->shared->init_size) == 0 ||
+	       (poll(&fuse, 1, 0) > 0 && (fuse.revents & POLLERR));
+}
 
 static void server_release(struct server *s)
 {
+	bool is_last = is_over(s); /* asked while its descriptor is open */
 	control_stop(s->control);
 	session_free(s->session);
 	overlay_free(s->overlay);
 	upper_close(s->upper);
-	if (s->plan.ephemeral)
+	if (s->plan.ephemeral && is_last)
 		(void)upper_discard(s->plan.upper, NULL);
 	view_free(s->view);
 	lease_free(s->lease);
 	cache_free(s->cache);
-	if (s->plan.throwaway) {
+	if (s->plan.throwaway && is_last) {
 		(void)rmdir(s->plan.path);
 		(void)state_remove(s->state);
 	}
 	plan_release(&s->plan);
 	state_free(s->state);
-	free(s->socket);
 	if (s->shared)
 		(void)munmap(s->shared, SHARED_SIZE);
 }
@@ -86,13 +101,13 @@ static void tell(struct server *s, const char *text)
 	int fd = atomic_exchange(&s->ready_fd, -1);
 	if (fd < 0)
 		return;
-	(void)file_write_all(fd, text, strlen(text));
+	(void)dprintf(fd, "%s\n", text);
 	(void)close(fd);
 }
 
 static void on_ready(void *context)
 {
-	tell(context, "ready\n");
+	tell(context, "ready");
 }
 
 /* To a supervisor that follows one that has died (supervise/takeover.h). */
@@ -125,6 +140,9 @@ static void *wait_for_signal(void *argument)
 {
 	enum { SUPERVISOR_MILLISECONDS = 5000 };
 	const struct server *s = argument;
+	const struct control_place supervisor = { .path = s->plan.socket,
+						  .suffix = "",
+						  .state_path = s->state_path };
 	sigset_t set;
 	int signal_number;
 	(void)sigemptyset(&set);
@@ -133,8 +151,8 @@ static void *wait_for_signal(void *argument)
 	while (sigwait(&set, &signal_number) == 0) {
 		json_t *answer = NULL;
 		cleanup_json json_t *request = json_pack("{s:s}", "verb", "leave");
-		if (request && control_ask(s->plan.socket, request,
-					   SUPERVISOR_MILLISECONDS, &answer) == 0)
+		if (request && control_ask(&supervisor, request, SUPERVISOR_MILLISECONDS,
+					   &answer) == 0)
 			json_decref(answer);
 	}
 	return NULL;
@@ -285,6 +303,7 @@ static int wait_for_go(struct server *s, struct error *reterr)
 	cleanup_fd int go = steal_fd(&s->fds.go);
 	if (r == 0 && read(go, &byte, 1) != 1)
 		r = -ECANCELED;
+	s->waits = r < 0;
 	return r < 0 ? error_errno(reterr, r, "cannot follow another version") : 0;
 }
 
@@ -294,6 +313,24 @@ static unsigned serving_threads(void)
 	const char *text = getenv("VENVFS_SERVING_THREADS");
 	unsigned long count = text ? strtoul(text, NULL, 10) : 0;
 	return count >= 1 && count <= THREADS_MOST ? (unsigned)count : SERVING_THREADS;
+}
+
+/* A mount that is in use goes on without a socket, until one can be made. */
+static int start_control(struct server *s, struct error *reterr)
+{
+	struct error err = ERROR_INIT;
+	const struct control_options options = { .place = { .path = s->plan.socket,
+							    .suffix = ".worker",
+							    .state_path = s->state_path },
+						 .may_lack = is_successor(s),
+						 .answer = answer,
+						 .context = s };
+	int r = control_start(&options, &s->control, &err);
+	if (r < 0)
+		return error_set(reterr, r, "%s", error_text(&err, r));
+	if (*err.text)
+		log_line(&s->log, "%s", err.text);
+	return 0;
 }
 
 static int start(struct server *s, int fuse_fd, struct error *reterr)
@@ -311,19 +348,17 @@ static int start(struct server *s, int fuse_fd, struct error *reterr)
 		r = session_new(&options, &s->session, reterr);
 	if (r == 0)
 		r = take_signals(s);
-	if (r == 0)
-		r = asprintf(&s->socket, "%s.worker", s->plan.socket) < 0 ? -ENOMEM : 0;
-	if (r == 0)
-		r = control_start(s->socket, answer, s, &s->control, reterr);
-	return r;
+	return r == 0 ? start_control(s, reterr) : r;
 }
 
 int server_run(const char *state_path, const struct server_fds *fds)
 {
 	struct error err = ERROR_INIT;
 	CLEANUP(server_release)
-	struct server s = { .log = { .fd = STDERR_FILENO, .state_path = state_path },
-			    .fds = *fds };
+	struct server s = { .state_path = state_path,
+			    .log = { .fd = STDERR_FILENO, .state_path = state_path },
+			    .fds = *fds,
+			    .waits = fds->go >= 0 };
 	int fuse_fd = fds->fuse; /* the session's, and closed with it */
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");

@@ -29,6 +29,7 @@ enum {
 	BACKGROUND_MOST = 64,
 	CONGESTION = 48,
 	SMALL_READ = 128 << 10,
+	SERVING_LEFT = 2,
 	NOTIFY_RESEND = 7, /* FUSE_NOTIFY_RESEND, of kernel 6.9 */
 };
 
@@ -283,12 +284,14 @@ static bool serve_one(struct session *s, unsigned slot)
 		atomic_store(&s->result, -errno);
 	if (n < (ssize_t)sizeof(*header))
 		return false;
-	bool is_init = header->opcode == FUSE_INIT;
-	test_death_pass(&s->ops.death, INSTANT_RECEIVED, header->opcode);
-	near_request(&s->near, header->pid, kind_of(header->opcode));
+	const uint32_t opcode = header->opcode;
+	test_death_pass(&s->ops.death, INSTANT_RECEIVED, opcode);
+	near_request(&s->near, header->pid, kind_of(opcode));
 	serve_received(s, slot, (size_t)n, false);
-	if (is_init)
+	if (opcode == FUSE_INIT) {
 		save_init(s, header, (size_t)n);
+		test_death_pass(&s->ops.death, INSTANT_BEGUN, opcode);
+	}
 	pending_clear(s->shared, slot);
 	atomic_fetch_add_explicit(&s->shared->answered, 1, memory_order_relaxed);
 	tell_ready(s);
@@ -417,8 +420,11 @@ void session_blocking(struct session *s, bool begins)
 		(void)atomic_fetch_sub(&s->blocked, 1);
 		return;
 	}
-	(void)atomic_fetch_add(&s->blocked, 1);
+	unsigned blocked = atomic_fetch_add(&s->blocked, 1) + 1;
 	near_leave(&s->near);
+	/* Two go on serving: enough to let what is short pass by. */
+	if (atomic_load(&s->serving) >= blocked + SERVING_LEFT)
+		return;
 	(void)pthread_mutex_lock(&s->lock);
 	if (s->helpers + s->options.threads < SHARED_THREADS) {
 		(void)atomic_fetch_add(&s->serving, 1);

@@ -26,15 +26,15 @@ void teller_close(struct teller *teller)
 	free(teller);
 }
 
-static int ask_supervisor(struct teller *teller, const char *socket_path,
+static int ask_supervisor(struct teller *teller, const struct control_place *place,
 			  struct error *reterr)
 {
 	int fds[DESCRIPTORS_MOST] = { -1, -1, -1, -1 };
 	cleanup_json json_t *answer = NULL;
 	cleanup_json json_t *request = json_pack("{s:s}", "verb", "notifier");
-	int r = request ? control_trade(socket_path, request, SUPERVISOR_MILLISECONDS,
-					fds, &answer)
-			: -ENOMEM;
+	int r = request
+		    ? control_trade(place, request, SUPERVISOR_MILLISECONDS, fds, &answer)
+		    : -ENOMEM;
 	if (r < 0)
 		return error_errno(reterr, r, "the supervisor does not answer");
 	teller->socket = fds[0];
@@ -48,14 +48,15 @@ static int ask_supervisor(struct teller *teller, const char *socket_path,
 			       why ? why : "it does not know how");
 }
 
-int teller_open(const char *socket_path, struct teller **ret, struct error *reterr)
+int teller_open(const struct control_place *place, struct teller **ret,
+		struct error *reterr)
 {
 	const struct timeval most = { .tv_sec = KERNEL_SECONDS };
 	CLEANUP(teller_closep) struct teller *teller = calloc(1, sizeof(*teller));
 	if (!teller)
 		return -ENOMEM;
 	teller->socket = -1;
-	int r = ask_supervisor(teller, socket_path, reterr);
+	int r = ask_supervisor(teller, place, reterr);
 	if (r < 0)
 		return r;
 	(void)setsockopt(teller->socket, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));

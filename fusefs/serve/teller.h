@@ -13,8 +13,11 @@
 
 struct teller;
 
-/* `socket_path` is the mount's control socket. */
-int teller_open(const char *socket_path, struct teller **ret, struct error *reterr);
+struct control_place;
+
+/* At `place` is the mount's control socket. */
+int teller_open(const struct control_place *place, struct teller **ret,
+		struct error *reterr);
 /* Ends the process too. */
 void teller_close(struct teller *teller);
 DEFINE_CLEANUP(struct teller *, teller_close);

@@ -11,7 +11,7 @@
 static const char *const names[INSTANTS] = {
 	[INSTANT_RECEIVED] = "received", [INSTANT_RUN] = "run",
 	[INSTANT_DECIDED] = "decided",   [INSTANT_SENT] = "sent",
-	[INSTANT_ANSWERED] = "answered",
+	[INSTANT_ANSWERED] = "answered", [INSTANT_BEGUN] = "begun",
 };
 
 static uint32_t opcode_of(const char *name)

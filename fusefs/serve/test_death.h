@@ -15,6 +15,7 @@ enum instant {
 	INSTANT_SENT,     /* "sent": and sent, which is not noted; dies when another
 			   * request was answered since, or after 20 ms */
 	INSTANT_ANSWERED, /* "answered": and noted */
+	INSTANT_BEGUN,    /* "begun": INIT is kept, and nobody told that it serves */
 	INSTANTS,
 };
 

@@ -5,84 +5,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LARGEST = 64 << 10, BACKLOG = 16, PEER_SECONDS = 1, WORKER_SECONDS = 30 };
-
-static void set_timeout(int fd, int seconds)
-{
-	const struct timeval t = { .tv_sec = seconds };
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
-}
-
-/* Paths of any length fit through a descriptor of the directory, which is returned. */
-static int make_address(const char *path, const char *suffix, struct sockaddr_un *ret)
-{
-	char parent[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	size_t size = slash ? (size_t)(slash - path) + 1 : 0;
-	if (size == 0 || size >= sizeof(parent))
-		return -EINVAL;
-	memcpy(parent, path, size);
-	parent[size] = '\0';
-	int fd = open(parent, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	int n = snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%s%s",
-			 fd, slash + 1, suffix);
-	if (n > 0 && (size_t)n < sizeof(ret->sun_path))
-		return fd;
-	(void)close(fd);
-	return -ENAMETOOLONG;
-}
-
-int answer_listen(const char *path)
-{
-	struct sockaddr_un address;
-	int directory = make_address(path, "", &address);
-	if (directory < 0)
-		return directory;
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	int r = fd < 0 ? -errno : 0;
-	(void)unlink(path);
-	if (r == 0 && (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-		       listen(fd, BACKLOG) < 0)) {
-		r = -errno;
-		(void)close(fd);
-	}
-	(void)close(directory);
-	return r < 0 ? r : fd;
-}
-
-int answer_connect(const char *path, const char *suffix, int seconds)
-{
-	struct sockaddr_un address;
-	int directory = make_address(path, suffix, &address);
-	if (directory < 0)
-		return directory;
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	int r = fd < 0 ? -errno : 0;
-	if (r == 0)
-		set_timeout(fd, seconds);
-	if (r == 0 &&
-	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-		r = -errno;
-		(void)close(fd);
-	}
-	(void)close(directory);
-	return r < 0 ? r : fd;
-}
+enum { LARGEST = 64 << 10, PEER_SECONDS = 1, WORKER_SECONDS = 30 };
 
 struct text {
 	char bytes[LARGEST];
@@ -195,12 +126,12 @@ static void answer_status(int fd, struct supervisor *super)
 }
 
 /* In a process of its own, as a worker may take its time. */
-static void pass_on(int fd, const char *path, const char *message, size_t size)
+static void pass_on(int fd, const struct supervisor *s, const char *message, size_t size)
 {
 	static const char nobody[] = "{\"error\": \"the worker does not answer\"}";
 	static char answer[LARGEST];
 	ssize_t n = -1;
-	int worker = answer_connect(path, ".worker", WORKER_SECONDS);
+	int worker = sockets_connect_worker(s, WORKER_SECONDS);
 	if (worker >= 0 && send(worker, message, size, MSG_NOSIGNAL) >= 0)
 		n = recv(worker, answer, sizeof(answer), 0);
 	if (n > 0)
@@ -218,14 +149,14 @@ static int peer_is_ours(int fd)
 }
 
 /* It holds nothing that keeps the mount, or a name, alive when its parent has died. */
-_Noreturn static void pass_on_apart(int fd, const char *path, const char *message,
-				    size_t size)
+_Noreturn static void pass_on_apart(int fd, const struct supervisor *s,
+				    const char *message, size_t size)
 {
 	enum { OWN = STDERR_FILENO + 1 };
 	if (fd != OWN)
 		(void)dup2(fd, OWN);
 	(void)close_range(OWN + 1, ~0u, 0);
-	pass_on(OWN, path, message, size);
+	pass_on(OWN, s, message, size);
 	_exit(0);
 }
 
@@ -234,6 +165,8 @@ static void upgrade(struct supervisor *s, int client, int fds[DESCRIPTORS_MOST])
 	static const char wrong[] = "{\"error\": \"the programs are missing\"}";
 	int copy = fcntl(client, F_DUPFD_CLOEXEC, OWN_FDS);
 	if (fds[0] < 0 || fds[1] < 0 || copy < 0) {
+		if (copy >= 0)
+			(void)close(copy);
 		(void)send(client, wrong, strlen(wrong), MSG_NOSIGNAL);
 		return;
 	}
@@ -280,7 +213,7 @@ static void answer(struct supervisor *s, int client, char *message, size_t size)
 	else if (strstr(message, "\"notifier\""))
 		start_notifier(s, client);
 	else if (fork() == 0)
-		pass_on_apart(client, s->socket_path, message, (size_t)n);
+		pass_on_apart(client, s, message, (size_t)n);
 	descriptors_close(fds);
 }
 
@@ -288,10 +221,12 @@ void answer_one(struct supervisor *s)
 {
 	static char message[LARGEST];
 	int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0) {
+		sockets_pause(errno);
 		return;
+	}
 	if (peer_is_ours(fd)) {
-		set_timeout(fd, PEER_SECONDS);
+		sockets_set_timeout(fd, PEER_SECONDS);
 		answer(s, fd, message, sizeof(message) - 1);
 	}
 	(void)close(fd);

@@ -7,9 +7,5 @@
 
 #include "fusefs/supervise/supervisor.h"
 
-/* Binds; an old socket of that name is replaced. A descriptor, or a negative errno. */
-int answer_listen(const char *path);
-/* A connection to the socket at `path` with `suffix`, or a negative errno. */
-int answer_connect(const char *path, const char *suffix, int seconds);
 /* Takes one connection and answers it. */
 void answer_one(struct supervisor *s);

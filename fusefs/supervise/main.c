@@ -20,11 +20,17 @@
 enum { GUARD_MILLISECONDS = 2000 };
 
 /* At a number that is promised to the workers, who inherit it. */
-static int make_shared(struct supervisor *s)
+static int make_shared(struct supervisor *s, const char **ret_hint)
 {
 	int fd = memfd_create("venvfs", MFD_CLOEXEC);
-	if (fd < 0 || ftruncate(fd, (off_t)SHARED_SIZE) < 0)
+	if (fd < 0)
 		return -errno;
+	if (ftruncate(fd, (off_t)SHARED_SIZE) < 0) {
+		*ret_hint = errno == EFBIG ? " (its memory is a file of 2.1 GiB, "
+					     "nearly all a hole, and ulimit -f is less)"
+					   : "";
+		return -errno;
+	}
 	if (fd != SHARED_FD) {
 		if (dup2(fd, SHARED_FD) < 0)
 			return -errno;
@@ -49,22 +55,38 @@ static int open_program(struct supervisor *s, const char *venvfs)
 	return s->program < 0 ? s->program : 0;
 }
 
+/*
+ * A lock for the life of the mount (on --upper): open here, and in what this becomes by
+ * exec, but not in workers.
+ */
+static void keep_hold(void)
+{
+	if (fcntl(HOLD_FD, F_DUPFD, OWN_FDS) >= 0)
+		(void)close(HOLD_FD);
+}
+
 /* A new mount: what `venvfs mount` has opened is at FUSE_FD, READY_FD and LOCK_FD. */
 static int begin(struct supervisor *s, const char *venvfs)
 {
+	const char *hint = "";
+	keep_hold();
 	/* First of all: its number is promised. */
-	int r = make_shared(s);
+	int r = make_shared(s, &hint);
+	/* Kept until the word was heard: the first worker may die before it says it. */
+	s->words = own_fd(READY_FD);
 	if (r == 0)
 		r = open_program(s, venvfs);
 	if (r == 0)
 		r = supervisor_prepare(s, GUARD_MILLISECONDS);
+	if (r == 0 && s->listener < 0)
+		r = sockets_listen(s); /* which says why not */
 	if (r == 0)
-		r = supervisor_start(s, READY_FD);
+		r = supervisor_start(s);
 	if (r < 0) {
-		(void)dprintf(READY_FD, "cannot start a server: %s\n", strerror(-r));
+		(void)dprintf(s->words, "cannot start a server: %s%s\n", strerror(-r),
+			      hint);
 		return 1;
 	}
-	(void)close(READY_FD);
 	return supervisor_run(s);
 }
 
@@ -124,6 +146,7 @@ int main(int argc, char **argv)
 				.listener = -1,
 				.signals = -1,
 				.adopted = -1,
+				.words = -1,
 				.upgrade = UPGRADE_INIT };
 	if (argc == STATE && strcmp(argv[MODE], "check") == 0)
 		return check();

@@ -18,10 +18,13 @@ enum {
 	SHARED_INIT = 512,       /* bytes of an INIT request */
 	SHARED_HEAD = 64 << 10,  /* where buffers begin; a multiple of pages */
 	SHARED_BUFFER = 0x50000, /* 256 KiB of data and 64 KiB */
+	SOCKET_EVERY = 5000,     /* ms from one look at a socket's name to the next */
 	SHARED_REPLY = 256,      /* more than any reply to what changes something */
 };
 /* In the state directory of a mount that was given up: "<seconds since 1970> <why>". */
 #define ENDED_FILE "ended"
+/* There too: the control socket, when it cannot be where mount.json says. */
+#define SOCKET_FILE "socket"
 #define SHARED_MAGIC UINT32_C(0x76667368) /* "vfsh" */
 #define SHARED_COUNTS_AT ((size_t)SHARED_HEAD + (size_t)SHARED_THREADS * SHARED_BUFFER)
 /* Address space for overlay/counts.h; only what is touched takes memory. */

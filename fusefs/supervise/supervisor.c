@@ -17,6 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* How long a process is tried to be had, and how often. */
+enum { START_MILLISECONDS = 10000, START_EVERY = 100 };
+
 int64_t milliseconds(void)
 {
 	struct timespec now;
@@ -46,11 +49,11 @@ int own_fd(int take_fd)
 	return fd < 0 ? -code : fd;
 }
 
-int supervisor_start(struct supervisor *s, int words)
+int supervisor_start(struct supervisor *s)
 {
 	const struct worker_request request = { .program = s->program,
 						.state_path = s->state_path,
-						.words = words,
+						.words = s->words,
 						.go = -1 };
 	pid_t pid = worker_start(&request);
 	if (pid < 0)
@@ -117,13 +120,50 @@ static void describe(int status, char *ret_text, size_t size)
 		(void)snprintf(ret_text, size, "ended with signal %d", WTERMSIG(status));
 }
 
-/* Has it ended as it should, or never served (and said why to who asked)? */
+/*
+ * Has it ended as it should, or never served (and said why to who asked)? After one that
+ * was killed in the middle of its end another comes, which tidies up.
+ */
 static bool is_over(const struct supervisor *s, int status)
 {
 	if (status == STATUS_UNKNOWN)
 		return supervisor_is_unmounted();
-	return (WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
-	       atomic_load(&s->shared->init_size) == 0;
+	if (atomic_load(&s->shared->init_size) == 0)
+		return true;
+	return WIFEXITED(status) &&
+	       (WEXITSTATUS(status) == 0 || supervisor_is_unmounted());
+}
+
+static void try_start(struct supervisor *s)
+{
+	int64_t now = milliseconds();
+	if (s->start_until == 0 || now < s->start_after)
+		return;
+	int r = supervisor_start(s);
+	if (r == 0) {
+		s->start_until = 0;
+		return;
+	}
+	if (now >= s->start_until) {
+		say(s, "cannot start another worker (%s); the mount ends", strerror(-r));
+		give_up(s, "no other worker could be started");
+	} else if (!s->start_failed) {
+		say(s, "cannot start another worker (%s); this is tried for %d seconds",
+		    strerror(-r), START_MILLISECONDS / 1000);
+		s->start_failed = true;
+	}
+}
+
+void supervisor_restart(struct supervisor *s, int64_t milliseconds_from_now)
+{
+	if (s->adopted >= 0)
+		(void)close(s->adopted);
+	s->adopted = -1;
+	s->worker = 0;
+	s->start_failed = false;
+	s->start_after = milliseconds() + milliseconds_from_now;
+	s->start_until = s->start_after + START_MILLISECONDS;
+	try_start(s);
 }
 
 static void worker_ended(struct supervisor *s, int status)
@@ -146,10 +186,9 @@ static void worker_ended(struct supervisor *s, int status)
 		return;
 	}
 	(void)atomic_fetch_add(&s->shared->restarts, 1);
-	if (supervisor_start(s, -1) < 0) {
-		say(s, "cannot start another worker; the mount ends");
-		give_up(s, "no other worker could be started");
-	}
+	supervisor_restart(s, status == STATUS_UNKNOWN || WIFSIGNALED(status)
+				  ? 0
+				  : deaths_pause(&s->deaths));
 }
 
 void supervisor_leave(struct supervisor *s)
@@ -224,7 +263,7 @@ int supervisor_prepare(struct supervisor *s, int wait_milliseconds)
 	if (r == 0)
 		r = supervisor_take_signals(s);
 	if (r == 0)
-		r = s->listener = own_fd(answer_listen(s->socket_path));
+		(void)sockets_listen(s);
 	return r < 0 ? r : 0;
 }
 
@@ -232,14 +271,23 @@ int supervisor_run(struct supervisor *s)
 {
 	atomic_store(&s->shared->supervisor, (int32_t)getpid());
 	while (!s->done) {
+		sockets_look(s);
 		struct pollfd fds[] = { { .fd = s->signals, .events = POLLIN },
 					{ .fd = s->listener, .events = POLLIN },
 					{ .fd = s->adopted, .events = POLLIN },
-					{ .fd = s->upgrade.words, .events = POLLIN } };
-		int n = poll(fds, sizeof(fds) / sizeof(*fds), WATCH_EVERY);
+					{ .fd = s->upgrade.words, .events = POLLIN },
+					{ .fd = s->words } };
+		int n = poll(fds, sizeof(fds) / sizeof(*fds),
+			     s->start_until ? START_EVERY : WATCH_EVERY);
 		if (n < 0 && errno != EINTR)
 			break;
 		watch(s);
+		try_start(s);
+		/* Who mounted has heard the word, or does not wait for it. */
+		if (fds[4].revents) {
+			(void)close(s->words);
+			s->words = -1;
+		}
 		upgrade_look(s);
 		/* Before that it has ended: it may have said why. */
 		if (fds[3].revents)
@@ -251,6 +299,6 @@ int supervisor_run(struct supervisor *s)
 		if (fds[2].revents && !s->done)
 			worker_ended(s, STATUS_UNKNOWN);
 	}
-	(void)unlink(s->socket_path);
+	sockets_remove(s);
 	return s->result;
 }

@@ -1,6 +1,5 @@
 #include "fusefs/supervise/takeover.h"
 
-#include "fusefs/supervise/answer.h"
 #include "fusefs/supervise/descriptors.h"
 
 #include <errno.h>
@@ -146,7 +145,7 @@ int takeover(struct supervisor *s, const char **ret_why)
 {
 	*ret_why = "nobody serves it";
 	/* Away from the numbers that the others go to. */
-	int socket = own_fd(answer_connect(s->socket_path, ".worker", WORKER_SECONDS));
+	int socket = own_fd(sockets_connect_worker(s, WORKER_SECONDS));
 	if (socket < 0)
 		return socket;
 	int r = take_all(s, socket, ret_why);

@@ -111,8 +111,11 @@ void upgrade_begin(struct supervisor *s, int take_client, int take_program,
 		   int take_supervise)
 {
 	struct upgrade *u = &s->upgrade;
-	if (u->stage != UPGRADE_NONE) {
-		tell(take_client, "error", "it is being upgraded already");
+	if (u->stage != UPGRADE_NONE || s->worker == 0) {
+		tell(take_client, "error",
+		     s->worker == 0
+			 ? "its worker has died and another one is not there yet"
+			 : "it is being upgraded already");
 		(void)close(take_client);
 		(void)close(take_program);
 		(void)close(take_supervise);
@@ -198,13 +201,17 @@ bool upgrade_resume(struct supervisor *s, char **numbers)
 	const int fds[] = { s->adopted, s->listener, s->guard, s->program,
 			    u->program, u->client,   u->words, u->go };
 	set_inherited(fds, sizeof(fds) / sizeof(*fds), false);
+	sockets_resume(s);
 	return true;
 }
 
 void upgrade_end_old(struct supervisor *s)
 {
 	s->upgrade.stage = UPGRADE_ENDING;
-	(void)kill(s->worker, SIGKILL);
+	if (s->worker > 0)
+		(void)kill(s->worker, SIGKILL);
+	else
+		(void)upgrade_takes_end(s); /* it has died before */
 }
 
 static void take_line(struct supervisor *s, char *line)
@@ -259,8 +266,7 @@ static void go_back(struct supervisor *s)
 	u->program = new;
 	u->worker = 0;
 	fail(s, *u->said ? u->said : "the new worker ended before it served");
-	if (supervisor_start(s, -1) < 0)
-		say(s, "cannot start another worker");
+	supervisor_restart(s, 0);
 }
 
 /* The old worker is gone, and with it its hold on the upper. */

@@ -76,3 +76,10 @@ const char *deaths_note(struct deaths *d, int wait_status, uint64_t answered, in
 		   ? "it crashed three times within ten seconds"
 		   : NULL;
 }
+
+int64_t deaths_pause(const struct deaths *d)
+{
+	enum { STEP = 100, MOST = 500 };
+	int64_t pause = d->idle > 1 ? (int64_t)(d->idle - 1) * STEP : 0;
+	return pause < MOST ? pause : MOST;
+}

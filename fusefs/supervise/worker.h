@@ -14,6 +14,7 @@ enum {
 	LOCK_FD = 5,
 	SHARED_FD = 6,
 	GO_FD = 7,    /* in workers that wait */
+	HOLD_FD = 7,  /* in a supervisor that begins: it keeps it open, if there is one */
 	OWN_FDS = 10, /* where the supervisor's own begin */
 };
 
@@ -53,3 +54,8 @@ enum { STATUS_UNKNOWN = -1 };
  */
 const char *deaths_note(struct deaths *d, int wait_status, uint64_t answered,
 			int64_t now);
+/*
+ * How many ms to wait after one that ended by itself: what keeps it from starting may
+ * pass, and twenty in a row take eight seconds.
+ */
+int64_t deaths_pause(const struct deaths *d);

@@ -24,7 +24,8 @@ static int write_staged(struct upper *u, uint64_t change, const void *text, size
 	if (r == 0)
 		r = buffer_append(&all, text, size);
 	if (r == 0)
-		r = file_replace_at(u->fd, staged_name, all.data, all.size, u->sync);
+		r = file_replace_lasting_at(u->fd, staged_name, all.data, all.size,
+					    u->sync);
 	return r == 0 && u->sync ? file_sync_dir(u->fd) : r;
 }
 
@@ -75,7 +76,7 @@ int upper_base_settle(struct upper *u)
 	if (r == 0)
 		r = read_staged(u, &staged, &change, &text);
 	if (r == 0)
-		r = file_replace_at(u->fd, "base", text, strlen(text), u->sync);
+		r = file_replace_lasting_at(u->fd, "base", text, strlen(text), u->sync);
 	if (r == 0 && u->sync)
 		r = file_sync_dir(u->fd);
 	if (r == 0)

@@ -37,6 +37,7 @@ void content_init(struct content *c)
 {
 	c->fd = -1;
 	c->stage = -1;
+	c->from = UINT64_MAX;
 	for (size_t i = 0; i < CONTENT_SETS; i++) {
 		(void)pthread_mutex_init(&c->sets[i].lock, NULL);
 		for (size_t k = 0; k < CONTENT_WAYS; k++)
@@ -79,9 +80,39 @@ static int open_file(struct upper *u, uint64_t node, int flags)
 {
 	char path[NAME_SIZE];
 	path_of(node, path);
-	int fd = file_open_beneath(u->content.fd, path, O_RDWR | O_NOATIME | flags, 0600);
-	return fd == -EPERM ? file_open_beneath(u->content.fd, path, O_RDWR | flags, 0600)
+	mode_t mode = FILE_LASTING;
+	int fd = file_open_beneath(u->content.fd, path, O_RDWR | O_NOATIME | flags, mode);
+	return fd == -EPERM ? file_open_beneath(u->content.fd, path, O_RDWR | flags, mode)
 			    : fd;
+}
+
+static bool empty_set(struct content_set *set)
+{
+	int fds[CONTENT_WAYS];
+	size_t count = 0;
+	(void)pthread_mutex_lock(&set->lock);
+	for (size_t i = 0; i < CONTENT_WAYS; i++) {
+		struct content_slot *slot = &set->slots[i];
+		if (slot->users > 0 || slot->fd < 0)
+			continue;
+		fds[count++] = slot->fd;
+		*slot = (struct content_slot){ .fd = -1 };
+	}
+	(void)pthread_mutex_unlock(&set->lock);
+	for (size_t i = 0; i < count; i++)
+		(void)close(fds[i]);
+	return count > 0;
+}
+
+/* Without descriptors left those that are only kept are given up; true: try again. */
+static bool has_made_room(struct upper *u, int fd)
+{
+	bool any = false;
+	if (fd != -EMFILE && fd != -ENFILE)
+		return false;
+	for (size_t i = 0; i < CONTENT_SETS; i++)
+		any |= empty_set(&u->content.sets[i]);
+	return any;
 }
 
 /* A fifo or a device in the place of content is damage, or somebody's trick. */
@@ -89,9 +120,25 @@ static int open_regular(struct upper *u, uint64_t node, int flags)
 {
 	struct stat st;
 	cleanup_fd int fd = open_file(u, node, flags | O_NONBLOCK);
+	if (has_made_room(u, fd))
+		fd = open_file(u, node, flags | O_NONBLOCK);
 	if (fd < 0)
 		return fd;
 	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? steal_fd(&fd) : -EBADMSG;
+}
+
+/* Before its content is made. */
+static void note_made(struct upper *u, uint64_t node)
+{
+	uint64_t bit = node % CONTENT_BITS;
+	atomic_fetch_or(&u->content.made[bit / 64], UINT64_C(1) << (bit % 64));
+}
+
+static bool is_certainly_missing(struct upper *u, uint64_t node)
+{
+	uint64_t bit = node % CONTENT_BITS;
+	return node >= u->content.from &&
+	       !(atomic_load(&u->content.made[bit / 64]) >> (bit % 64) & 1);
 }
 
 static struct content_slot *find_slot(struct content_set *set, uint64_t node)
@@ -162,7 +209,8 @@ static int open_ref(struct upper *u, uint64_t node, int flags, struct content_re
 
 int content_open(struct upper *u, uint64_t node, struct content_ref *ret)
 {
-	return atomic_load_explicit(&u->exists, memory_order_acquire)
+	return atomic_load_explicit(&u->exists, memory_order_acquire) &&
+		       !is_certainly_missing(u, node)
 		   ? open_ref(u, node, 0, ret)
 		   : -ENOENT;
 }
@@ -170,19 +218,28 @@ int content_open(struct upper *u, uint64_t node, struct content_ref *ret)
 int content_make(struct upper *u, uint64_t node, struct content_ref *ret, bool *ret_made)
 {
 	char folder[NAME_SIZE];
-	int r = open_ref(u, node, 0, ret);
 	*ret_made = false;
-	if (r != -ENOENT)
-		return r;
-	r = open_ref(u, node, O_CREAT, ret);
+	if (take_cached(set_of(u, node), node, ret))
+		return 0;
+	note_made(u, node);
+	/* Mostly it is missing. */
+	int r = open_ref(u, node, O_CREAT | O_EXCL, ret);
 	if (r == -ENOENT) {
 		folder_of(node, folder);
 		r = file_make_dir_at(u->content.fd, folder, 0700);
 		if (r == 0)
-			r = open_ref(u, node, O_CREAT, ret);
+			r = open_ref(u, node, O_CREAT | O_EXCL, ret);
 	}
 	*ret_made = r == 0;
-	return r;
+	if (r == 0 && (node & NODE_UPPER))
+		notes_add(u, node);
+	return r == -EEXIST ? open_ref(u, node, 0, ret) : r;
+}
+
+void content_note(struct upper *u, uint64_t node)
+{
+	if (atomic_load_explicit(&u->armed, memory_order_relaxed))
+		notes_add(u, node);
 }
 
 /* A slot without a node was removed while it was in use. */
@@ -207,7 +264,8 @@ void content_put(struct content_ref *ref)
 int content_stat(struct upper *u, uint64_t node, struct stat *ret)
 {
 	char path[NAME_SIZE];
-	if (!atomic_load_explicit(&u->exists, memory_order_acquire))
+	if (!atomic_load_explicit(&u->exists, memory_order_acquire) ||
+	    is_certainly_missing(u, node))
 		return -ENOENT;
 	path_of(node, path);
 	if (fstatat(u->content.fd, path, ret, AT_SYMLINK_NOFOLLOW) < 0)
@@ -223,9 +281,12 @@ static void stage_name(uint64_t node, char ret_name[NAME_SIZE])
 int content_stage(struct upper *u, uint64_t node)
 {
 	char name[NAME_SIZE];
+	enum { FLAGS = O_RDWR | O_CREAT | O_TRUNC };
 	stage_name(node, name);
-	return file_open_beneath(u->content.stage, name, O_RDWR | O_CREAT | O_TRUNC,
-				 0600);
+	int fd = file_open_beneath(u->content.stage, name, FLAGS, FILE_LASTING);
+	return has_made_room(u, fd)
+		   ? file_open_beneath(u->content.stage, name, FLAGS, FILE_LASTING)
+		   : fd;
 }
 
 static int rename_staged(struct upper *u, uint64_t node)
@@ -249,6 +310,7 @@ int content_publish(struct upper *u, uint64_t node, int fd, bool sync)
 	char folder[NAME_SIZE];
 	folder_of(node, folder);
 	sync = sync && u->sync;
+	note_made(u, node);
 	if (sync && fdatasync(fd) < 0)
 		return -errno;
 	int r = rename_staged(u, node);
@@ -276,6 +338,7 @@ int content_link(struct upper *u, uint64_t from, uint64_t to)
 		return r;
 	if (st.st_nlink > 1)
 		return -EEXIST;
+	note_made(u, to);
 	path_of(from, from_path);
 	path_of(to, to_path);
 	folder_of(to, folder);

@@ -28,6 +28,12 @@ int content_open(struct upper *u, uint64_t node, struct content_ref *ret);
 /* The same, made empty where it is missing; *ret_made says so. */
 int content_make(struct upper *u, uint64_t node, struct content_ref *ret, bool *ret_made);
 void content_put(struct content_ref *ref);
+/*
+ * A node made in the mount was seen to have content, by a row that does not say so: soon
+ * it does (NODE_CONTENT), so that content which gets lost is no empty file. Not before
+ * the first change.
+ */
+void content_note(struct upper *u, uint64_t node);
 #define cleanup_content CLEANUP(content_put)
 int content_stat(struct upper *u, uint64_t node, struct stat *ret);
 

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "fusefs/upper/content.h"
 
-enum { CONTENT_SETS = 64, CONTENT_WAYS = 4 };
+enum { CONTENT_SETS = 64, CONTENT_WAYS = 4, CONTENT_BITS = 1 << 19 };
 
 struct content_slot {
 	uint64_t node; /* 0: free */
@@ -26,6 +27,10 @@ struct content {
 	int fd;    /* files/, opened at the first use; -1 */
 	int stage; /* staging/ */
 	struct content_set sets[CONTENT_SETS];
+	/* Nodes from this one on had none at the start. Where the bit of such a node, by
+	 * its number, is 0, it has none now: no system call has to tell. */
+	uint64_t from;
+	_Atomic(uint64_t) made[CONTENT_BITS / 64];
 };
 
 void content_init(struct content *c);

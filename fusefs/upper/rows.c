@@ -107,11 +107,18 @@ static int row_both(sqlite3_stmt *s, struct upper_dentry *ret,
 	return r == 0 && ret->node != 0 && ret_node->id == 0 ? -EBADMSG : r;
 }
 
+static void keep_node(struct upper_reader *r, const struct upper_node *node)
+{
+	if (r->recent)
+		recent_keep(r->recent, node);
+}
+
 int upper_find_dentry(struct upper_reader *r, uint64_t parent, const char *name,
 		      size_t name_size, struct upper_dentry *ret,
 		      struct upper_node *ret_node)
 {
-	if (!r)
+	if (!r ||
+	    (r->recent && !recent_may_have_name(r->recent, parent, name, name_size)))
 		return -ENOENT;
 	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_DENTRY_FIND);
 	if (!s)
@@ -122,20 +129,31 @@ int upper_find_dentry(struct upper_reader *r, uint64_t parent, const char *name,
 	if (code != 1)
 		return code < 0 ? code : -ENOENT;
 	code = row_both(s, ret, ret_node);
+	if (code == 0 && ret->node != 0)
+		keep_node(r, ret_node);
 	ret->name = name; /* which lives longer than the statement */
 	return code;
 }
 
 int upper_find_node(struct upper_reader *r, uint64_t id, struct upper_node *ret)
 {
-	if (!r)
-		return -ENOENT;
+	const struct upper_node *kept =
+	    r && r->recent ? recent_find(r->recent, id) : NULL;
+	if (kept)
+		*ret = *kept;
+	if (!r || kept)
+		return kept ? 0 : -ENOENT;
 	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_NODE_FIND);
 	if (!s)
 		return sql_error(&r->sql);
 	(void)sqlite3_bind_int64(s, 1, (int64_t)id);
 	int code = sql_step(&r->sql, s);
-	return code == 1 ? row_node(s, 0, ret) : (code < 0 ? code : -ENOENT);
+	if (code != 1)
+		return code < 0 ? code : -ENOENT;
+	code = row_node(s, 0, ret);
+	if (code == 0)
+		keep_node(r, ret);
+	return code;
 }
 
 /* Appends the blob that is the only column of the only row. */
@@ -298,6 +316,18 @@ static int run_statement(struct upper *u, sqlite3_stmt *s)
 	return s ? sql_run(&u->writer.sql, s) : sql_error(&u->writer.sql);
 }
 
+/* A row as it stands now; what became of one that could not be written is not known. */
+static int written(struct upper *u, const struct upper_node *node, int r)
+{
+	struct upper_node row = *node;
+	row.change = u->change;
+	if (r == 0 && sqlite3_changes(u->writer.sql.db) == 1)
+		recent_keep(&u->recent, &row);
+	else
+		recent_drop(&u->recent, node->id);
+	return r;
+}
+
 int upper_insert_node(struct upper *u, const struct upper_node *node, const char *target)
 {
 	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_NODE_INSERT);
@@ -311,7 +341,7 @@ int upper_insert_node(struct upper *u, const struct upper_node *node, const char
 		(void)sqlite3_bind_null(s, 17);
 	if (!(node->id & NODE_UPPER))
 		filter_add(&u->filter, node->id);
-	return run_statement(u, s);
+	return written(u, node, run_statement(u, s));
 }
 
 int upper_update_node(struct upper *u, const struct upper_node *node)
@@ -319,7 +349,7 @@ int upper_update_node(struct upper *u, const struct upper_node *node)
 	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_NODE_UPDATE);
 	if (s)
 		bind_node(s, node, ++u->change);
-	return run_statement(u, s);
+	return written(u, node, run_statement(u, s));
 }
 
 int upper_delete_node(struct upper *u, uint64_t id)
@@ -327,6 +357,7 @@ int upper_delete_node(struct upper *u, uint64_t id)
 	static const enum statement all[] = { SQL_XATTR_CLEAR, SQL_DENTRY_CLEAR,
 					      SQL_NODE_DELETE };
 	int r = 0;
+	recent_drop(&u->recent, id);
 	for (size_t i = 0; r == 0 && i < sizeof(all) / sizeof(*all); i++) {
 		sqlite3_stmt *s = sql_use(&u->writer.sql, all[i]);
 		if (s)
@@ -357,6 +388,7 @@ int upper_put_dentry(struct upper *u, const struct upper_dentry *d)
 	(void)sqlite3_bind_int64(s, 7, (int64_t)++u->change);
 	if (!(d->parent & NODE_UPPER))
 		filter_add(&u->filter, d->parent);
+	recent_add_name(&u->recent, d->parent, d->name, d->name_size);
 	return run_statement(u, s);
 }
 

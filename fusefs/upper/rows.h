@@ -24,9 +24,11 @@ struct upper_reader;
 #define COOKIE_UPPER (UINT64_C(1) << 62)
 
 enum upper_node_flags {
-	NODE_CONTENT = 1 << 0, /* a lower node's content is its file in files/ */
-	NODE_OWN = 1 << 1,     /* a directory without lower side: only rows count */
-	NODE_XATTRS = 1 << 2,  /* its xattrs are the rows', none of its image's */
+	/* A lower node's content is its file in files/; of one made in the mount, there
+	 * must be such a file, where it may be without. */
+	NODE_CONTENT = 1 << 0,
+	NODE_OWN = 1 << 1,    /* a directory without lower side: only rows count */
+	NODE_XATTRS = 1 << 2, /* its xattrs are the rows', none of its image's */
 };
 
 struct upper_node {

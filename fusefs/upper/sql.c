@@ -178,7 +178,7 @@ static int make_schema(struct sql *sql)
 
 static int configure(struct sql *sql, bool create, bool sync)
 {
-	int r = create ? run_text(sql, "PRAGMA page_size = 4096") : 0;
+	int r = create ? run_text(sql, "PRAGMA page_size = 1024") : 0;
 	if (r == 0)
 		r = run_text(sql,
 			     "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; "
@@ -188,6 +188,13 @@ static int configure(struct sql *sql, bool create, bool sync)
 		r = run_text(sql, sync ? "PRAGMA synchronous = NORMAL"
 				       : "PRAGMA synchronous = OFF");
 	return r;
+}
+
+int sql_page_size(struct sql *sql)
+{
+	int64_t size = 0;
+	int r = read_number(sql, "PRAGMA page_size", &size);
+	return r < 0 ? r : (int)size;
 }
 
 /* Looked at first: configuring writes, and so does closing when there is a WAL. */

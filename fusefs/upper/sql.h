@@ -53,6 +53,8 @@ enum sql_mode {
 };
 int sql_open(const char *path, enum sql_mode mode, bool sync, struct sql *ret);
 void sql_close(struct sql *sql);
+/* Of the file: those made by earlier versions have larger ones. */
+int sql_page_size(struct sql *sql);
 
 /* Its statement, ready to be bound; NULL when it cannot be prepared (sql_error()). */
 sqlite3_stmt *sql_use(struct sql *sql, enum statement which);

@@ -84,7 +84,8 @@ int upper_arm(struct upper *u)
 	int r = u->mark < NODE_UPPER ? write_mark(u, false) : -ENOSPC;
 	if (r < 0)
 		u->mark = before;
-	u->armed |= r == 0;
+	if (r == 0)
+		u->armed = true;
 	return r;
 }
 
@@ -129,7 +130,7 @@ static int count_frames(void *context, sqlite3 *db, const char *name, int pages)
 	struct upper *u = context;
 	(void)db;
 	(void)name;
-	atomic_store(&u->wal_size, (uint64_t)pages * 4096);
+	atomic_store(&u->wal_size, (uint64_t)pages * (uint64_t)u->page_size);
 	return SQLITE_OK;
 }
 
@@ -161,6 +162,22 @@ static int clear_staging(struct upper *u)
 	return dir ? 0 : -errno;
 }
 
+/*
+ * What was made in the mount and never synced can be lost in a power cut though its row
+ * is not: it is empty then, as on any disk.
+ */
+static int make_lost(void *context, const struct upper_node *row)
+{
+	struct upper *u = context;
+	cleanup_content struct content_ref ref = CONTENT_NONE;
+	const struct timespec times[] = { row->atime, row->mtime };
+	bool made = false;
+	if ((row->id & NODE_UPPER) && (row->flags & NODE_CONTENT) && S_ISREG(row->mode) &&
+	    content_make(u, row->id, &ref, &made) == 0 && made)
+		(void)futimens(ref.fd, times);
+	return 0;
+}
+
 /* Numbers beyond what the disk may have seen, and no content of nodes it has lost. */
 static int recover(struct upper *u, const struct meta *meta)
 {
@@ -173,7 +190,8 @@ static int recover(struct upper *u, const struct meta *meta)
 		return 0;
 	if (u->mark > u->next)
 		u->next = u->mark;
-	return upper_sweep(u);
+	r = upper_sweep(u);
+	return r == 0 ? upper_each_node(&u->writer, make_lost, u) : r;
 }
 
 static int load(struct upper *u)
@@ -202,13 +220,17 @@ static int open_connections(struct upper *u, bool create)
 		r = sql_open(u->index_path, SQL_AGAIN, u->sync, &u->readers[i].sql);
 	if (r == 0)
 		r = sql_open(u->index_path, SQL_AGAIN, u->sync, &u->aside);
-	if (r < 0)
-		return r;
+	u->page_size = r < 0 ? r : sql_page_size(&u->writer.sql);
+	if (u->page_size < 0)
+		return u->page_size;
 	(void)sqlite3_wal_hook(u->writer.sql.db, count_frames, u);
 	u->wal_fd = file_open_beneath(u->fd, "index.db-wal", O_RDWR, 0);
 	if (u->wal_fd < 0)
 		return u->wal_fd;
-	u->reserve_fd = file_open_beneath(u->fd, "reserve", O_RDWR | O_CREAT, 0600);
+	/* SQLite made it, with permission bits alone. */
+	(void)fchmod(u->wal_fd, FILE_LASTING);
+	u->reserve_fd =
+	    file_open_beneath(u->fd, "reserve", O_RDWR | O_CREAT, FILE_LASTING);
 	return u->reserve_fd < 0 && u->reserve_fd != -ENOSPC ? u->reserve_fd : 0;
 }
 
@@ -230,8 +252,8 @@ int upper_open_index(struct upper *u, bool create)
 {
 	/* A descriptor of our own, opened before SQLite has one and closed after: closing
 	 * it in between would drop SQLite's locks. */
-	u->db_fd =
-	    file_open_beneath(u->fd, "index.db", O_RDWR | (create ? O_CREAT : 0), 0600);
+	u->db_fd = file_open_beneath(u->fd, "index.db", O_RDWR | (create ? O_CREAT : 0),
+				     FILE_LASTING);
 	int r = u->db_fd < 0 ? u->db_fd : 0;
 	/* Numbers begin anew: what an earlier index left must not come back under them.
 	 */
@@ -253,6 +275,9 @@ int upper_open_index(struct upper *u, bool create)
 			upper_drop_index(u);
 		return r;
 	}
+	u->content.from = NODE_UPPER | u->next;
+	recent_start(&u->recent, NODE_UPPER | u->next, create);
+	u->writer.recent = &u->recent;
 	reserve_refill(u);
 	atomic_store_explicit(&u->exists, true, memory_order_release);
 	return 0;
@@ -261,7 +286,8 @@ int upper_open_index(struct upper *u, bool create)
 void upper_close_index(struct upper *u)
 {
 	if (u->armed && u->writer.sql.db) {
-		u->orphan_count = 0;
+		(void)notes_flush(u);
+		u->orphans.count = 0;
 		(void)upper_reap_left(u, NULL, NULL);
 		(void)upper_reap_now(u);
 		u->mark = u->next;

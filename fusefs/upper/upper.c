@@ -1,12 +1,14 @@
 #include "fusefs/upper/upper_private.h"
 
 #include "cache/base/file.h"
+#include "cache/base/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 static int check_own(int fd, const char *path, struct error *reterr)
@@ -24,26 +26,106 @@ static int check_own(int fd, const char *path, struct error *reterr)
 	return 0;
 }
 
+static int open_lock(int dirfd, const char *name, const char *path, struct error *reterr)
+{
+	int fd = file_open_beneath(dirfd, name, O_RDWR | O_CREAT, FILE_LASTING);
+	return fd < 0 ? error_errno(reterr, fd, "cannot lock '%s'", path) : fd;
+}
+
+static bool try_lock(int fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* NULL: it cannot be read. */
+static const char *read_owner(int fd, struct buffer *holder)
+{
+	return file_read_to_end(fd, 4096, holder) == 0 ? buffer_cstr(holder) : NULL;
+}
+
+static int say_busy(int fd, const char *path, struct error *reterr)
+{
+	cleanup_buffer struct buffer holder = BUFFER_INIT;
+	const char *text = read_owner(fd, &holder);
+	return error_set(reterr, -EBUSY,
+			 "'%s' holds the changes of the mount at '%s' already; two "
+			 "mounts cannot share them",
+			 path, text ? text : "?");
+}
+
+/* Mostly it stands there from the last time. On a full disk the lock does without. */
+static int write_owner(int fd, const char *owner, const char *path, struct error *reterr)
+{
+	cleanup_buffer struct buffer holder = BUFFER_INIT;
+	const char *text = read_owner(fd, &holder);
+	if (text && strcmp(text, owner) == 0)
+		return 0;
+	if (ftruncate(fd, 0) == 0 && pwrite(fd, owner, strlen(owner), 0) >= 0)
+		return 0;
+	return errno == ENOSPC || errno == EDQUOT
+		   ? 0
+		   : error_errno(reterr, -errno, "cannot write to '%s'", path);
+}
+
 /* The lock lasts as long as the process; it holds the name of who has it. */
 static int take_lock(struct upper *u, const char *owner, struct error *reterr)
 {
-	cleanup_buffer struct buffer holder = BUFFER_INIT;
-	u->lock_fd = file_open_beneath(u->fd, "lock", O_RDWR | O_CREAT, 0600);
+	u->lock_fd = open_lock(u->fd, "lock", u->path, reterr);
 	if (u->lock_fd < 0)
-		return error_errno(reterr, u->lock_fd, "cannot lock '%s'", u->path);
-	if (flock(u->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		const char *text = file_read_to_end(u->lock_fd, 4096, &holder) == 0
-				       ? buffer_cstr(&holder)
-				       : NULL;
-		return error_set(reterr, -EBUSY,
-				 "'%s' holds the changes of the mount at '%s' already; "
-				 "two mounts cannot share them",
-				 u->path, text ? text : "?");
+		return u->lock_fd;
+	return try_lock(u->lock_fd) ? write_owner(u->lock_fd, owner, u->path, reterr)
+				    : say_busy(u->lock_fd, u->path, reterr);
+}
+
+/*
+ * Servers lock `lock`, each for its life. Between two of them it is free, so whoever goes
+ * by `base` and `layers` has `mounted`, for the life of the mount; it is let go of a
+ * moment after the mount is gone.
+ */
+static int hold(int dirfd, const char *path, const char *owner, struct error *reterr)
+{
+	enum { TRIES = 100 };
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	cleanup_fd int fd = open_lock(dirfd, "mounted", path, reterr);
+	cleanup_fd int servers = fd < 0 ? fd : open_lock(dirfd, "lock", path, reterr);
+	if (servers < 0)
+		return servers;
+	bool held = try_lock(fd);
+	for (int i = 0; !held && i < TRIES; i++) {
+		(void)nanosleep(&pause, NULL);
+		held = try_lock(fd);
 	}
-	if (ftruncate(u->lock_fd, 0) < 0 ||
-	    pwrite(u->lock_fd, owner, strlen(owner), 0) < 0)
-		return error_errno(reterr, -errno, "cannot write to '%s'", u->path);
-	return 0;
+	if (!held)
+		return say_busy(fd, path, reterr);
+	/* Of a version that knows no `mounted`. */
+	if (!try_lock(servers))
+		return say_busy(servers, path, reterr);
+	int r = write_owner(fd, owner, path, reterr);
+	return r < 0 ? r : steal_fd(&fd);
+}
+
+int upper_hold(const char *path, const char *owner, struct error *reterr)
+{
+	cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return error_errno(reterr, fd, "cannot open '%s'", path);
+	int r = check_own(fd, path, reterr);
+	return r < 0 ? r : hold(fd, path, owner, reterr);
+}
+
+/*
+ * systemd-tmpfiles takes a file that is only written through a descriptor for an old one
+ * (index.db is, between checkpoints). It spares what lies in a directory that is locked,
+ * and locks those that it cleans.
+ */
+static void keep_cleaners_out(const struct upper *u)
+{
+	enum { TRIES = 500 };
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	for (int i = 0;
+	     i < TRIES && flock(u->fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	     i++)
+		(void)nanosleep(&pause, NULL);
 }
 
 static int open_directory(struct upper *u, const char *path, struct error *reterr)
@@ -54,9 +136,25 @@ static int open_directory(struct upper *u, const char *path, struct error *reter
 	u->fd = file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
 	if (u->fd < 0)
 		return error_errno(reterr, u->fd, "cannot open '%s'", path);
+	keep_cleaners_out(u);
 	u->path = realpath(path, NULL);
 	u->index_path = u->path ? path_join(u->path, "index.db") : NULL;
-	return u->index_path ? check_own(u->fd, u->path, reterr) : -ENOMEM;
+	if (!u->index_path)
+		return -ENOMEM;
+	r = check_own(u->fd, u->path, reterr);
+	/* SQLite opens by path: nobody else may lead it elsewhere. */
+	const uid_t own = geteuid();
+	return r < 0 ? r : trust_check_path(u->path, &own, 1, "--upper", reterr);
+}
+
+/* A second is one, whatever the wall clock is set to meanwhile. */
+static void init_wake(pthread_cond_t *wake)
+{
+	pthread_condattr_t attributes;
+	(void)pthread_condattr_init(&attributes);
+	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(wake, &attributes);
+	(void)pthread_condattr_destroy(&attributes);
 }
 
 static void init(struct upper *u, bool sync)
@@ -67,7 +165,7 @@ static void init(struct upper *u, bool sync)
 	(void)pthread_mutex_init(&u->lock, NULL);
 	(void)pthread_mutex_init(&u->janitor_lock, NULL);
 	(void)pthread_mutex_init(&u->reap_lock, NULL);
-	(void)pthread_cond_init(&u->janitor_wake, NULL);
+	init_wake(&u->janitor_wake);
 	for (int i = 0; i < READERS; i++)
 		(void)pthread_mutex_init(&u->readers[i].busy, NULL);
 }
@@ -127,7 +225,8 @@ void upper_close(struct upper *u)
 	content_release(&u->content);
 	cleanup_close_fn(&u->lock_fd);
 	cleanup_close_fn(&u->fd);
-	free(u->orphans);
+	free(u->orphans.ids);
+	free(u->notes.ids);
 	free(u->index_path);
 	free(u->path);
 	free(u);
@@ -260,24 +359,36 @@ static int write_meta(struct upper *u, const struct upper_record *record)
 
 int upper_commit(struct upper *u, const struct upper_record *record)
 {
+	size_t noted = 0;
 	if (!record)
 		record = &u->record;
-	int r = write_meta(u, record);
+	int r = notes_write(u, &noted);
+	if (r == 0)
+		r = write_meta(u, record);
 	if (r == 0)
 		r = sql_do(&u->writer.sql, SQL_COMMIT);
 	if (r < 0)
 		return r;
 	u->in_change = false;
+	notes_done(u, noted);
 	u->record = *record;
-	if (atomic_load(&u->wal_size) > WAL_CHECKPOINT)
+	uint64_t size = atomic_load(&u->wal_size);
+	/* It began anew. */
+	if (size < u->wal_asked)
+		u->wal_asked = 0;
+	if (size - u->wal_asked > WAL_CHECKPOINT) {
+		u->wal_asked = size;
 		janitor_write_back(u);
+	}
 	return 0;
 }
 
 void upper_end(struct upper *u)
 {
-	if (u->in_change)
+	if (u->in_change) {
 		(void)sql_do(&u->writer.sql, SQL_ROLLBACK);
+		recent_undo(&u->recent);
+	}
 	u->in_change = false;
 	(void)pthread_mutex_unlock(&u->lock);
 }

@@ -34,6 +34,13 @@ struct upper;
 struct upper_reader;
 
 /*
+ * For who makes an upper ready for a server, from the first look at it to the end of the
+ * mount, through servers that come and go: a descriptor whose last close lets go. -EBUSY:
+ * another one has it, and the text names its mount.
+ */
+int upper_hold(const char *path, const char *owner, struct error *reterr);
+
+/*
  * -EBUSY: another server uses it, and the text names its mount. -EPROTO: of a version
  * that is not known. -EACCES: not this user's own directory.
  */

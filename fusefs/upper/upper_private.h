@@ -6,6 +6,7 @@
 
 #include "fusefs/upper/content_private.h"
 #include "fusefs/upper/filter.h"
+#include "fusefs/upper/recent.h"
 #include "fusefs/upper/sql.h"
 #include "fusefs/upper/upper.h"
 
@@ -13,17 +14,25 @@ enum {
 	READERS = 2,                /* for listings */
 	NUMBERS_RESERVED = 65536,   /* at a time, by a commit that is synced */
 	NUMBERS_OF_ONE_CHANGE = 64, /* at most; what a reservation must leave */
-	WAL_CHECKPOINT = 4 << 20,   /* bytes: written back aside from here on */
-	WAL_STOP = 32 << 20,        /* bytes: written back under the lock */
+	WAL_CHECKPOINT = 4 << 20,   /* bytes: written back aside after as many more */
+	WAL_STOP = 12 << 20,        /* bytes: written back under the lock */
 	RESERVE = 16 << 20, /* bytes kept free for the WAL, half of it for the database */
 	REAP_SECONDS = 1,   /* how long an unlinked file may stay */
 	REAP_BATCH = 256,
+	NOTES_OF_ONE_CHANGE = 64,
+	NOTES_MOST = 1 << 16,
+};
+
+struct id_list {
+	uint64_t *ids;
+	size_t count, room;
 };
 
 struct upper_reader {
 	struct sql sql;
 	pthread_mutex_t busy;
 	bool listing;
+	struct recent *recent; /* the writer's; else NULL */
 };
 
 struct upper {
@@ -41,14 +50,17 @@ struct upper {
 
 	pthread_mutex_t lock;       /* the writer's */
 	struct upper_reader writer; /* guarded by lock, as are those down to in_change */
+	struct recent recent;
 	uint64_t next, mark, change;
 	struct upper_record record;
 	bool in_change;
-	bool armed;        /* numbers are reserved, and the upper is marked as in use */
+	atomic_bool armed; /* numbers are reserved, and the upper is marked as in use */
 	atomic_bool low;   /* the room kept for removing could not be refilled */
 	int reserve_fd;    /* a file that is given up for the database */
 	int db_fd, wal_fd; /* for syncing and reserving; open as long as the database */
+	int page_size;
 	_Atomic(uint64_t) wal_size;
+	uint64_t wal_asked; /* guarded by lock: its size when the janitor was told last */
 
 	pthread_t janitor;
 	bool has_janitor;
@@ -56,8 +68,10 @@ struct upper {
 	pthread_cond_t janitor_wake;
 	bool janitor_stop; /* guarded by janitor_lock, as are those below */
 	bool write_back_due;
-	uint64_t *orphans;
-	size_t orphan_count, orphan_room;
+	bool janitor_timed; /* it wakes by itself */
+	struct id_list orphans;
+	struct id_list
+	    notes; /* nodes whose row does not say yet that they have content */
 	pthread_mutex_t reap_lock; /* one reaps at a time */
 	struct sql aside;          /* the janitor's connection, for checkpoints */
 };
@@ -80,6 +94,16 @@ int upper_base_recover(struct upper *u);
 int janitor_start(struct upper *u);
 void janitor_stop(struct upper *u);
 void janitor_write_back(struct upper *u);
+/*
+ * Rows that shall say that their node has content do so with the next changes, whatever
+ * those are about; the janitor sees to it that there is one. notes_write() does it for
+ * some, inside a change, and notes_done() follows when that was committed.
+ */
+void notes_add(struct upper *u, uint64_t id);
+int notes_write(struct upper *u, size_t *ret_count);
+void notes_done(struct upper *u, size_t count);
+/* All of them, by changes of their own; outside of one. */
+int notes_flush(struct upper *u);
 
 /* reserve.c: keeps room for the WAL and the database, so that removing always works. */
 void reserve_refill(struct upper *u);

@@ -190,6 +190,9 @@ static int open_file(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int
 
 static void register_once(void)
 {
+	/* Nobody asks how much memory SQLite has, and counting it takes a lock each time.
+	 */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	base = sqlite3_vfs_find("unix-excl");
 	if (!base)
 		return;

@@ -12,6 +12,7 @@ import subprocess
 import time
 
 import pytest
+from support import missing
 from wheelmaker import Wheel
 
 
@@ -178,6 +179,51 @@ def test_changes_go_to_a_local_disk_when_the_state_lies_on_a_network(venvfs, lay
         shutil.rmtree(local, ignore_errors=True)
 
 
+def test_systemd_tmpfiles_spares_changes_in_var_tmp(venvfs, layered, tmp_path):
+    if not shutil.which("systemd-tmpfiles"):
+        missing("systemd-tmpfiles")
+    path = layered(VENVFS_TEST_REMOTE_STATE="1")
+    local = pathlib.Path(f"/var/tmp/venvfs-{os.geteuid()}", state_of(venvfs, path).name)
+    config = tmp_path / "old.conf"
+    config.write_text(f"e {local} - - - 1s\n")
+
+    def clean():
+        assert subprocess.run(["systemd-tmpfiles", "--clean", config]).returncode == 0
+
+    try:
+        (path / "new").write_text("new")
+        (path / "d").mkdir()
+        before = {p for p in local.rglob("*") if p.is_file()}
+        time.sleep(2)  # older than a second
+        clean()
+        assert {p for p in local.rglob("*") if p.is_file()} == before
+        venvfs.run("unmount", path)
+        time.sleep(2)
+        clean()
+        layered(VENVFS_TEST_REMOTE_STATE="1")
+        assert (path / "new").read_text() == "new"
+        venvfs.run("unmount", path)
+    finally:
+        shutil.rmtree(local, ignore_errors=True)
+
+
+def test_content_that_somebody_removed_is_an_error_and_not_empty(venvfs, layered):
+    path = layered()
+    state = state_of(venvfs, path)
+    (path / "new").write_text("new")
+    venvfs.run("unmount", path)
+    [content] = (state / "upper/files").glob("*/*")
+    content.unlink()
+    layered()
+    with pytest.raises(OSError) as caught:
+        (path / "new").read_text()
+    assert caught.value.errno == errno.EIO
+    assert "READ of inode" in (state / "log").read_text()
+    (path / "new").unlink()
+    (path / "new").write_text("once more")
+    assert (path / "new").read_text() == "once more"
+
+
 def test_a_folder_of_another_in_var_tmp_is_refused(venvfs, lower, tmp_path):
     own = pathlib.Path(f"/var/tmp/venvfs-{os.geteuid()}")
     own.mkdir(mode=0o700, exist_ok=True)
@@ -188,6 +234,54 @@ def test_a_folder_of_another_in_var_tmp_is_refused(venvfs, lower, tmp_path):
         venvfs.run("mount", tmp_path / "m", "--layer", lower, "--upper", tmp_path / "up", VENVFS_TEST_REMOTE_STATE="1")
     finally:
         own.chmod(0o700)
+
+
+def test_a_refused_second_mount_leaves_the_upper_of_the_first_as_it_is(venvfs, layered, lower, tmp_path):
+    first = layered("--upper", tmp_path / "up")
+    before = [(tmp_path / "up" / name).read_bytes() for name in ("base", "layers")]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "else").write_text("else")
+    for fresh in ([], ["--fresh"]):
+        venvfs.refused("mount", tmp_path / "second", "--layer", other, "--upper", tmp_path / "up", *fresh)
+        assert [(tmp_path / "up" / name).read_bytes() for name in ("base", "layers")] == before
+    (first / "new").write_text("new")
+    with open(first / "pkg/a.py", "a") as file:
+        file.write("changed")
+    venvfs.run("unmount", first)
+    layered("--upper", tmp_path / "up")
+    assert (first / "new").read_text() == "new" and (first / "pkg/a.py").read_text() == "a = 1\nchanged"
+
+
+def test_no_second_mount_gets_in_between_two_servers_of_the_first(venvfs, layered, lower, tmp_path):
+    first = layered("--upper", tmp_path / "up")
+    row = venvfs.list()[0]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "else").write_text("else")
+    before = (tmp_path / "up/base").read_bytes()
+    # Stopped, it starts no other worker when that dies.
+    os.kill(row["supervisor"], signal.SIGSTOP)
+    try:
+        os.kill(row["pid"], signal.SIGKILL)
+        said = venvfs.refused("mount", tmp_path / "second", "--layer", other, "--upper", tmp_path / "up")
+        assert str(first) in said and "two mounts cannot share" in said
+    finally:
+        os.kill(row["supervisor"], signal.SIGCONT)
+    assert (tmp_path / "up/base").read_bytes() == before
+    assert (first / "pkg/a.py").read_text() == "a = 1\n"
+
+
+def test_an_upper_that_others_could_replace_is_refused(venvfs, lower, tmp_path):
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    shared.mkdir()
+    shared.chmod(0o777)
+    own.mkdir()
+    (shared / "link").symlink_to(own)
+    for upper in (shared / "up", shared / "link", shared / "link/up"):
+        said = venvfs.refused("mount", tmp_path / "m", "--layer", lower, "--upper", upper)
+        assert str(shared) in said and "chmod go-w" in said
+    assert sorted(shared.iterdir()) == [shared / "link"] and not list(own.iterdir())
 
 
 def test_two_mounts_never_share_an_upper(venvfs, layered, lower, tmp_path):
@@ -205,7 +299,7 @@ def test_an_upper_that_others_can_change_is_refused(venvfs, lower, tmp_path):
     (tmp_path / "up").mkdir()
     (tmp_path / "up").chmod(0o777)
     said = venvfs.refused("mount", tmp_path / "m", "--layer", lower, "--upper", tmp_path / "up")
-    assert "can be changed by others" in said
+    assert "is writable by others" in said
 
 
 def test_an_index_that_is_none_is_refused_and_left_alone(venvfs, layered, lower, tmp_path):

@@ -5,6 +5,7 @@
 #include "cache/base/error.h"
 #include "cache/base/file.h"
 #include "cache/base/remote.h"
+#include "cache/base/trust.h"
 #include "cache/base/utf8.h"
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static void sha256_survives_its_base64_form(void **state)
@@ -112,18 +114,47 @@ static void replacing_a_file_leaves_nothing_aside(void **state)
 	struct stat before;
 	struct stat now;
 	assert_int_equal(fstatat(dir, "f", &before, 0), 0);
-	assert_int_equal(file_keep_at(dir, "f", "second", 6), 0);
+	assert_int_equal(file_keep_lasting_at(dir, "f", "second", 6), 0);
 	assert_int_equal(fstatat(dir, "f", &now, 0), 0);
 	assert_int_equal(now.st_ino, before.st_ino);
-	assert_int_equal(file_keep_at(dir, "f", "secon", 5), 0);
+	assert_int_equal(file_keep_lasting_at(dir, "f", "secon", 5), 0);
 	b.size = 0;
 	assert_int_equal(file_read_at(dir, "f", 100, &b), 0);
 	assert_string_equal(buffer_cstr(&b), "secon");
-	assert_int_equal(file_keep_at(dir, "f", "", 0), 0);
+	assert_int_equal(file_keep_lasting_at(dir, "f", "", 0), 0);
 	assert_int_equal(fstatat(dir, "f", &now, 0), 0);
 	assert_int_equal(now.st_size, 0);
 	assert_int_equal(unlinkat(dir, "f", 0), 0);
 	assert_int_equal(rmdir(*state), 0); /* it was empty */
+}
+
+/* By the group's bits, which root's own group would be excused for. */
+static void a_directory_that_an_acl_lets_others_write_to_is_not_trusted(void **state)
+{
+	/* user::rwx user:12345:rwx group::r-x mask::rwx other::r-x */
+	static const uint8_t acl[] = {
+		2,  0, 0, 0,                       /* version */
+		1,  0, 7, 0, 255,  255,  255, 255, /* its owner */
+		2,  0, 7, 0, 0x39, 0x30, 0,   0,   /* another user */
+		4,  0, 5, 0, 255,  255,  255, 255, /* its group */
+		16, 0, 7, 0, 255,  255,  255, 255, /* the mask */
+		32, 0, 5, 0, 255,  255,  255, 255, /* others */
+	};
+	const uid_t own = geteuid();
+	struct error err = ERROR_INIT;
+	cleanup_free char *path = realpath(*state, NULL);
+	assert_int_equal(chmod(path, 0775), 0);
+	if (chown(path, (uid_t)-1, 0) < 0)
+		skip(); /* not root */
+	assert_int_equal(trust_check_path(path, &own, 1, "X", &err), 0);
+	if (setxattr(path, "system.posix_acl_access", acl, sizeof(acl), 0) < 0)
+		skip(); /* a file system without */
+	assert_int_equal(trust_check_path(path, &own, 1, "X", &err), -EACCES);
+	assert_non_null(strstr(err.text, "writable by others"));
+	/* As the text says. */
+	assert_int_equal(chmod(path, 0755), 0);
+	assert_int_equal(trust_check_path(path, &own, 1, "X", &err), 0);
+	assert_int_equal(removexattr(path, "system.posix_acl_access"), 0);
 }
 
 static void a_missing_last_component_is_canonical_too(void **state)
@@ -198,6 +229,9 @@ int main(void)
 		    remove_folder),
 		cmocka_unit_test_setup_teardown(replacing_a_file_leaves_nothing_aside,
 						make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(
+		    a_directory_that_an_acl_lets_others_write_to_is_not_trusted,
+		    make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_missing_last_component_is_canonical_too,
 						make_folder, remove_folder),
 	};

@@ -43,10 +43,32 @@ static void others_and_pages_end_it(void **state)
 	count(&near, 8, NEAR_ROW + 1);
 	near_found(&near, 1);
 	assert_false(near_count(&near, 8, NEAR_PAGES));
+	assert_false(near_count(&near, 8, NEAR_PAGES));
 	assert_int_equal(near.cpu, NEAR_ANYWHERE);
 	/* Who cannot be named is never found. */
 	for (unsigned i = 0; i < 4 * NEAR_AGAIN; i++)
 		assert_false(near_count(&near, 0, NEAR_COUNTS));
+}
+
+static void after_one_page_the_client_is_followed(void **state)
+{
+	(void)state;
+	struct near near = { .cpu = NEAR_ANYWHERE };
+	count(&near, 7, NEAR_ROW + 1);
+	near_found(&near, 1);
+	for (int cpu = 2; cpu < 5; cpu++) {
+		assert_false(near_count(&near, 7, NEAR_PAGES));
+		assert_int_equal(near.cpu, cpu - 1);
+		assert_true(near_count(&near, 7, NEAR_COUNTS));
+		near_found(&near, cpu);
+		assert_int_equal(near.cpu, cpu);
+		count(&near, 7, NEAR_ROW);
+	}
+	/* A page every few requests is too many. */
+	assert_false(near_count(&near, 7, NEAR_PAGES));
+	count(&near, 7, NEAR_ROW - 1);
+	assert_false(near_count(&near, 7, NEAR_PAGES));
+	assert_int_equal(near.cpu, NEAR_ANYWHERE);
 }
 
 static void a_client_that_goes_about_is_left(void **state)
@@ -116,6 +138,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_row_asks_where_the_client_runs),
 		cmocka_unit_test(others_and_pages_end_it),
+		cmocka_unit_test(after_one_page_the_client_is_followed),
 		cmocka_unit_test(a_client_that_goes_about_is_left),
 		cmocka_unit_test(the_cpu_in_a_stat_line),
 		cmocka_unit_test(the_thread_is_put_there_and_let_go),

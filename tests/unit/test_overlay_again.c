@@ -174,6 +174,54 @@ static void what_is_open_lives_on_in_the_next_server(void **state)
 	assert_int_equal(munmap(counts, COUNTS_SIZE), 0);
 }
 
+/* In a process of its own, which is killed between the commit and its answer. */
+static void link_nameless_and_die(struct overlay_fixture *f, void *counts)
+{
+	int status;
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct stat st;
+		follow(f, counts);
+		f->caller.unique = 2;
+		bool ok =
+		    overlay_make_nameless(f->overlay, &f->caller, 1, 0644, &st) == 0;
+		overlay_release(f->overlay);
+		ok &= put_text(f, st.st_ino, 0, "text") == 4;
+		f->caller.unique = 4;
+		const struct overlay_options over = { .tree = f->lower->tree,
+						      .upper = f->upper,
+						      .counts = counts,
+						      .die_after = 1 };
+		ok &= overlay_new(&over, &f->overlay) == 0;
+		if (ok)
+			(void)overlay_link(f->overlay, &f->caller, st.st_ino, 1, "linked",
+					   &st);
+		(void)raise(SIGTERM);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void what_was_linked_is_no_orphan_any_more(void **state)
+{
+	struct overlay_fixture *f = *state;
+	void *counts = mmap(NULL, COUNTS_SIZE, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_ptr_not_equal(counts, MAP_FAILED);
+	stop(f);
+	link_nameless_and_die(f, counts);
+	follow(f, counts);
+	uint64_t node = node_of(f, "linked");
+	f->caller = (struct caller){ .uid = 100, .gid = 200, .unique = 4, .again = true };
+	assert_int_equal(join(f, node, "linked"), 0);
+	overlay_forget(f->overlay, node, 1, NULL);
+	assert_false(upper_reap_now(f->upper));
+	assert_text(f, node_of(f, "linked"), "text");
+	stop(f);
+	assert_int_equal(munmap(counts, COUNTS_SIZE), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +229,7 @@ int main(void)
 		OVERLAY_TEST(what_was_removed_is_not_removed_again),
 		OVERLAY_TEST(what_was_set_is_not_set_again),
 		OVERLAY_TEST(what_was_not_done_is_done_when_it_comes_again),
+		OVERLAY_TEST(what_was_linked_is_no_orphan_any_more),
 		OVERLAY_TEST(what_is_open_lives_on_in_the_next_server),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

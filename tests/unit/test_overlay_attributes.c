@@ -56,6 +56,56 @@ static void times_of_content_are_set_to_the_nanosecond(void **state)
 	}
 }
 
+static bool is_after(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec ||
+	       (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
+static uint64_t change_of(struct overlay_fixture *f, const char *path)
+{
+	struct upper_dentry dentry;
+	struct upper_node node;
+	assert_true(find_row(f, path, &dentry, &node));
+	return node.change;
+}
+
+static void what_is_set_again_changes_the_ctime(void **state)
+{
+	struct overlay_fixture *f = *state;
+	static const char *const paths[] = { "d/new", "d/empty", "d/one", "d/two" };
+	(void)make_text(f, "d/new", "text");
+	assert_int_equal(make(f, "d/empty", S_IFREG | 0644, NULL), 0);
+	assert_int_equal(put_text(f, node_of(f, "d/one"), 0, "O"), 1);
+	assert_int_equal(set_mode(f, "d/two", 0644), 0);
+	for (int i = 0; i < 400; i++) {
+		const char *path = paths[i % 4];
+		const struct stat before = see(f, path);
+		unsigned flags = i % 3 ? SET_UID | SET_GID : SET_MODE;
+		assert_int_equal(set_attributes(f, path, flags, &before), 0);
+		const struct stat after = see(f, path);
+		assert_true(is_after(&after.st_ctim, &before.st_ctim));
+		assert_int_equal(after.st_mode, before.st_mode);
+		assert_memory_equal(&after.st_mtim, &before.st_mtim,
+				    sizeof(after.st_mtim));
+		assert_int_equal(see(f, path).st_ctim.tv_nsec, after.st_ctim.tv_nsec);
+	}
+	restart(f);
+	assert_int_equal(see(f, "d/new").st_mode, S_IFREG | 0644);
+}
+
+static void a_set_id_bit_goes_though_the_owner_stays(void **state)
+{
+	struct overlay_fixture *f = *state;
+	(void)make_text(f, "d/new", "text");
+	assert_int_equal(set_mode(f, "d/new", 06755), 0);
+	uint64_t change = change_of(f, "d/new");
+	const struct stat same = see(f, "d/new");
+	assert_int_equal(set_attributes(f, "d/new", SET_UID, &same), 0);
+	assert_int_equal(see(f, "d/new").st_mode, S_IFREG | 0755);
+	assert_true(change_of(f, "d/new") > change);
+}
+
 static void set_id_bits_go_when_another_writes(void **state)
 {
 	struct overlay_fixture *f = *state;
@@ -150,6 +200,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		OVERLAY_TEST(attributes_alone_copy_nothing),
 		OVERLAY_TEST(times_of_content_are_set_to_the_nanosecond),
+		OVERLAY_TEST(what_is_set_again_changes_the_ctime),
+		OVERLAY_TEST(a_set_id_bit_goes_though_the_owner_stays),
 		OVERLAY_TEST(set_id_bits_go_when_another_writes),
 		OVERLAY_TEST(a_set_gid_bit_without_execution_means_locking),
 		OVERLAY_TEST(xattrs_of_the_lower_stay_when_one_is_changed),

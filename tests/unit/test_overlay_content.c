@@ -127,6 +127,34 @@ static void copying_takes_what_is_there_from_either_side(void **state)
 	assert_content(f->lower, "file", "0123456789");
 }
 
+static void count_blocking(void *context, bool begins)
+{
+	int *counts = context;
+	counts[begins]++;
+}
+
+static void a_long_copy_is_told_of_and_done_in_parts(void **state)
+{
+	struct overlay_fixture *f = *state;
+	enum { LARGE = 100 << 20, PART = 32 << 20 };
+	int counts[] = { 0, 0 };
+	const struct overlay_options over = { .tree = f->lower->tree,
+					      .upper = f->upper,
+					      .on_blocking = count_blocking,
+					      .context = counts };
+	overlay_free(f->overlay);
+	assert_int_equal(overlay_new(&over, &f->overlay), 0);
+	struct overlay_copy q = { .from = make_text(f, "from", "text"),
+				  .to = make_text(f, "to", ""),
+				  .size = LARGE };
+	assert_int_equal(overlay_copy(f->overlay, &f->caller, &q), 4);
+	assert_int_equal(counts[true], 0);
+	assert_int_equal(set_size(f, "from", LARGE), 0);
+	assert_int_equal(overlay_copy(f->overlay, &f->caller, &q), PART);
+	assert_int_equal(counts[true], 1);
+	assert_int_equal(counts[false], 1);
+}
+
 static void assert_nothing_left(struct overlay_fixture *f, const char *path)
 {
 	struct upper_dentry d;
@@ -305,6 +333,55 @@ static void an_empty_file_that_was_lost_is_empty_and_another_is_an_error(void **
 	assert_names(f, "", "d empty fifo file h1 link ");
 }
 
+static void content_that_somebody_removed_is_an_error(void **state)
+{
+	struct overlay_fixture *f = *state;
+	enum { MOST = 100 };
+	cleanup_free void *scratch = malloc(IMAGE_SCRATCH(MOST));
+	struct image_bytes found;
+	uint64_t node = make_text(f, "made", "text");
+	lose_content(f, node);
+	/* Where it is empty nobody reads. */
+	assert_int_not_equal(see(f, "made").st_size, 0);
+	assert_int_equal(overlay_read(f->overlay, node, 0, MOST, scratch, &found),
+			 -EBADMSG);
+	assert_int_equal(put_text(f, node, 0, "x"), -EBADMSG);
+	assert_int_equal(set_size(f, "made", 0), -EBADMSG);
+	assert_int_equal(drop(f, "made", false), 0);
+	assert_int_equal(make(f, "empty file", S_IFREG | 0644, NULL), 0);
+	restart(f);
+	assert_text(f, node_of(f, "empty file"), "");
+}
+
+static uint32_t flags_of(struct overlay_fixture *f, const char *path)
+{
+	struct upper_dentry row;
+	struct upper_node node;
+	assert_true(find_row(f, path, &row, &node));
+	return node.flags;
+}
+
+/* Made by an earlier program, or its server was killed. */
+static void what_is_seen_to_have_content_is_noted(void **state)
+{
+	struct overlay_fixture *f = *state;
+	struct upper_reader *reader;
+	uint64_t node = make_text(f, "made", "text");
+	assert_int_equal(make(f, "other", S_IFREG | 0644, NULL), 0);
+	assert_int_equal(flags_of(f, "made"), NODE_CONTENT);
+	assert_int_equal(upper_begin(f->upper, false, &reader), 0);
+	struct upper_node row;
+	assert_int_equal(upper_find_node(reader, node, &row), 0);
+	row.flags = 0;
+	assert_int_equal(upper_update_node(f->upper, &row), 0);
+	assert_int_equal(upper_commit(f->upper, NULL), 0);
+	upper_end(f->upper);
+	assert_int_equal(flags_of(f, "made"), 0);
+	(void)see(f, "made");
+	assert_int_equal(drop(f, "other", false), 0);
+	assert_int_equal(flags_of(f, "made"), NODE_CONTENT);
+}
+
 static void the_room_is_that_of_the_disk_below(void **state)
 {
 	struct overlay_fixture *f = *state;
@@ -327,6 +404,7 @@ int main(void)
 		OVERLAY_TEST(truncating_copies_only_what_is_kept),
 		OVERLAY_TEST(a_large_file_is_copied_whole_and_has_holes),
 		OVERLAY_TEST(copying_takes_what_is_there_from_either_side),
+		OVERLAY_TEST(a_long_copy_is_told_of_and_done_in_parts),
 		OVERLAY_TEST(what_is_damaged_below_is_not_copied),
 		OVERLAY_TEST(a_copy_that_does_not_fit_leaves_nothing),
 		OVERLAY_TEST(a_copy_whose_row_does_not_fit_leaves_nothing),
@@ -334,6 +412,8 @@ int main(void)
 		OVERLAY_TEST(threads_that_write_to_one_lower_file_copy_it_once),
 		OVERLAY_TEST(
 		    an_empty_file_that_was_lost_is_empty_and_another_is_an_error),
+		OVERLAY_TEST(content_that_somebody_removed_is_an_error),
+		OVERLAY_TEST(what_is_seen_to_have_content_is_noted),
 		OVERLAY_TEST(the_room_is_that_of_the_disk_below),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

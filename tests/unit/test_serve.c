@@ -7,6 +7,7 @@
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/features.h"
 #include "fusefs/serve/layers.h"
+#include "fusefs/serve/log.h"
 #include "fusefs/serve/plan.h"
 #include "fusefs/serve/state.h"
 
@@ -330,18 +331,20 @@ static void the_control_socket_answers_and_survives_nonsense(void **state)
 	struct control *control;
 	cleanup_free char *path = path_join(f->folder, "socket");
 	cleanup_json json_t *request = json_pack("{s:s}", "verb", "hello");
-	assert_int_equal(control_start(path, answer, NULL, &control, NULL), 0);
+	const struct control_options options = { .place = { path, "", NULL },
+						 .answer = answer };
+	assert_int_equal(control_start(&options, &control, NULL), 0);
 	send_raw(path, "nonsense", 8);
 	send_raw(path, "[1, 2]", 6);
 	send_raw(path, "{", 1);
 	for (int i = 0; i < 5; i++) {
 		cleanup_json json_t *got = NULL;
-		assert_int_equal(control_ask(path, request, 2000, &got), 0);
+		assert_int_equal(control_ask(&options.place, request, 2000, &got), 0);
 		assert_string_equal(json_get_text(got, "echo"), "hello");
 	}
 	control_stop(control);
 	json_t *got;
-	assert_int_equal(control_ask(path, request, 2000, &got), -ENOENT);
+	assert_int_equal(control_ask(&options.place, request, 2000, &got), -ENOENT);
 }
 
 static void descriptors_come_with_the_answer(void **state)
@@ -354,9 +357,12 @@ static void descriptors_come_with_the_answer(void **state)
 	cleanup_json json_t *reply = NULL;
 	cleanup_json json_t *request = json_pack("{s:s}", "verb", "pass");
 	cleanup_free char *path = path_join(f->folder, "socket");
+	const struct control_options options = { .place = { path, "", NULL },
+						 .answer = answer,
+						 .context = passed };
 	assert_int_equal(pipe2(passed, O_CLOEXEC), 0);
-	assert_int_equal(control_start(path, answer, passed, &control, NULL), 0);
-	assert_int_equal(control_trade(path, request, 2000, fds, &reply), 0);
+	assert_int_equal(control_start(&options, &control, NULL), 0);
+	assert_int_equal(control_trade(&options.place, request, 2000, fds, &reply), 0);
 	assert_true(fds[0] >= 0 && fds[1] >= 0 && fds[2] == -1);
 	assert_int_equal(fcntl(fds[0], F_GETFD), FD_CLOEXEC);
 	assert_int_equal(write(fds[1], "word", 4), 4);
@@ -368,7 +374,7 @@ static void descriptors_come_with_the_answer(void **state)
 	/* Those that nobody asked for are not kept. */
 	fds[0] = passed[0];
 	cleanup_json json_t *second = NULL;
-	assert_int_equal(control_trade(path, request, 2000, fds, &second), 0);
+	assert_int_equal(control_trade(&options.place, request, 2000, fds, &second), 0);
 	descriptors_close(fds);
 	control_stop(control);
 	(void)close(passed[0]);
@@ -388,6 +394,24 @@ static void a_state_directory_that_others_can_read_is_refused(void **state)
 	assert_int_equal(state_lock(s, 5), -EAGAIN);
 }
 
+static void what_is_said_seldom_is_said_once_in_a_while(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_fd int fd = file_open(f->fd, "log", O_RDWR | O_CREAT | O_APPEND, 0600);
+	struct log log = { .fd = fd, .state_path = f->folder };
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	assert_true(fd >= 0);
+	for (int i = 1; i <= 3; i++)
+		log_seldom(&log, "number %d", i);
+	assert_int_equal(file_read_at(f->fd, "log", 4096, &text), 0);
+	assert_non_null(strstr(buffer_cstr(&text), "number 1"));
+	assert_null(strstr(buffer_cstr(&text), "number 2"));
+	atomic_store(&log.said, atomic_load(&log.said) - 100);
+	log_seldom(&log, "number %d", 4);
+	assert_int_equal(file_read_at(f->fd, "log", 4096, &text), 0);
+	assert_non_null(strstr(buffer_cstr(&text), "number 4"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -404,6 +428,7 @@ int main(void)
 		TEST(features_are_masked_by_name),
 		TEST(the_control_socket_answers_and_survives_nonsense),
 		TEST(descriptors_come_with_the_answer),
+		TEST(what_is_said_seldom_is_said_once_in_a_while),
 		TEST(a_state_directory_that_others_can_read_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

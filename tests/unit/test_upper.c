@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -305,6 +307,63 @@ static void the_second_opener_is_told_whose_it_is(void **state)
 	upper_close(second);
 }
 
+static bool is_full;
+
+/* In place of libc's. */
+ssize_t pwrite(int fd, const void *bytes, size_t size, off_t offset)
+{
+	if (!is_full)
+		return syscall(SYS_pwrite64, fd, bytes, size, offset);
+	errno = ENOSPC;
+	return -1;
+}
+
+static void a_full_disk_holds_no_opener_up(void **state)
+{
+	struct upper_fixture *f = *state;
+	struct upper *upper = NULL;
+	const struct upper_options other = { .path = f->path, .owner = "/other" };
+	const struct timespec old[] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	struct stat st;
+	cleanup_free char *lock = path_join(f->path, "lock");
+	upper_start(f);
+	upper_stop(f);
+	/* What stands there is not written again. */
+	assert_int_equal(utimensat(AT_FDCWD, lock, old, 0), 0);
+	upper_start(f);
+	upper_stop(f);
+	assert_int_equal(stat(lock, &st), 0);
+	assert_int_equal(st.st_mtim.tv_sec, 1);
+	is_full = true;
+	int r = upper_open(&other, &upper, NULL);
+	is_full = false;
+	assert_int_equal(r, 0);
+	upper_close(upper);
+}
+
+/* systemd-tmpfiles spares what is sticky, and what lies in a directory that is locked. */
+static void who_cleans_up_old_files_leaves_an_upper_alone(void **state)
+{
+	static const char *const files[] = { "lock", "index.db", "index.db-wal",
+					     "reserve", "base" };
+	struct upper_fixture *f = *state;
+	struct stat st;
+	upper_start(f);
+	(void)upper_add_file(f->upper, ROOT, "a");
+	assert_int_equal(upper_base_announce(f->upper), 0);
+	assert_int_equal(upper_base_stage(f->upper, "text", 4), 0);
+	assert_int_equal(upper_base_settle(f->upper), 0);
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		assert_int_equal(fstatat(upper_fd(f->upper), files[i], &st, 0), 0);
+		assert_int_equal(st.st_mode & 07777, 01600);
+	}
+	cleanup_fd int fd = file_open(AT_FDCWD, f->path, O_RDONLY | O_DIRECTORY, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), -1);
+	upper_stop(f);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+}
+
 static void discarding_leaves_nothing_of_what_was_changed(void **state)
 {
 	struct upper_fixture *f = *state;
@@ -321,6 +380,21 @@ static void discarding_leaves_nothing_of_what_was_changed(void **state)
 	assert_int_equal(upper_discard(missing, NULL), 0);
 	upper_start(f);
 	assert_false(upper_has_rows(f->upper));
+}
+
+static void a_directory_that_others_could_replace_is_refused(void **state)
+{
+	struct upper_fixture *f = *state;
+	struct error err = ERROR_INIT;
+	cleanup_free char *below = path_join(f->path, "below");
+	const struct upper_options options = { .path = below, .owner = "x" };
+	assert_int_equal(chmod(f->path, 0777), 0);
+	assert_int_equal(upper_open(&options, &f->upper, &err), -EACCES);
+	assert_non_null(strstr(err.text, f->path));
+	assert_non_null(strstr(err.text, "chmod go-w"));
+	/* Of a sticky one others can replace nothing of ours. */
+	assert_int_equal(chmod(f->path, 01777), 0);
+	assert_int_equal(upper_open(&options, &f->upper, &err), 0);
 }
 
 static void a_directory_that_others_can_change_is_refused(void **state)
@@ -351,7 +425,10 @@ int main(void)
 		UPPER_TEST(
 		    the_last_record_is_found_by_its_number_and_ends_with_the_mount),
 		UPPER_TEST(the_second_opener_is_told_whose_it_is),
+		UPPER_TEST(a_full_disk_holds_no_opener_up),
+		UPPER_TEST(who_cleans_up_old_files_leaves_an_upper_alone),
 		UPPER_TEST(discarding_leaves_nothing_of_what_was_changed),
+		UPPER_TEST(a_directory_that_others_could_replace_is_refused),
 		UPPER_TEST(a_directory_that_others_can_change_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

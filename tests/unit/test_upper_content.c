@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,6 +37,33 @@ static int read_number(struct upper *u, uint64_t id, uint64_t *ret)
 	cleanup_content struct content_ref ref = CONTENT_NONE;
 	int r = content_open(u, id, &ref);
 	return r < 0 ? r : file_pread_all(ref.fd, ret, sizeof(*ret), 0);
+}
+
+static void without_descriptors_those_that_are_kept_are_given_up(void **state)
+{
+	enum { LEFT = 8 };
+	struct upper_fixture *f = *state;
+	struct rlimit limit;
+	uint64_t found;
+	start_with_a_row(f);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	const struct rlimit few = { .rlim_cur = count_descriptors() + LEFT,
+				    .rlim_max = limit.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	int r = 0;
+	for (unsigned i = 0; r == 0 && i < CACHED; i++)
+		r = write_number(f->upper, id_of(i));
+	for (unsigned i = 0; r == 0 && i < CACHED; i++)
+		r = read_number(f->upper, id_of(i), &found);
+	int fds[LEFT];
+	for (unsigned i = 0; i < LEFT; i++)
+		fds[i] = r == 0 ? content_stage(f->upper, id_of(i)) : r;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(r, 0);
+	for (unsigned i = 0; i < LEFT; i++) {
+		assert_true(fds[i] >= 0);
+		(void)close(fds[i]);
+	}
 }
 
 static void there_is_no_content_before_it_is_made(void **state)
@@ -72,7 +100,8 @@ static void content_is_found_by_its_number_until_it_is_removed(void **state)
 	assert_int_equal(content_sync(f->upper, id_of(1), false), 0);
 	assert_int_equal(content_stat(f->upper, id_of(1), &st), 0);
 	assert_int_equal(st.st_size, sizeof(uint64_t));
-	assert_int_equal(st.st_mode, S_IFREG | 0600);
+	/* Sticky: systemd-tmpfiles lets it be. */
+	assert_int_equal(st.st_mode, S_IFREG | 01600);
 	assert_int_equal(read_number(f->upper, id_of(1), &found), 0);
 	assert_int_equal(found, id_of(1));
 	assert_int_equal(content_remove(f->upper, id_of(1)), 0);
@@ -247,6 +276,7 @@ static void threads_change_and_read_side_by_side(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		UPPER_TEST(without_descriptors_those_that_are_kept_are_given_up),
 		UPPER_TEST(there_is_no_content_before_it_is_made),
 		UPPER_TEST(content_is_found_by_its_number_until_it_is_removed),
 		UPPER_TEST(what_is_staged_appears_whole_or_not_at_all),

@@ -6,7 +6,20 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+
+static bool is_set_back;
+
+/* In place of libc's: a wall clock that is set back by an hour after it was read. */
+int clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	int r = (int)syscall(SYS_clock_gettime, clock, ret);
+	if (is_set_back && clock == CLOCK_REALTIME)
+		ret->tv_sec += 3600;
+	return r;
+}
 
 static const char *const names[] = { "a", "b", "c", "d" };
 enum { NAMES = sizeof(names) / sizeof(*names) };
@@ -151,6 +164,53 @@ static void after_a_clean_end_another_boot_changes_nothing(void **state)
 	assert_int_equal(id & ~NODE_UPPER, next);
 }
 
+static uint32_t flags_of(struct upper_fixture *f, uint64_t id)
+{
+	struct upper_node node;
+	struct upper_reader *reader = upper_read(f->upper);
+	assert_int_equal(upper_find_node(reader, id, &node), 0);
+	upper_read_end(f->upper, reader);
+	return node.flags;
+}
+
+static void a_row_says_that_there_is_content_from_the_next_change_on(void **state)
+{
+	struct upper_fixture *f = *state;
+	upper_start(f);
+	uint64_t a = upper_add_file(f->upper, ROOT, "a");
+	uint64_t b = upper_add_file(f->upper, ROOT, "b");
+	upper_write(f->upper, a, "content");
+	(void)upper_add_file(f->upper, ROOT, "c");
+	assert_int_equal(flags_of(f, a), NODE_CONTENT);
+	assert_int_equal(flags_of(f, b), 0);
+	upper_write(f->upper, b, "content");
+	upper_stop(f);
+	upper_start(f);
+	assert_int_equal(flags_of(f, b), NODE_CONTENT);
+}
+
+static void noted_and_lost(struct upper *u)
+{
+	add_two(u);
+	(void)upper_add_file(u, ROOT, "c");
+	/* Its number is the first. */
+	(void)content_remove(u, NODE_UPPER | 1);
+}
+
+static void what_was_lost_in_a_power_cut_is_empty(void **state)
+{
+	struct upper_fixture *f = *state;
+	struct stat st;
+	crash_and_boot(f, noted_and_lost);
+	assert_int_equal(upper_number(f, "SELECT flags FROM node ORDER BY id"),
+			 NODE_CONTENT);
+	assert_int_equal(upper_count_files(f, "files"), 0);
+	upper_start(f);
+	assert_int_equal(content_stat(f->upper, NODE_UPPER | 1, &st), 0);
+	assert_int_equal(st.st_size, 0);
+	assert_int_equal(st.st_mtim.tv_sec, upper_row_of_file(1).mtime.tv_sec);
+}
+
 static void lose_rows(struct upper *u)
 {
 	struct upper_reader *reader;
@@ -195,6 +255,18 @@ static void what_was_staged_is_removed_at_the_next_start(void **state)
 	assert_int_equal(upper_count_files(f, "staging"), 0);
 }
 
+static void what_has_a_name_is_not_reaped(void **state)
+{
+	struct upper_fixture *f = *state;
+	upper_start(f);
+	uint64_t id = upper_add_file(f->upper, ROOT, "a");
+	upper_write(f->upper, id, "content");
+	upper_reap(f->upper, id);
+	(void)upper_reap_now(f->upper);
+	assert_rows(f->upper, ROOT, 0, "a ");
+	assert_int_equal(upper_count_files(f, "files"), 1);
+}
+
 static void unlink_a(struct upper *u)
 {
 	struct upper_reader *reader;
@@ -224,6 +296,19 @@ static void orphans_of_a_crash_are_reaped_by_the_next_start(void **state)
 	upper_stop(f);
 	assert_int_equal(upper_number(f, "SELECT count(*) FROM node"), 1);
 	assert_int_equal(upper_number(f, "SELECT count(*) FROM xattr"), 0);
+}
+
+static void a_wall_clock_that_is_set_back_keeps_no_orphan(void **state)
+{
+	struct upper_fixture *f = *state;
+	upper_start(f);
+	unlink_a(f->upper);
+	is_set_back = true;
+	upper_reap(f->upper, NODE_UPPER | 1);
+	for (int i = 0; i < 1000 && upper_count_files(f, "files") > 0; i++)
+		(void)usleep(10000);
+	is_set_back = false;
+	assert_int_equal(upper_count_files(f, "files"), 0);
 }
 
 static void orphans_are_reaped_by_themselves_and_at_the_end(void **state)
@@ -263,9 +348,13 @@ int main(void)
 		UPPER_TEST(numbers_are_reserved_again_before_they_run_out),
 		UPPER_TEST(after_a_power_cut_counting_goes_on_behind_the_mark),
 		UPPER_TEST(after_a_clean_end_another_boot_changes_nothing),
+		UPPER_TEST(a_row_says_that_there_is_content_from_the_next_change_on),
+		UPPER_TEST(what_was_lost_in_a_power_cut_is_empty),
 		UPPER_TEST(after_a_power_cut_content_that_no_row_knows_is_swept),
 		UPPER_TEST(what_was_staged_is_removed_at_the_next_start),
+		UPPER_TEST(what_has_a_name_is_not_reaped),
 		UPPER_TEST(orphans_of_a_crash_are_reaped_by_the_next_start),
+		UPPER_TEST(a_wall_clock_that_is_set_back_keeps_no_orphan),
 		UPPER_TEST(orphans_are_reaped_by_themselves_and_at_the_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
