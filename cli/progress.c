@@ -47,26 +47,33 @@ void progress_hide(struct progress *p)
 
 void progress_show(struct progress *p, size_t done, size_t count, const char *what)
 {
+	const struct progress_of of = { done, count, done, count, what };
+	progress_show_part(p, &of);
+}
+
+void progress_show_part(struct progress *p, const struct progress_of *of)
+{
 	char bar[BAR + 1];
 	char counts[48];
 	char name[NAME_SIZE];
-	if (count == 0 || !is_due(p, done >= count))
+	if (of->count == 0 || !is_due(p, of->done >= of->count))
 		return;
-	size_t filled = done >= count ? BAR : done * BAR / count;
+	double part = of->whole > 0 ? (double)of->part / (double)of->whole : 0;
+	size_t filled = part >= 1 ? BAR : (size_t)(part * BAR);
 	memset(bar, '-', BAR);
 	memset(bar, '#', filled);
 	bar[BAR] = '\0';
-	(void)snprintf(counts, sizeof(counts), "%zu/%zu", done, count);
+	(void)snprintf(counts, sizeof(counts), "%zu/%zu", of->done, of->count);
 	/* One that is broken by the terminal could not be written over. */
 	size_t width = columns();
 	size_t used = BAR + strlen(counts) + strlen("[]  ") + 1;
 	size_t room = width > used ? width - used : 0;
 	(void)snprintf(name, sizeof(name), "%.*s", (int)room,
-		       width < NARROWEST ? "" : what);
+		       width < NARROWEST ? "" : of->what);
 	make_printable(name);
 	(void)fprintf(stderr, "\r\033[K[%s] %s %s", bar, counts, name);
 	(void)fflush(stderr);
 	p->visible = true;
-	if (done >= count)
+	if (of->done >= of->count)
 		progress_hide(p);
 }

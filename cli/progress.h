@@ -20,5 +20,12 @@ struct progress {
  */
 void progress_show(struct progress *progress, size_t done, size_t count,
 		   const char *what);
+/* As it, with a bar that is filled by `part` of `whole` (0: not at all). */
+struct progress_of {
+	size_t done, count;
+	uint64_t part, whole;
+	const char *what;
+};
+void progress_show_part(struct progress *progress, const struct progress_of *of);
 /* Removes the line: another one is to be said, or it ends before all is done. */
 void progress_hide(struct progress *progress);

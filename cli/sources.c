@@ -4,13 +4,13 @@
 #include "cache/store/partial.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "cli/python.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 void source_options_release(struct source_options *o)
@@ -65,33 +65,30 @@ bool is_source_operand(const char *text)
 	       (strstr(text, "==") && !strchr(text, '/') && access(text, F_OK) < 0);
 }
 
-/* One line that is written over and over, on a terminal only. */
+/* What is told while wheels are brought. */
 struct telling {
-	uint64_t shown; /* ms */
+	struct progress bar;
 	const struct source_get *get;
 };
 
 static void show_progress(void *context, const struct source_progress *p)
 {
-	struct telling *bar = context;
-	struct timespec ts;
+	struct telling *telling = context;
 	char bytes[24];
 	char total[24];
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	uint64_t now = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-	if (p->done < p->count && now - bar->shown < 100)
-		return;
-	bar->shown = now;
+	char what[64];
 	format_size(p->bytes, bytes);
 	format_size(p->total, total);
-	enum { WIDTH = 30 };
-	int filled = p->total ? (int)(p->bytes * WIDTH / p->total) : 0;
-	(void)fprintf(stderr, "\r\033[K[%zu/%zu] [%.*s%*s] %s of %s", p->done, p->count,
-		      filled, "##############################", WIDTH - filled, "", bytes,
-		      total);
-	if (p->done == p->count)
-		(void)fprintf(stderr, "\r\033[K");
-	(void)fflush(stderr);
+	(void)snprintf(what, sizeof(what), "%s of %s", bytes, total);
+	const struct progress_of of = { p->done, p->count, p->bytes, p->total, what };
+	progress_show_part(&telling->bar, &of);
+}
+
+static void say_wait(void *context, const char *line)
+{
+	struct telling *telling = context;
+	progress_hide(&telling->bar);
+	say_note("%s", line);
 }
 
 /* "demo==1.0"; spaces around are fine. */
@@ -110,6 +107,7 @@ static int parse_pin(const char *text, struct wanted_dist *ret)
 		return say_failed("'%s' is no name==version", text);
 	normalise_name(name, normal, sizeof(normal));
 	ret->pinned = true;
+	ret->exact = equals[2] == '=';
 	ret->no_sdist = true; /* nothing is built here */
 	ret->name = strdup(normal);
 	ret->version = strdup(version);
@@ -232,11 +230,10 @@ int sources_get(struct cache *cache, const struct source_settings *settings,
 					  .settings = settings,
 					  .judge = &judge,
 					  .options = &wheel_options,
-					  .progress = isatty(STDERR_FILENO) == 1
-							  ? show_progress
-							  : NULL,
+					  .progress = show_progress,
 					  .no_build = get->no_build,
 					  .is_built = get->is_built ? ask_built : NULL,
+					  .say = say_wait,
 					  .context = &telling };
 	cleanup_free struct source_job *jobs = calloc(get->count + 1, sizeof(*jobs));
 	if (!jobs)
@@ -246,6 +243,7 @@ int sources_get(struct cache *cache, const struct source_settings *settings,
 		jobs[i].wanted = &get->dists[i];
 	interrupt_explain();
 	int r = source_get_many(&request, jobs, get->count, &err);
+	progress_hide(&telling.bar);
 	interrupt_explain_no_more();
 	int status = r < 0 ? say_error(&err, r) : report(jobs, get->count, get->verbose);
 	for (size_t i = 0; i < get->count; i++) {

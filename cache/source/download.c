@@ -10,7 +10,7 @@
 #include "cache/source/download.h"
 
 #include "cache/base/file.h"
-#include "cache/source/check.h"
+#include "cache/source/known.h"
 #include "cache/source/url.h"
 #include "cache/store/partial.h"
 
@@ -19,15 +19,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Without a size in the lock and in the answer. */
 #define LARGEST_WHEEL (UINT64_C(16) << 30)
 
+/* Set aside on the word of a server alone. */
+#define RESERVED_MOST (UINT64_C(1) << 30)
+
+enum { PATIENCE = 1000 }; /* ms that another one may be at it before that is said */
+
 struct download {
 	struct cache *cache;
 	const char *url, *file;
-	const struct wanted_bytes *wanted; /* or NULL */
+	struct expected expected;
+	bool anew;
 	struct check *check;
 	struct partial *partial;
 	int fd;
@@ -37,31 +45,41 @@ struct download {
 	bool complete; /* and checked */
 	bool spliced;  /* of several answers, and no validator said that they are one */
 	struct sha256 sha256;
-	download_progress *progress;
-	void *progress_context;
+	uint64_t busy_since; /* ms; 0: it was not found busy */
+	bool told;           /* of the wait */
+	struct download_calls calls;
 };
 
-int download_new(struct cache *cache, const char *url, const char *file,
-		 const struct wanted_bytes *wanted, struct download **ret,
+int download_new(struct cache *cache, const struct download_of *of, struct download **ret,
 		 struct error *reterr)
 {
 	struct download *d = calloc(1, sizeof(*d));
 	if (!d)
 		return -ENOMEM;
 	*d = (struct download){ .cache = cache,
-				.url = url,
-				.file = file,
-				.wanted = wanted,
+				.url = of->url,
+				.file = of->file,
+				.expected = *of->expected,
+				.anew = of->anew,
 				.fd = -1,
 				.size = -1,
-				.shown = url_shown(url) };
-	int r = d->shown ? check_new(wanted, &d->check, reterr) : -ENOMEM;
+				.shown = url_shown(of->url) };
+	int r = d->shown ? check_new(of->expected, &d->check, reterr) : -ENOMEM;
 	if (r < 0) {
 		download_free(d);
 		return r;
 	}
 	*ret = d;
 	return 0;
+}
+
+/* What was set aside and did not come. */
+static void give_back(const struct download *d)
+{
+	struct stat st;
+	if (d->fd >= 0 && !d->complete && fstat(d->fd, &st) == 0 &&
+	    ftruncate(d->fd, st.st_size) < 0)
+		return; /* the folder is removed some day */
 }
 
 static void release(struct download *d)
@@ -77,6 +95,7 @@ void download_free(struct download *d)
 {
 	if (!d)
 		return;
+	give_back(d);
 	partial_free(d->partial);
 	release(d);
 }
@@ -89,10 +108,9 @@ void download_drop(struct download *d)
 	release(d);
 }
 
-void download_set_progress(struct download *d, download_progress *progress, void *context)
+void download_set_calls(struct download *d, const struct download_calls *calls)
 {
-	d->progress = progress;
-	d->progress_context = context;
+	d->calls = *calls;
 }
 
 static int cannot_write(const struct download *d, int code, struct error *reterr)
@@ -103,7 +121,9 @@ static int cannot_write(const struct download *d, int code, struct error *reterr
 
 static bool has_hash(const struct download *d)
 {
-	return d->wanted && (d->wanted->has_sha256 || d->wanted->other_count > 0);
+	const struct wanted_bytes *all = d->expected.all;
+	return d->expected.any_count > 0 ||
+	       (all && (all->has_sha256 || all->other_count > 0));
 }
 
 /* Begins the file anew. */
@@ -168,17 +188,18 @@ static int open_file(struct download *d)
 
 static int open_partial(struct download *d, struct error *reterr)
 {
-	struct digest key = d->wanted && d->wanted->has_sha256
-				? digest_of(&d->wanted->sha256, sizeof(struct sha256))
-				: digest_of(d->url, strlen(d->url));
+	const struct wanted_bytes *all = d->expected.all;
+	bool has_sha256 = all && all->has_sha256;
+	struct digest key = has_sha256 ? digest_of(&all->sha256, sizeof(all->sha256))
+				       : digest_of(d->url, strlen(d->url));
 	struct wheel_note note;
 	struct store *store;
 	int r = partial_open(cache_own(d->cache), &key, &d->partial);
 	if (r == -EBUSY)
 		return r;
 	/* Somebody else may just have finished it. */
-	if (r == 0 && d->wanted && d->wanted->has_sha256 &&
-	    cache_find_wheel(d->cache, &d->wanted->sha256, &store, &note) == 0) {
+	if (r == 0 && has_sha256 && !d->anew &&
+	    cache_find_wheel(d->cache, &all->sha256, &store, &note) == 0) {
 		partial_remove(steal_ptr(d->partial));
 		return -EALREADY;
 	}
@@ -194,11 +215,47 @@ static bool is_whole(const struct download *d)
 	return size > 0 && check_size(d->check) == (uint64_t)size;
 }
 
+static void complete(struct download *d)
+{
+	d->complete = true;
+	known_note(d->cache, &d->sha256, d->check);
+}
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void note_wait(struct download *d)
+{
+	if (d->busy_since == 0)
+		d->busy_since = now();
+	if (d->told || now() - d->busy_since < PATIENCE || !d->calls.waits)
+		return;
+	d->told = true;
+	d->calls.waits(d->calls.context);
+}
+
+/* -EBUSY: not yet. */
+static int get_partial(struct download *d, struct error *reterr)
+{
+	if (d->partial)
+		return 0;
+	if (d->calls.gate && !d->calls.gate(d->calls.context))
+		return -EBUSY;
+	int r = open_partial(d, reterr);
+	if (r == -EBUSY)
+		note_wait(d);
+	return r;
+}
+
 static int on_begin(void *context, bool afresh, struct http_range *ret,
 		    struct error *reterr)
 {
 	struct download *d = context;
-	int r = d->partial ? 0 : open_partial(d, reterr);
+	int r = get_partial(d, reterr);
 	bool usable = d->validator[0] || has_hash(d);
 	if (r == 0 && (afresh || !usable)) {
 		r = empty(d);
@@ -207,7 +264,7 @@ static int on_begin(void *context, bool afresh, struct http_range *ret,
 	}
 	if (r == 0 && is_whole(d)) {
 		if (check_end(d->check, &d->sha256, NULL) == 0) {
-			d->complete = true;
+			complete(d);
 			return -EALREADY;
 		}
 		r = empty(d);
@@ -222,6 +279,11 @@ static int on_begin(void *context, bool afresh, struct http_range *ret,
 static int check_size_said(const struct download *d, int64_t size, struct error *reterr)
 {
 	int64_t wanted = check_wanted_size(d->check);
+	if (wanted < 0 && size > 0 && (uint64_t)size > LARGEST_WHEEL)
+		return error_set(reterr, -EBADMSG,
+				 "the server says that it has %lld bytes; more than %llu "
+				 "are not taken unless the lock says so",
+				 (long long)size, (unsigned long long)LARGEST_WHEEL);
 	if (size >= 0 && wanted >= 0 && size != wanted)
 		return error_set(reterr, -EBADMSG,
 				 "it has %lld bytes, expected were %lld", (long long)size,
@@ -229,14 +291,20 @@ static int check_size_said(const struct download *d, int64_t size, struct error 
 	return 0;
 }
 
-/* A full disk is said now, and not after an hour. */
+/* A full disk is said now, and not after an hour. What a server says is not believed so
+ * far that all of the disk would be set aside for it. */
 static int reserve(const struct download *d)
 {
 	uint64_t have = check_size(d->check);
+	struct statvfs disk;
 	if (d->size <= 0 || (uint64_t)d->size <= have)
 		return 0;
-	int r = fallocate(d->fd, FALLOC_FL_KEEP_SIZE, (off_t)have,
-			  (off_t)((uint64_t)d->size - have));
+	uint64_t rest = (uint64_t)d->size - have;
+	if (fstatvfs(d->fd, &disk) == 0 && disk.f_bavail < rest / disk.f_frsize)
+		return -ENOSPC;
+	if (check_wanted_size(d->check) < 0 && rest > RESERVED_MOST)
+		rest = RESERVED_MOST;
+	int r = fallocate(d->fd, FALLOC_FL_KEEP_SIZE, (off_t)have, (off_t)rest);
 	return r < 0 && errno == ENOSPC ? -ENOSPC : 0;
 }
 
@@ -287,8 +355,8 @@ static int on_bytes(void *context, const void *bytes, size_t size, struct error 
 		return cannot_write(d, r, reterr);
 	}
 	check_add(d->check, bytes, size);
-	if (d->progress)
-		d->progress(d->progress_context, have + size, d->size);
+	if (d->calls.progress)
+		d->calls.progress(d->calls.context, have + size, d->size);
 	return 0;
 }
 
@@ -306,7 +374,7 @@ static int on_end(void *context, struct error *reterr)
 		(void)empty(d);
 		return again ? -EAGAIN : r;
 	}
-	d->complete = true;
+	complete(d);
 	return 0;
 }
 

@@ -37,6 +37,7 @@ static uint64_t now(void)
 static void finish(struct run *run, struct transfer *t)
 {
 	transfer_reset(t);
+	transfer_forget_hop(t);
 	free(t->shown);
 	t->shown = NULL;
 	run->finished++;
@@ -92,6 +93,8 @@ static void end_attempt(struct run *run, struct transfer *t, CURLcode code)
 		return;
 	}
 	transfer_reset(t);
+	if (verdict == VERDICT_AGAIN)
+		transfer_forget_hop(t);
 	t->wait_until = now();
 	if (verdict == VERDICT_AGAIN)
 		t->wait_until += pause ? pause : pause_after(t->failures);
@@ -170,8 +173,10 @@ int http_run(const struct http_settings *settings, struct http_request *requests
 		if (transfers[i].easy)
 			(void)run.curl->curl_multi_remove_handle(run.multi,
 								 transfers[i].easy);
-		if (transfers[i].curl)
+		if (transfers[i].curl) {
 			transfer_reset(&transfers[i]);
+			transfer_forget_hop(&transfers[i]);
+		}
 		free(transfers[i].shown);
 	}
 	if (run.multi)

@@ -11,6 +11,8 @@ struct transfer {
 	CURL *easy;                 /* while it runs */
 	struct curl_slist *headers; /* while it runs */
 	char *shown;                /* the URL, as people may see it */
+	char *hop;     /* where a redirection leads, which is asked next; or NULL */
+	unsigned hops; /* so far in this attempt */
 	char problem[CURL_ERROR_SIZE];
 	char range[32];
 	uint64_t asked;      /* offset that was asked for */
@@ -32,3 +34,5 @@ int transfer_prepare(struct transfer *t);
 enum verdict transfer_judge(struct transfer *t, CURLcode code, uint64_t *ret_pause);
 /* Before it is run again, and at the end. */
 void transfer_reset(struct transfer *t);
+/* The next attempt begins at the request's own URL. */
+void transfer_forget_hop(struct transfer *t);

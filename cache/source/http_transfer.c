@@ -1,6 +1,9 @@
 /*
  * One attempt at a request: what libcurl is told, what it reports, and whether another
  * attempt may help.
+ *
+ * Redirections are followed here and not by libcurl: whether a certificate is checked,
+ * and whether a password is sent, is judged for each URL anew.
  */
 #include "cache/source/http_private.h"
 
@@ -103,16 +106,24 @@ static size_t on_bytes(const char *bytes, size_t one, size_t size, void *context
 	return r < 0 ? CURL_WRITEFUNC_ERROR : size;
 }
 
+/* What is asked just now. */
+static const char *url_of(const struct transfer *t)
+{
+	return t->hop ? t->hop : t->request->url;
+}
+
 static bool is_insecure(const struct transfer *t)
 {
+	const char *asked = url_of(t);
+	cleanup_free char *shown = url_shown(asked);
 	for (size_t i = 0; i < t->settings->insecure_count; i++) {
 		char url[300];
 		const char *host = t->settings->insecure_hosts[i];
 		(void)snprintf(url, sizeof(url), "https://%s", host);
 		/* A host without a port means all its ports. */
-		const char *authority = strstr(t->shown, "://");
+		const char *authority = shown ? strstr(shown, "://") : NULL;
 		size_t size = authority ? strcspn(authority + 3, ":/") : 0;
-		if (url_same_realm(url, t->shown) ||
+		if (url_same_realm(url, asked) ||
 		    (size > 0 && strlen(host) == size &&
 		     strncasecmp(authority + 3, host, size) == 0))
 			return true;
@@ -137,7 +148,7 @@ static void set_trust(const struct transfer *t)
 	set_text(t, CURLOPT_CAINFO, s->ca_file);
 	set_text(t, CURLOPT_CAPATH, s->ca_folder);
 	set_text(t, CURLOPT_SSLCERT, s->client_certificate);
-	if (s->http_proxy && strncasecmp(t->request->url, "http:", 5) == 0)
+	if (s->http_proxy && strncasecmp(url_of(t), "http:", 5) == 0)
 		set_text(t, CURLOPT_PROXY, s->http_proxy);
 	set_text(t, CURLOPT_PROXY, s->proxy);
 	if (is_insecure(t)) {
@@ -146,8 +157,22 @@ static void set_trust(const struct transfer *t)
 	}
 	set_number(t, CURLOPT_NETRC, CURL_NETRC_OPTIONAL);
 	set_text(t, CURLOPT_NETRC_FILE, s->netrc);
-	set_text(t, CURLOPT_USERNAME, t->request->user);
-	set_text(t, CURLOPT_PASSWORD, t->request->password);
+}
+
+static void set_login(const struct transfer *t)
+{
+	const struct http_request *q = t->request;
+	cleanup_free char *user = NULL;
+	cleanup_free char *password = NULL;
+	if (t->hop && !url_same_realm(t->hop, q->url))
+		return;
+	if (t->hop && !q->user && url_login(q->url, &user, &password)) {
+		set_text(t, CURLOPT_USERNAME, user);
+		set_text(t, CURLOPT_PASSWORD, password);
+		return;
+	}
+	set_text(t, CURLOPT_USERNAME, q->user);
+	set_text(t, CURLOPT_PASSWORD, q->password);
 }
 
 static int add_header(struct transfer *t, const char *name, const char *value)
@@ -173,13 +198,8 @@ static int set_range(struct transfer *t, const struct http_range *range)
 
 static void set_rules(struct transfer *t)
 {
-	bool https = strncasecmp(t->request->url, "https", 5) == 0;
-	set_text(t, CURLOPT_URL, t->request->url);
+	set_text(t, CURLOPT_URL, url_of(t));
 	set_text(t, CURLOPT_PROTOCOLS_STR, "http,https");
-	/* What was to be fetched over TLS is not fetched without. */
-	set_text(t, CURLOPT_REDIR_PROTOCOLS_STR, https ? "https" : "http,https");
-	set_number(t, CURLOPT_FOLLOWLOCATION, 1);
-	set_number(t, CURLOPT_MAXREDIRS, REDIRECTIONS);
 	set_number(t, CURLOPT_NOSIGNAL, 1);
 	set_number(t, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
 	set_number(t, CURLOPT_LOW_SPEED_LIMIT, 1);
@@ -210,6 +230,7 @@ int transfer_prepare(struct transfer *t)
 		return -ENOMEM;
 	set_rules(t);
 	set_trust(t);
+	set_login(t);
 	r = set_range(t, &range);
 	if (r == 0 && q->accept)
 		r = add_header(t, "Accept", q->accept);
@@ -225,6 +246,13 @@ void transfer_reset(struct transfer *t)
 	t->curl->curl_slist_free_all(t->headers);
 	t->easy = NULL;
 	t->headers = NULL;
+}
+
+void transfer_forget_hop(struct transfer *t)
+{
+	free(t->hop);
+	t->hop = NULL;
+	t->hops = 0;
 }
 
 /* May the same request go better in a moment? */
@@ -262,8 +290,11 @@ static const char *words_for(const struct transfer *t, CURLcode code)
 static enum verdict failed_below(struct transfer *t, CURLcode code)
 {
 	struct http_request *q = t->request;
+	cleanup_free char *hop = t->hop ? url_shown(t->hop) : NULL;
 	q->result = -EIO;
-	(void)error_set(&q->err, q->result, "%s: %s", t->shown, words_for(t, code));
+	(void)error_set(&q->err, q->result, "%s%s%s: %s", t->shown,
+			hop ? ", which leads to " : "", hop ? hop : "",
+			words_for(t, code));
 	return passes_by_itself(code) ? VERDICT_AGAIN : VERDICT_DONE;
 }
 
@@ -299,7 +330,9 @@ static enum verdict refused(struct transfer *t, long status, uint64_t *ret_pause
 		    : status == 401 || status == 403 ? -EACCES
 						     : -EIO;
 	q->refused = true;
-	(void)error_set(&q->err, q->result, "%s: HTTP status %ld: %s", t->shown, status,
+	cleanup_free char *hop = t->hop ? url_shown(t->hop) : NULL;
+	(void)error_set(&q->err, q->result, "%s%s%s: HTTP status %ld: %s", t->shown,
+			hop ? ", which leads to " : "", hop ? hop : "", status,
 			words_for_status(status));
 	if (status != 408 && status != 429 && (status < 500 || status == 501))
 		return VERDICT_DONE;
@@ -312,6 +345,41 @@ static enum verdict refused(struct transfer *t, long status, uint64_t *ret_pause
 	}
 	*ret_pause = pause > 0 ? (uint64_t)pause * 1000 : 0;
 	return VERDICT_AGAIN;
+}
+
+static bool is_redirection(long status)
+{
+	return status == 301 || status == 302 || status == 303 || status == 307 ||
+	       status == 308;
+}
+
+static enum verdict cannot_follow(struct transfer *t, const char *why)
+{
+	struct http_request *q = t->request;
+	q->result = -EIO;
+	(void)error_set(&q->err, q->result, "%s: %s", t->shown, why);
+	return VERDICT_DONE;
+}
+
+/* What was to be fetched over TLS is not fetched without. */
+static enum verdict follow(struct transfer *t)
+{
+	char *to = NULL;
+	(void)t->curl->curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &to);
+	if (!to || !url_is_http(to))
+		return cannot_follow(t, "the server redirects to what is no URL of http "
+					"or https");
+	if (strncasecmp(url_of(t), "https:", 6) == 0 && strncasecmp(to, "https:", 6) != 0)
+		return cannot_follow(t, "the server redirects from https to http");
+	if (t->hops == REDIRECTIONS)
+		return cannot_follow(t, "the server redirects again and again");
+	char *copy = strdup(to);
+	if (!copy)
+		return cannot_follow(t, strerror(ENOMEM));
+	free(t->hop);
+	t->hop = copy;
+	t->hops++;
+	return VERDICT_AT_ONCE;
 }
 
 /* The sink ended it, while it ran or at its end. */
@@ -330,6 +398,8 @@ enum verdict transfer_judge(struct transfer *t, CURLcode code, uint64_t *ret_pau
 	*ret_pause = 0;
 	if (t->sink_result < 0)
 		return ended(t, t->sink_result);
+	if (is_redirection(status) && (code == CURLE_OK || code == CURLE_WRITE_ERROR))
+		return follow(t);
 	if (code == CURLE_WRITE_ERROR && status >= 300)
 		return refused(t, status, ret_pause);
 	if (code != CURLE_OK)

@@ -31,6 +31,9 @@ const char *source_kind_name(enum source_kind kind)
 
 static void tell_progress(struct session *s)
 {
+	/* What is in a cache of ours does not count. */
+	if (s->progress.count == 0)
+		return;
 	(void)pthread_mutex_lock(&s->lock);
 	s->progress.done++;
 	if (s->request->progress)
@@ -54,34 +57,60 @@ void task_found(struct session *s, struct task *t, enum source_kind kind, char *
 	task_end(s, t, 0);
 }
 
+int fit_compare(const struct fit *a, const struct fit *b)
+{
+	if (a->unsure != b->unsure)
+		return a->unsure ? 1 : -1;
+	if (a->yanked != b->yanked)
+		return a->yanked ? 1 : -1;
+	if (a->has_version != b->has_version)
+		return a->has_version ? -1 : 1;
+	int r = a->has_version ? version_compare(&b->version, &a->version) : 0;
+	return r != 0 ? r : wheel_rank_compare(&a->rank, &b->rank);
+}
+
+bool task_takes_version(const struct task *t, const char *version)
+{
+	const char *pin = t->dist->version;
+	return pin_takes(pin, version) && (!t->dist->exact || pin_takes(version, pin));
+}
+
 bool task_takes_name(const struct session *s, const struct task *t, const char *file,
-		     int *ret_rank)
+		     struct fit *ret)
 {
 	const struct wanted_judge *judge = s->request->judge;
 	struct wheel_name name;
-	*ret_rank = 0;
+	*ret = (struct fit){ .yanked = false };
 	if (t->wheel)
 		return strcmp(file, t->wheel->file) == 0;
 	if (!judge || t->dist->no_wheel || wheel_name_parse(file, &name, NULL) < 0 ||
 	    !same_name(name.distribution, t->dist->name) ||
-	    !same_version(name.version, t->dist->version))
+	    !task_takes_version(t, name.version))
 		return false;
-	*ret_rank = judge->rank(judge->context, file);
-	return *ret_rank >= 0;
+	ret->has_version =
+	    version_parse(name.version, strlen(name.version), &ret->version);
+	ret->rank = judge->rank(judge->context, file);
+	return ret->rank.tags >= 0;
 }
 
-bool task_takes_sha256(const struct task *t, const struct sha256 *sha256)
+struct expected task_expected(const struct task *t)
 {
-	if (t->wheel && !t->no_hash)
-		return !t->wheel->bytes.has_sha256 ||
-		       memcmp(&t->wheel->bytes.sha256, sha256, sizeof(*sha256)) == 0;
-	for (size_t i = 0; i < t->dist->hash_count; i++) {
-		const struct wanted_bytes *bytes = &t->dist->hashes[i];
-		if (bytes->has_sha256 &&
-		    memcmp(&bytes->sha256, sha256, sizeof(*sha256)) == 0)
-			return true;
-	}
-	return t->dist->hash_count == 0;
+	return (struct expected){ t->wheel ? &t->wheel->bytes : NULL, t->dist->hashes,
+				  t->dist->hash_count };
+}
+
+/*
+ * Offline a sha256 that a lock has stands for all that the lock says beside it; else what
+ * nobody computed yet is reason to read the file once more.
+ */
+bool task_takes_sha256(const struct session *s, const struct task *t,
+		       const struct sha256 *sha256)
+{
+	struct expected expected = task_expected(t);
+	enum known known = known_judge(s->request->cache, sha256, &expected);
+	return known == KNOWN_RIGHT ||
+	       (known == KNOWN_NOT && s->request->settings->offline && expected.all &&
+		expected.all->has_sha256);
 }
 
 /* A pin's candidates in our caches; the best one stands in the job. */
@@ -89,41 +118,76 @@ struct search {
 	const struct session *session;
 	struct task *task;
 	struct store *store; /* that is looked into */
-	int rank;
+	struct fit fit;
 	bool found;
 };
+
+/* What differs is said, unless a file that is right is found elsewhere. */
+static bool takes_note(const struct session *s, struct task *t,
+		       const struct wheel_note *note)
+{
+	int64_t size = t->wheel ? t->wheel->bytes.size : -1;
+	if (!task_takes_sha256(s, t, &note->sha256)) {
+		if (t->wheel && t->wheel->bytes.has_sha256)
+			t->lost = error_set(&t->job->err, -EBADMSG,
+					    "%s: the file of that sha256 has other "
+					    "hashes than those expected",
+					    t->what);
+		return false;
+	}
+	if (size < 0 || note->size == 0 || note->size == (uint64_t)size)
+		return true;
+	t->lost =
+	    error_set(&t->job->err, -EBADMSG, "%s: it has %llu bytes, expected were %lld",
+		      t->what, (unsigned long long)note->size, (long long)size);
+	return false;
+}
 
 static int consider_note(void *context, const struct wheel_note *note)
 {
 	struct search *search = context;
-	int rank;
+	struct fit fit;
 	/* What was built of a directory is of that directory, not of any index. */
 	if (wheel_name_is_local(note->file_name))
 		return 0;
-	if (task_takes_name(search->session, search->task, note->file_name, &rank) &&
-	    (!search->found || rank < search->rank)) {
+	if (!takes_note(search->session, search->task, note))
+		return 0;
+	if (task_takes_name(search->session, search->task, note->file_name, &fit) &&
+	    (!search->found || fit_compare(&fit, &search->fit) < 0)) {
 		search->task->job->note = *note;
 		search->task->job->store = search->store;
-		search->rank = rank;
+		search->fit = fit;
 		search->found = true;
 	}
 	return 0;
+}
+
+/* Those of any of the task's sha256; true when a hash of another algorithm may name
+ * more. */
+static bool search_by_hash(struct search *search)
+{
+	struct cache *cache = search->session->request->cache;
+	const struct wanted_dist *dist = search->task->dist;
+	bool more = false;
+	for (size_t i = 0; i < dist->hash_count; i++) {
+		struct wheel_note note;
+		more = more || !dist->hashes[i].has_sha256;
+		if (dist->hashes[i].has_sha256 &&
+		    cache_find_wheel(cache, &dist->hashes[i].sha256, &search->store,
+				     &note) == 0)
+			(void)consider_note(search, &note);
+	}
+	return more;
 }
 
 static bool find_pinned(const struct session *s, struct task *t)
 {
 	struct search search = { .session = s, .task = t };
 	struct cache *cache = s->request->cache;
-	for (size_t i = 0; i < t->dist->hash_count; i++) {
-		struct wheel_note note;
-		if (t->dist->hashes[i].has_sha256 &&
-		    cache_find_wheel(cache, &t->dist->hashes[i].sha256, &search.store,
-				     &note) == 0)
-			(void)consider_note(&search, &note);
-	}
+	bool more = search_by_hash(&search);
 	/* Without a hash the indexes say which file is meant, as long as they can be
 	 * asked. */
-	bool by_name = t->dist->hash_count == 0 && s->request->settings->offline;
+	bool by_name = t->dist->hash_count == 0 ? s->request->settings->offline : more;
 	for (size_t i = 0; by_name && i < cache_count(cache); i++) {
 		search.store = cache_store(cache, i);
 		(void)store_each_wheel(search.store, consider_note, &search);
@@ -134,8 +198,18 @@ static bool find_pinned(const struct session *s, struct task *t)
 static bool find_wheel(const struct session *s, struct task *t)
 {
 	const struct wanted_bytes *bytes = &t->wheel->bytes;
-	return bytes->has_sha256 && cache_find_wheel(s->request->cache, &bytes->sha256,
-						     &t->job->store, &t->job->note) == 0;
+	struct search search = { .session = s, .task = t };
+	struct wheel_note note;
+	if (!bytes->has_sha256) {
+		(void)search_by_hash(&search);
+		return search.found;
+	}
+	if (cache_find_wheel(s->request->cache, &bytes->sha256, &search.store, &note) < 0)
+		return false;
+	t->refetch = !takes_note(s, t, &note);
+	t->job->store = search.store;
+	t->job->note = note;
+	return !t->refetch;
 }
 
 bool task_find_in_caches(struct session *s, struct task *t)

@@ -64,7 +64,10 @@ struct source_request {
 	/* Was an sdist of that hash built before, so that it is not needed? Or NULL. */
 	bool (*is_built)(void *context, const struct wanted_dist *dist,
 			 const struct sha256 *sha256);
-	void *context;
+	/* Of a wait for others that takes long: a line for people. Or NULL. Called as
+	 * `progress` is, so that lines and bars do not mix. */
+	void (*say)(void *context, const char *line);
+	void *context; /* of all three */
 };
 
 /*

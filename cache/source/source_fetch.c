@@ -7,6 +7,7 @@
 #include "cache/source/url.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,20 +24,59 @@ struct fetch {
 	pthread_cond_t changed;
 	size_t *ready;      /* indexes of finished requests; guarded by lock */
 	size_t ready_count; /* guarded by lock */
+	size_t held;        /* downloads with a file that was not taken yet; guarded by
+			       lock */
 	bool over;          /* no more will come; guarded by lock */
 	int result;         /* of the whole; guarded by lock */
 	struct error err;   /* guarded by lock */
 };
 
+/* Each has two descriptors, and unpacking may be slower than the line. */
+enum { HELD_MOST = 128 };
+
 struct login {
 	char *user, *password;
 };
 
-/* For a download's progress. */
+/* For a download's calls. */
 struct item {
 	struct fetch *fetch;
+	size_t index;
+	bool holds;            /* it counts in the fetch's `held`; guarded by its lock */
 	uint64_t bytes, total; /* as they stand in the session's sums */
 };
+
+static bool may_begin(void *context)
+{
+	struct item *item = context;
+	struct fetch *f = item->fetch;
+	(void)pthread_mutex_lock(&f->lock);
+	bool may = item->holds || f->held < HELD_MOST;
+	f->held += may && !item->holds;
+	item->holds = item->holds || may;
+	(void)pthread_mutex_unlock(&f->lock);
+	return may;
+}
+
+/* The same file may be wanted twice by this process: no news to anybody. */
+static void on_waits(void *context)
+{
+	const struct item *item = context;
+	const struct fetch *f = item->fetch;
+	const struct source_request *request = f->session->request;
+	const char *file = f->tasks[item->index]->wheel->file;
+	cleanup_free char *line = NULL;
+	for (size_t i = 0; i < f->count; i++) {
+		if (i != item->index && strcmp(f->tasks[i]->wheel->file, file) == 0)
+			return;
+	}
+	if (!request->say ||
+	    asprintf(&line, "waiting for %s, which another venvfs fetches", file) < 0)
+		return;
+	(void)pthread_mutex_lock(&f->session->lock);
+	request->say(request->context, line);
+	(void)pthread_mutex_unlock(&f->session->lock);
+}
 
 static void on_progress(void *context, uint64_t bytes, int64_t total)
 {
@@ -76,6 +116,20 @@ static void *run(void *context)
 	return NULL;
 }
 
+/* Its lock is given back: whoever waits for it may try. */
+static void let_go(struct fetch *f, size_t i, bool drop)
+{
+	struct download *d = steal_ptr(f->downloads[i]);
+	if (drop)
+		download_drop(d);
+	else
+		download_free(d);
+	(void)pthread_mutex_lock(&f->lock);
+	f->held -= f->items[i].holds;
+	f->items[i].holds = false;
+	(void)pthread_mutex_unlock(&f->lock);
+}
+
 /* What the lock's URL has not, indexes may have under the same hash. */
 static bool may_be_elsewhere(const struct fetch *f, size_t i)
 {
@@ -90,8 +144,7 @@ static void take_failed(struct fetch *f, size_t i)
 	struct http_request *q = &f->requests[i];
 	t->job->err = q->err;
 	/* What came of a file that is not the right one is of no use. */
-	if (q->result == -EBADMSG || q->result == -ENOSPC)
-		download_drop(steal_ptr(f->downloads[i]));
+	let_go(f, i, q->result == -EBADMSG || q->result == -ENOSPC);
 	if (may_be_elsewhere(f, i)) {
 		t->missing = true;
 		t->lost = q->result;
@@ -102,13 +155,13 @@ static void take_failed(struct fetch *f, size_t i)
 
 static int take_sdist(struct fetch *f, size_t i, const char *shown)
 {
-	struct download *d = steal_ptr(f->downloads[i]);
+	struct download *d = f->downloads[i];
 	const struct source_file file = { .path = download_path(d),
 					  .origin = shown,
 					  .sha256 = *download_sha256(d),
 					  .held = download_hold(d) };
 	task_found_sdist(f->session, f->tasks[i], SOURCE_URL, &file);
-	download_free(d);
+	let_go(f, i, false);
 	return 0;
 }
 
@@ -121,15 +174,6 @@ static int take_one(struct fetch *f, size_t i, struct batch *batch)
 		if (f->requests[i].result != -EALREADY ||
 		    !task_find_in_caches(f->session, t))
 			take_failed(f, i);
-		return 0;
-	}
-	if (!task_takes_sha256(t, sha256)) {
-		char hex[SHA256_HEX_SIZE];
-		sha256_format(sha256, hex);
-		(void)error_set(&t->job->err, -EBADMSG,
-				"%s: its sha256 is %s, which is none of those expected",
-				t->what, hex);
-		task_end(f->session, t, -EBADMSG);
 		return 0;
 	}
 	cleanup_free char *shown = url_shown(f->requests[i].url);
@@ -153,8 +197,8 @@ static int take(struct fetch *f, const size_t *ready, size_t count)
 		batch_run(f->session, &batch);
 	for (size_t k = 0; k < count; k++) {
 		const struct download *d = f->downloads[ready[k]];
-		if (d && download_path(d))
-			download_drop(steal_ptr(f->downloads[ready[k]]));
+		if (d)
+			let_go(f, ready[k], download_path(d) != NULL);
 	}
 	return r;
 }
@@ -185,17 +229,21 @@ static int prepare(struct fetch *f, struct task *t)
 	struct http_request *q = &f->requests[f->count];
 	struct download **d = &f->downloads[f->count];
 	struct login *login = &f->logins[f->count];
-	int r = download_new(f->session->request->cache, t->wheel->url, t->wheel->file,
-			     &t->wheel->bytes, d, &t->job->err);
+	const struct expected expected = task_expected(t);
+	const struct download_of of = { t->wheel->url, t->wheel->file, &expected,
+					t->refetch };
+	int r = download_new(f->session->request->cache, &of, d, &t->job->err);
 	if (r < 0) {
 		(void)error_prefix(&t->job->err, r, "%s", t->what);
 		task_end(f->session, t, r);
 		return r == -ENOMEM ? r : 0;
 	}
-	f->items[f->count].fetch = f;
-	download_set_progress(*d, on_progress, &f->items[f->count]);
-	r = session_login(f->session->request->settings, t->wheel->url, &login->user,
-			  &login->password);
+	f->items[f->count] = (struct item){ .fetch = f, .index = f->count };
+	const struct download_calls calls = { on_progress, may_begin, on_waits,
+					      &f->items[f->count] };
+	download_set_calls(*d, &calls);
+	r = session_login(f->session->request->settings, t->wheel->url,
+			  t->wheel->index_url, &login->user, &login->password);
 	*q = (struct http_request){ .url = t->wheel->url,
 				    .user = login->user,
 				    .password = login->password,

@@ -5,6 +5,7 @@
  * A pin with hashes may come from any index: the hash says that it is the right file.
  * Without one the first index that has the project decides (uv's rule): else whoever
  * registers the name of a private package in a public index could have it installed.
+ * Where only pip is set, the best file of all indexes is taken (pip's rule).
  */
 #include "cache/source/source_private.h"
 
@@ -39,16 +40,22 @@ struct ask {
 
 static bool is_open(const struct task *t)
 {
-	return !t->done && !t->stopped && (!t->wheel || t->missing);
+	return !t->done && !t->stopped && (!t->wheel || t->missing || t->choosing);
 }
 
 static bool is_asked(const struct place *place, const struct task *t)
 {
 	bool named = t->wheel && t->wheel->index_url &&
-		     strcmp(t->wheel->index_url, place->url) == 0;
+		     url_same_place(t->wheel->index_url, place->url);
 	if (!place->index && !place->is_flat)
 		return named;
 	return place->is_flat || !place->index->explicit_only || named;
+}
+
+/* By a lock, so that it is certain which file is meant? Else it is a pin's. */
+static bool is_certain(const struct task *t)
+{
+	return t->wheel && t->wheel != &t->found;
 }
 
 static bool has_hashes(const struct task *t)
@@ -58,7 +65,8 @@ static bool has_hashes(const struct task *t)
 
 /* -- choosing ------------------------------------------------------------------------ */
 
-static bool same_hash(const struct wanted_bytes *a, const struct wanted_bytes *b)
+/* 1 or 0; -1: they have no algorithm in common. */
+static int same_hash(const struct wanted_bytes *a, const struct wanted_bytes *b)
 {
 	if (a->has_sha256 && b->has_sha256)
 		return memcmp(&a->sha256, &b->sha256, sizeof(a->sha256)) == 0;
@@ -68,72 +76,80 @@ static bool same_hash(const struct wanted_bytes *a, const struct wanted_bytes *b
 				return strcmp(a->others[i].hex, b->others[k].hex) == 0;
 		}
 	}
-	return false;
+	return -1;
 }
 
-static bool takes_bytes(const struct task *t, const struct wanted_bytes *bytes)
+/* Of what an index says of a file. A pin's hash of an algorithm that it does not name may
+ * be the file's: that is known when it came. */
+static bool takes_bytes(const struct task *t, const struct wanted_bytes *bytes,
+			bool *ret_unsure)
 {
 	bool any = bytes->has_sha256 || bytes->other_count > 0;
-	if (t->wheel)
-		return !any || same_hash(&t->wheel->bytes, bytes);
+	*ret_unsure = false;
+	if (is_certain(t))
+		return !any || same_hash(&t->wheel->bytes, bytes) == 1;
 	for (size_t i = 0; i < t->dist->hash_count; i++) {
-		if (same_hash(&t->dist->hashes[i], bytes))
+		int same = same_hash(&t->dist->hashes[i], bytes);
+		if (same == 1) {
+			*ret_unsure = false;
 			return true;
+		}
+		*ret_unsure = *ret_unsure || same < 0;
 	}
-	return t->dist->hash_count == 0 || !any;
+	return t->dist->hash_count == 0 || *ret_unsure;
 }
 
-/* -1: not this one; *ret_miss says how near it came. */
-static int rank_file(const struct session *s, const struct task *t,
-		     const struct simple_file *f, enum miss *ret_miss)
+/* False: not this one; *ret_miss says how near it came. */
+static bool judge_file(const struct session *s, const struct task *t,
+		       const struct simple_file *f, struct fit *ret, enum miss *ret_miss)
 {
 	const struct wanted_judge *judge = s->request->judge;
 	struct wheel_name name;
-	int rank = 0;
 	*ret_miss = MISS_VERSION;
-	if (t->wheel)
-		return strcmp(f->name, t->wheel->file) == 0 && takes_bytes(t, &f->bytes)
-			   ? 0
-			   : -1;
+	*ret = (struct fit){ .yanked = f->yanked };
+	if (is_certain(t))
+		return strcmp(f->name, t->wheel->file) == 0 &&
+		       takes_bytes(t, &f->bytes, &ret->unsure);
 	if (wheel_name_parse(f->name, &name, NULL) < 0) {
 		/* "demo-1.0.tar.gz" */
 		size_t size = strlen(t->dist->version);
 		const char *at = strstr(f->name, t->dist->version);
 		if (at && at > f->name && at[-1] == '-' && at[size] == '.')
 			*ret_miss = MISS_WHEEL;
-		return -1;
+		return false;
 	}
 	if (t->dist->no_wheel || !same_name(name.distribution, t->dist->name) ||
-	    !same_version(name.version, t->dist->version))
-		return -1;
+	    !task_takes_version(t, name.version))
+		return false;
 	*ret_miss = MISS_FIT;
 	if (f->requires_python && !judge->python_fits(judge->context, f->requires_python))
-		return -1;
-	rank = judge->rank(judge->context, f->name);
-	if (rank < 0)
-		return -1;
+		return false;
+	ret->has_version =
+	    version_parse(name.version, strlen(name.version), &ret->version);
+	ret->rank = judge->rank(judge->context, f->name);
+	if (ret->rank.tags < 0)
+		return false;
 	*ret_miss = MISS_HASH;
-	return takes_bytes(t, &f->bytes) ? rank : -1;
+	return takes_bytes(t, &f->bytes, &ret->unsure);
 }
 
 /* One that was yanked is taken only when there is no other: the pin names its version. */
 static const struct simple_file *choose(const struct session *s, struct task *t,
-					const struct simple_page *page)
+					const struct simple_page *page,
+					struct fit *ret_fit)
 {
 	const struct simple_file *best = NULL;
-	int best_rank = -1;
 	for (size_t i = 0; i < page->count; i++) {
 		const struct simple_file *f = &page->files[i];
+		struct fit fit;
 		enum miss miss;
-		int rank = rank_file(s, t, f, &miss);
-		if (rank < 0) {
+		if (!judge_file(s, t, f, &fit, &miss)) {
 			t->miss = (int)miss > t->miss ? (int)miss : t->miss;
 			continue;
 		}
-		if (!best || (best->yanked && !f->yanked) ||
-		    (best->yanked == f->yanked && rank < best_rank)) {
+		if (!best || fit_compare(&fit, ret_fit) < 0) {
 			best = f;
-			best_rank = rank;
+			*ret_fit = fit;
 		}
 	}
 	return best;
@@ -148,10 +164,11 @@ static const struct simple_file *choose_sdist(const struct session *s,
 	const struct simple_file *best = NULL;
 	for (size_t i = 0; !t->wheel && !t->dist->no_sdist && i < page->count; i++) {
 		const struct simple_file *f = &page->files[i];
+		bool unsure;
 		if (!sdist_name_fits(f->name, t->dist->name, t->dist->version) ||
 		    (f->requires_python &&
 		     !judge->python_fits(judge->context, f->requires_python)) ||
-		    !takes_bytes(t, &f->bytes))
+		    !takes_bytes(t, &f->bytes, &unsure))
 			continue;
 		if (!best || (best->yanked && !f->yanked))
 			best = f;
@@ -167,7 +184,8 @@ static int copy_file(struct task *t, const struct place *place, const struct pag
 	struct wanted_wheel found = { .file = strdup(f->name),
 				      .index_url = strdup(place->url) };
 	char *absolute_base = NULL;
-	int r = wanted_bytes_copy(&found.bytes, t->wheel ? &t->wheel->bytes : &f->bytes);
+	int r =
+	    wanted_bytes_copy(&found.bytes, is_certain(t) ? &t->wheel->bytes : &f->bytes);
 	if (r == 0 && base)
 		r = http_resolve(page->url, base, &absolute_base, &t->job->err);
 	if (r == 0)
@@ -191,8 +209,6 @@ static int take_file(struct task *t, const struct place *place, const struct pag
 	int r = copy_file(t, place, page, base, f, &t->found);
 	if (r < 0)
 		return r;
-	t->no_hash = !t->wheel && t->dist->hash_count > 0 && !f->bytes.has_sha256 &&
-		     f->bytes.other_count == 0;
 	t->wheel = &t->found;
 	t->missing = false;
 	t->lost = 0;
@@ -206,7 +222,7 @@ static int take_file(struct task *t, const struct place *place, const struct pag
 static void lose(const struct ask *a, struct task *t, int r, const struct error *err)
 {
 	/* Where the lock's URL is said to have failed already, that is what counts. */
-	if (t->missing)
+	if (t->missing || t->choosing)
 		return;
 	if (r == -ENOENT) /* it does not have the project */
 		return;
@@ -229,22 +245,33 @@ static bool has_project(const struct simple_page *page, const struct task *t)
 	return false;
 }
 
+/* Ends the task when what the index says is no URL. */
+static int take_chosen(const struct ask *a, struct task *t, const struct page *page,
+		       const char *base, const struct simple_file *f,
+		       const struct fit *fit)
+{
+	struct session *s = a->session;
+	int r = take_file(t, &a->place, page, base, f);
+	if (r == -EBADMSG) {
+		(void)error_prefix(&t->job->err, r, "%s", t->what);
+		task_end(s, t, r);
+		return 0;
+	}
+	t->fit = *fit;
+	t->choosing = t->dist->wheel_count == 0 && s->request->settings->any_index;
+	return r;
+}
+
 static int look_into(struct ask *a, struct task *t, const struct page *page,
 		     const struct simple_page *parsed)
 {
 	struct session *s = a->session;
-	const struct simple_file *f = choose(s, t, parsed);
-	if (f) {
-		int r = take_file(t, &a->place, page, parsed->base, f);
-		if (r == -EBADMSG) {
-			(void)error_prefix(&t->job->err, r, "%s", t->what);
-			task_end(s, t, r);
-			return 0;
-		}
-		if (r == 0)
-			(void)task_find_in_caches(s, t);
-		return r;
-	}
+	struct fit fit;
+	const struct simple_file *f = choose(s, t, parsed, &fit);
+	if (f && t->choosing && fit_compare(&t->fit, &fit) <= 0)
+		return 0;
+	if (f)
+		return take_chosen(a, t, page, parsed->base, f, &fit);
 	const struct simple_file *sdist =
 	    t->sdist.file ? NULL : choose_sdist(s, t, parsed);
 	/* What cannot be fetched is as good as not there. */
@@ -328,7 +355,8 @@ static int ask(struct ask *a, struct error *reterr)
 {
 	const struct source_settings *settings = a->session->request->settings;
 	struct http_settings http = session_http(settings);
-	int r = session_login(settings, a->place.url, &a->user, &a->password);
+	int r =
+	    session_login(settings, a->place.url, a->place.url, &a->user, &a->password);
 	if (r == 0)
 		r = prepare(a);
 	if (r == 0 && a->count > 0)
@@ -366,7 +394,7 @@ static int ask_place(struct session *s, const struct place *place, struct error 
 static bool is_known_index(const struct source_settings *settings, const char *url)
 {
 	for (size_t i = 0; i < settings->index_count; i++) {
-		if (strcmp(settings->indexes[i].url, url) == 0)
+		if (url_same_place(settings->indexes[i].url, url))
 			return true;
 	}
 	return false;
@@ -380,7 +408,7 @@ static int ask_lock_indexes(struct session *s, struct error *reterr)
 		const struct task *t = &s->tasks[i];
 		const char *url = t->wheel ? t->wheel->index_url : NULL;
 		struct place place = { .url = url };
-		if (is_open(t) && url && url_is_http(url) &&
+		if (is_open(t) && is_certain(t) && url && url_is_http(url) &&
 		    !is_known_index(s->request->settings, url))
 			r = ask_place(s, &place, reterr);
 	}
@@ -408,6 +436,18 @@ static void say_miss(const struct session *s, struct task *t)
 			     : words[t->miss]);
 }
 
+/* All were asked: is it known now which file is meant, and is it in no cache of ours? */
+static bool end_choice(struct session *s, struct task *t)
+{
+	bool found = task_promote_sdist(s, t);
+	t->choosing = false;
+	if (!t->done && t->wheel == &t->found)
+		found = !task_find_in_caches(s, t);
+	if (!t->done && !t->wheel && t->lost == 0)
+		say_miss(s, t);
+	return found;
+}
+
 int session_ask_indexes(struct session *s, struct error *reterr)
 {
 	const struct source_settings *settings = s->request->settings;
@@ -430,13 +470,8 @@ int session_ask_indexes(struct session *s, struct error *reterr)
 	if (r == 0)
 		r = ask_lock_indexes(s, reterr);
 	bool found = false;
-	for (size_t i = 0; i < s->count; i++) {
-		struct task *t = &s->tasks[i];
-		bool promoted = task_promote_sdist(s, t);
-		found = found || promoted || (!t->done && t->wheel == &t->found);
-		if (!t->done && !t->wheel && t->lost == 0)
-			say_miss(s, t);
-	}
+	for (size_t i = 0; i < s->count; i++)
+		found = end_choice(s, &s->tasks[i]) || found;
 	/* Now that it is known which file is meant, it may be on this machine. */
 	return r == 0 && found ? session_find_local(s) : r;
 }

@@ -26,6 +26,40 @@ static const struct sha256 *sha256_of_wheel(const struct task *t)
 /* -- files that locks name -------------------------------------------------------------
  */
 
+/* All that a lock says of a file but its sha256, which whoever adds it looks at. */
+static bool says_more(const struct task *t)
+{
+	return t->wheel->bytes.size >= 0 || t->wheel->bytes.other_count > 0 ||
+	       t->dist->hash_count > 0;
+}
+
+/* 1: *ret is its sha256. 0 for what cannot be read, too: whoever adds it says so. */
+static int check_path(const struct session *s, const struct task *t, const char *path,
+		      struct sha256 *ret, struct error *reterr)
+{
+	CLEANUP(check_freep) struct check *check = NULL;
+	struct stat st;
+	struct expected expected = task_expected(t);
+	const struct wanted_bytes *bytes = &t->wheel->bytes;
+	cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	if (bytes->size >= 0 && bytes->size != st.st_size)
+		return error_set(reterr, -EBADMSG,
+				 "'%s': it has %lld bytes, expected were %lld", path,
+				 (long long)st.st_size, (long long)bytes->size);
+	if (bytes->other_count == 0 && expected.any_count == 0)
+		return 0;
+	int r = check_new(&expected, &check, reterr);
+	if (r == 0)
+		r = check_add_file(check, fd, 0, (uint64_t)st.st_size);
+	if (r == 0)
+		r = check_end(check, ret, reterr);
+	if (r == 0)
+		known_note(s->request->cache, ret, check);
+	return r < 0 ? error_prefix(reterr, r, "'%s'", path) : 1;
+}
+
 static int add_path(struct session *s, struct batch *b, struct task *t)
 {
 	cleanup_free char *named = NULL;
@@ -37,6 +71,14 @@ static int add_path(struct session *s, struct batch *b, struct task *t)
 	if (t->is_sdist)
 		return path ? task_take_local_sdist(s, t, path, SOURCE_FILE) : 0;
 	struct wheel_job job = { .path = path, .expected = sha256_of_wheel(t) };
+	struct sha256 sha256;
+	int r = path && says_more(t) ? check_path(s, t, path, &sha256, &t->job->err) : 0;
+	if (r < 0) {
+		task_end(s, t, r);
+		return r == -ENOMEM ? r : 0;
+	}
+	if (r > 0)
+		job.expected = &sha256;
 	return path ? batch_add(b, t, &job) : 0;
 }
 
@@ -46,7 +88,7 @@ static int add_path(struct session *s, struct batch *b, struct task *t)
 /* The best file of a folder for a task. */
 struct best {
 	char *path;
-	int rank;
+	struct fit fit;
 	struct sha256 sha256;
 };
 
@@ -61,12 +103,18 @@ static bool has_right_bytes(const struct session *s, const struct task *t,
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
 	    (bytes && bytes->size >= 0 && bytes->size != st.st_size))
 		return false;
-	bool simple = !bytes || bytes->other_count == 0;
-	if (simple && cache_find_seen(s->request->cache, &st, ret) == 0)
-		return task_takes_sha256(t, ret);
-	return check_new(bytes, &check, NULL) == 0 &&
-	       check_add_file(check, fd, 0, (uint64_t)st.st_size) == 0 &&
-	       check_end(check, ret, NULL) == 0 && task_takes_sha256(t, ret);
+	struct expected expected = task_expected(t);
+	if (cache_find_seen(s->request->cache, &st, ret) == 0) {
+		enum known known = known_judge(s->request->cache, ret, &expected);
+		if (known != KNOWN_NOT)
+			return known == KNOWN_RIGHT;
+	}
+	if (check_new(&expected, &check, NULL) < 0 ||
+	    check_add_file(check, fd, 0, (uint64_t)st.st_size) < 0 ||
+	    check_end(check, ret, NULL) < 0)
+		return false;
+	known_note(s->request->cache, ret, check);
+	return true;
 }
 
 /* In case that no wheel is found. */
@@ -80,7 +128,7 @@ static int consider_file(const struct session *s, struct task *t, const char *fo
 			 const char *name, struct best *best)
 {
 	struct sha256 sha256;
-	int rank;
+	struct fit fit;
 	cleanup_free char *path = path_join(folder, name);
 	if (!path)
 		return -ENOMEM;
@@ -90,12 +138,13 @@ static int consider_file(const struct session *s, struct task *t, const char *fo
 		t->sdist.bytes.size = -1; /* it is the right one, so much is known */
 		return t->sdist.file ? 0 : -ENOMEM;
 	}
-	if (!task_takes_name(s, t, name, &rank) || (best->path && best->rank <= rank))
+	if (!task_takes_name(s, t, name, &fit) ||
+	    (best->path && fit_compare(&best->fit, &fit) <= 0))
 		return 0;
 	if (!has_right_bytes(s, t, path, &sha256))
 		return 0;
 	free(best->path);
-	*best = (struct best){ steal_ptr(path), rank, sha256 };
+	*best = (struct best){ steal_ptr(path), fit, sha256 };
 	return 0;
 }
 
@@ -141,26 +190,30 @@ struct uv_search {
 	const struct session *session;
 	const struct task *task;
 	struct uv_pointer best;
-	int rank;
+	struct fit fit;
 	char *folder; /* of the best; NULL: none yet */
 };
 
 static int visit_uv(void *context, const struct uv_pointer *pointer, const char *folder)
 {
 	struct uv_search *search = context;
-	int rank = 0;
-	if (!pointer->has_sha256 || !task_takes_sha256(search->task, &pointer->sha256))
+	struct fit fit = { .yanked = false };
+	if (!pointer->has_sha256 ||
+	    !task_takes_sha256(search->session, search->task, &pointer->sha256))
+		return 0;
+	int64_t size = search->task->wheel ? search->task->wheel->bytes.size : -1;
+	if (size >= 0 && pointer->size > 0 && (uint64_t)size != pointer->size)
 		return 0;
 	/* uv writes names in a form of its own: of a certain file the hash suffices. */
 	if (!search->task->wheel &&
-	    !task_takes_name(search->session, search->task, pointer->file_name, &rank))
+	    !task_takes_name(search->session, search->task, pointer->file_name, &fit))
 		return 0;
-	if (search->folder && search->rank <= rank)
+	if (search->folder && fit_compare(&search->fit, &fit) <= 0)
 		return 0;
 	free(search->folder);
 	search->folder = strdup(folder);
 	search->best = *pointer;
-	search->rank = rank;
+	search->fit = fit;
 	return search->folder ? 0 : -ENOMEM;
 }
 
@@ -245,13 +298,17 @@ static int copy_body(int from, uint64_t offset, uint64_t size, int to)
 	return r;
 }
 
-static bool entry_is_right(const struct task *t, int fd, const struct pip_entry *entry,
-			   struct sha256 *ret)
+static bool entry_is_right(const struct session *s, const struct task *t, int fd,
+			   const struct pip_entry *entry, struct sha256 *ret)
 {
 	CLEANUP(check_freep) struct check *check = NULL;
-	return entry->status == 200 && check_new(&t->wheel->bytes, &check, NULL) == 0 &&
-	       check_add_file(check, fd, entry->body, entry->body_size) == 0 &&
-	       check_end(check, ret, NULL) == 0;
+	struct expected expected = task_expected(t);
+	if (entry->status != 200 || check_new(&expected, &check, NULL) < 0 ||
+	    check_add_file(check, fd, entry->body, entry->body_size) < 0 ||
+	    check_end(check, ret, NULL) < 0)
+		return false;
+	known_note(s->request->cache, ret, check);
+	return true;
 }
 
 /* Before, it lay within the entry: it is copied out, and the copy taken at once. */
@@ -268,7 +325,7 @@ static int add_embedded(struct session *s, struct batch *b, struct task *t)
 	cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0);
 	struct msgpack m = { .pread = msgpack_pread_fd, .context = &fd };
 	if (fd < 0 || pip_entry_parse(&m, &entry) < 0 ||
-	    !entry_is_right(t, fd, &entry, &sha256))
+	    !entry_is_right(s, t, fd, &entry, &sha256))
 		return 0;
 	struct digest key = digest_of(path, strlen(path));
 	if (partial_open(cache_own(s->request->cache), &key, &partial) < 0)

@@ -31,9 +31,30 @@ static int take_login(const struct source_index *index, char **ret_user,
 	return *ret_user && *ret_password ? 1 : -ENOMEM;
 }
 
-/* Files often lie on the host of their index, and need its password. */
-int session_login(const struct source_settings *s, const char *url, char **ret_user,
-		  char **ret_password)
+/* Files often lie on the host of their index, and need its password. Of several indexes
+ * on that host it is the one they are of, else the one whose path is nearest. */
+static const struct source_index *find_index(const struct source_settings *s,
+					     const char *url, const char *index_url)
+{
+	const struct source_index *best = NULL;
+	size_t most = 0;
+	for (size_t i = 0; i < s->index_count; i++) {
+		const struct source_index *index = &s->indexes[i];
+		if (!url_same_realm(url, index->url))
+			continue;
+		if (index_url && url_same_place(index_url, index->url))
+			return index;
+		size_t common = url_common_path(url, index->url);
+		if (!best || common > most) {
+			best = index;
+			most = common;
+		}
+	}
+	return best;
+}
+
+int session_login(const struct source_settings *s, const char *url, const char *index_url,
+		  char **ret_user, char **ret_password)
 {
 	char *user = NULL;
 	char *password = NULL;
@@ -44,10 +65,9 @@ int session_login(const struct source_settings *s, const char *url, char **ret_u
 		free(password);
 		return 0;
 	}
-	for (size_t i = 0; r == 0 && i < s->index_count; i++) {
-		if (url_same_realm(url, s->indexes[i].url))
-			r = take_login(&s->indexes[i], &user, &password);
-	}
+	const struct source_index *index = find_index(s, url, index_url);
+	if (index)
+		r = take_login(index, &user, &password);
 	if (r < 0) {
 		free(user);
 		free(password);

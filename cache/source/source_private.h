@@ -4,20 +4,35 @@
 #include <pthread.h>
 
 #include "cache/source/download.h"
+#include "cache/source/known.h"
 #include "cache/source/source.h"
+#include "cache/version/version.h"
+
+/* How good a file is for a pin: what counts first stands first. */
+struct fit {
+	bool unsure; /* nobody says whether it has one of the pin's hashes */
+	bool yanked;
+	bool has_version;
+	struct version version; /* "1.0" takes "1.0+cpu" too: the highest is the best */
+	struct wheel_rank rank;
+};
+/* Negative: `a` is the better one. */
+int fit_compare(const struct fit *a, const struct fit *b);
 
 struct task {
 	struct source_job *job;
 	const struct wanted_dist *dist;
 	const struct wanted_wheel *wheel; /* NULL: pinned, until an index named one */
 	struct wanted_wheel found;        /* what `wheel` points to when one did */
+	struct fit fit;                   /* of `found`, when it is for a pin */
+	bool choosing; /* other indexes may have a better one: they are asked, too */
 	struct wanted_wheel sdist; /* an sdist: what is wanted, or what was seen on the
 				      way and is taken when there is no wheel */
 	bool is_sdist;             /* `wheel` is one */
 	char *what;                /* "numpy 2.1.0", for people */
 	bool done;                 /* the job's result stands */
 	bool missing; /* its URL says that it is not there: indexes may have it */
-	bool no_hash; /* the index named none: any of dist->hashes will do */
+	bool refetch; /* a cache of ours has it, but not as it is expected to be */
 	int lost;     /* what failed so far, and the job's err says why; another index may
 			 have it */
 	bool stopped; /* no other index is asked */
@@ -37,10 +52,16 @@ void task_end(struct session *session, struct task *task, int r);
 /* Ends it as found. `place` is handed over. */
 void task_found(struct session *session, struct task *task, enum source_kind kind,
 		char *place);
-/* Is that file one that will do? `sha256`: what it has, or NULL: not known. */
+/* Is that file one that will do? */
 bool task_takes_name(const struct session *session, const struct task *task,
-		     const char *file, int *ret_rank);
-bool task_takes_sha256(const struct task *task, const struct sha256 *sha256);
+		     const char *file, struct fit *ret);
+/* Is it a version that the pin means? */
+bool task_takes_version(const struct task *task, const char *version);
+/* What its file must be. */
+struct expected task_expected(const struct task *task);
+/* May it be taken by its sha256, without a look at its bytes? */
+bool task_takes_sha256(const struct session *session, const struct task *task,
+		       const struct sha256 *sha256);
 /* Is it in a cache of ours? Ends the task then. */
 bool task_find_in_caches(struct session *session, struct task *task);
 
@@ -90,6 +111,9 @@ int session_ask_indexes(struct session *session, struct error *reterr);
 int session_fetch(struct session *session, struct error *reterr);
 
 struct http_settings session_http(const struct source_settings *settings);
-/* User and password for a URL that has none, from the indexes; the caller frees both. */
+/*
+ * User and password for a URL that has none, from the indexes; the caller frees both.
+ * `index_url`: the index that it is of, or NULL: not known.
+ */
 int session_login(const struct source_settings *settings, const char *url,
-		  char **ret_user, char **ret_password);
+		  const char *index_url, char **ret_user, char **ret_password);

@@ -35,7 +35,7 @@ bool sdist_name_fits(const char *file, const char *name, const char *version)
 	for (char *dash = stem ? strchr(stem, '-') : NULL; dash && !fits;
 	     dash = strchr(dash + 1, '-')) {
 		*dash = '\0';
-		fits = same_name(stem, name) && same_version(dash + 1, version);
+		fits = same_name(stem, name) && pin_takes(version, dash + 1);
 		*dash = '-';
 	}
 	return fits;
@@ -117,8 +117,6 @@ bool task_promote_sdist(struct session *s, struct task *t)
 					: strdup(t->sdist.path));
 		return true;
 	}
-	t->no_hash = t->dist->hash_count > 0 && !t->sdist.bytes.has_sha256 &&
-		     t->sdist.bytes.other_count == 0;
 	(void)task_find_built(s, t);
 	return true;
 }
@@ -139,13 +137,12 @@ int task_take_local_sdist(struct session *s, struct task *t, const char *path,
 		task_end(s, t, r);
 		return 0;
 	}
-	r = check_new(&t->wheel->bytes, &check, &t->job->err);
+	struct expected expected = task_expected(t);
+	r = check_new(&expected, &check, &t->job->err);
 	if (r == 0)
 		r = check_add_file(check, fd, 0, (uint64_t)st.st_size);
 	if (r == 0)
 		r = check_end(check, &file.sha256, &t->job->err);
-	if (r == 0 && !task_takes_sha256(t, &file.sha256))
-		r = error_set(&t->job->err, -EBADMSG, "it has none of the hashes");
 	if (r == 0) {
 		task_found_sdist(s, t, kind, &file);
 		return 0;

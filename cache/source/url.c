@@ -36,23 +36,6 @@ bool url_is_http(const char *text)
 	       strncasecmp(text, "https://", 8) == 0;
 }
 
-int url_append_shown(struct buffer *out, const char *url)
-{
-	struct parts p;
-	if (!split(url, &p))
-		return buffer_append(out, url, strcspn(url, "?#"));
-	int r = buffer_append(out, url, (size_t)(p.authority - url));
-	return r < 0 ? r : buffer_append(out, p.host, (size_t)(p.path_end - p.host));
-}
-
-char *url_shown(const char *url)
-{
-	cleanup_buffer struct buffer text = BUFFER_INIT;
-	if (url_append_shown(&text, url) < 0 || !buffer_cstr(&text))
-		return NULL;
-	return buffer_steal(&text);
-}
-
 int url_append_without_login(struct buffer *out, const char *url)
 {
 	struct parts p;
@@ -109,6 +92,46 @@ bool url_same_realm(const char *a, const char *b)
 	size_t size = realm_host(&x, scheme == 5);
 	return size == realm_host(&y, scheme == 5) &&
 	       strncasecmp(x.host, y.host, size) == 0;
+}
+
+/* The component that begins at *at, behind its slashes; empty at the end. */
+static size_t component(const char **at, const char *end)
+{
+	while (*at < end && **at == '/')
+		++*at;
+	const char *slash = memchr(*at, '/', (size_t)(end - *at));
+	return (size_t)((slash ? slash : end) - *at);
+}
+
+size_t url_common_path(const char *a, const char *b)
+{
+	struct parts x;
+	struct parts y;
+	size_t count = 0;
+	if (!split(a, &x) || !split(b, &y))
+		return 0;
+	const char *p = x.authority_end;
+	const char *q = y.authority_end;
+	for (;; count++) {
+		size_t size = component(&p, x.path_end);
+		if (size == 0 || size != component(&q, y.path_end) ||
+		    memcmp(p, q, size) != 0)
+			return count;
+		p += size;
+		q += size;
+	}
+}
+
+static size_t count_components(const char *url)
+{
+	return url_common_path(url, url);
+}
+
+bool url_same_place(const char *a, const char *b)
+{
+	size_t common = url_common_path(a, b);
+	return url_same_realm(a, b) && common == count_components(a) &&
+	       common == count_components(b);
 }
 
 static int hex_value(char c)

@@ -6,16 +6,9 @@
 #include "cache/base/bytes.h"
 #include "cache/base/digest.h"
 #include "cache/base/error.h"
+#include "cache/base/shown.h"
 
 bool url_is_http(const char *text);
-
-/*
- * Appends the URL without what may be a secret: user, password, query and fragment.
- * Everything that people see or that is kept goes through here.
- */
-int url_append_shown(struct buffer *out, const char *url);
-/* The same in a new string, which the caller frees; NULL without memory. */
-char *url_shown(const char *url);
 
 /*
  * Appends the URL without user and password, as PEP 610 has it in direct_url.json; of
@@ -31,6 +24,12 @@ int url_append_normal(struct buffer *out, const char *url);
 
 /* Do both begin with the same scheme, host and port? */
 bool url_same_realm(const char *a, const char *b);
+
+/* And the same path, whatever user, slash at the end, query and fragment? */
+bool url_same_place(const char *a, const char *b);
+
+/* How many components of their paths, from the first on, are the same. */
+size_t url_common_path(const char *a, const char *b);
 
 /* User and password of the URL, percent-decoded; the caller frees both. False when it has
  * no user. */

@@ -4,6 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+int wheel_rank_compare(const struct wheel_rank *a, const struct wheel_rank *b)
+{
+	if (a->tags < 0 || b->tags < 0)
+		return (int)(a->tags < 0) - (int)(b->tags < 0);
+	if (a->tags != b->tags)
+		return a->tags < b->tags ? -1 : 1;
+	if (a->build != b->build)
+		return a->build > b->build ? -1 : 1;
+	return strcmp(b->build_rest, a->build_rest);
+}
+
 void wanted_bytes_release(struct wanted_bytes *bytes)
 {
 	for (size_t i = 0; i < bytes->other_count; i++) {

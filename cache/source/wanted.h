@@ -32,6 +32,15 @@ struct wanted_bytes {
 	size_t other_count;
 };
 
+/* How well a wheel fits, first by its tags, then by its build. */
+struct wheel_rank {
+	int tags; /* less is better; -1: it does not fit */
+	uint64_t build;
+	char build_rest[64];
+};
+/* Negative: `a` is the better one. */
+int wheel_rank_compare(const struct wheel_rank *a, const struct wheel_rank *b);
+
 /* One wheel file. A path wins over a URL; one of them at least is there. */
 struct wanted_wheel {
 	char *name;      /* normalised, "ruamel-yaml" */
@@ -42,6 +51,9 @@ struct wanted_wheel {
 	char *path;      /* absolute */
 	char *index_url; /* where the lock found it: whose credentials are meant */
 	struct wanted_bytes bytes;
+	struct wheel_rank rank; /* of those of a lock, and where it stood there: by both
+				   they are ordered */
+	size_t place;
 };
 
 enum wanted_source_kind {
@@ -79,7 +91,10 @@ struct wanted_dist {
 	size_t wheel_count;
 	struct wanted_source *source;
 	bool pinned;
-	struct wanted_bytes *hashes; /* any of these will do; sizes are -1 */
+	bool exact; /* by "===": its version is meant without a local part that it lacks
+		     */
+	struct wanted_bytes *hashes; /* of a pin, or beside its file's own: any of these
+					will do; sizes are -1 */
 	size_t hash_count;           /* 0: any file */
 	bool no_wheel, no_sdist; /* --no-binary and --only-binary, of what is pinned */
 };
@@ -109,12 +124,11 @@ void wanted_release(struct wanted *wanted);
 
 /*
  * How what stands in an index is judged, by who knows the interpreter (tags and versions
- * are cache/env's). `rank`: less is better, -1 does not fit; `file` is the name of a
- * wheel. `python_fits`: a Requires-Python; what cannot be parsed fits, as pip has it.
- * Any thread.
+ * are cache/env's). `rank`: of a wheel of that file name. `python_fits`: a
+ * Requires-Python; what cannot be parsed fits, as pip has it. Any thread.
  */
 struct wanted_judge {
-	int (*rank)(const void *context, const char *file);
+	struct wheel_rank (*rank)(const void *context, const char *file);
 	bool (*python_fits)(const void *context, const char *requires_python);
 	const void *context;
 };

@@ -15,8 +15,8 @@
 
 enum { LARGEST_FACT = 16 << 20, DAY = 24 * 3600, KEPT_DAYS = 30 };
 
-static const char *const kinds[] = { "interpreters", "plans", "requires", "builds",
-				     "shims" };
+static const char *const kinds[] = { "interpreters", "plans", "requires",
+				     "builds",       "shims", "hashes" };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static int fact_path(const char *kind, const struct digest *key, char ret_path[64])

@@ -122,21 +122,63 @@ static int parse_line(char *line, bool is_gui, struct entry_point *point,
 	return 0;
 }
 
-static int add_point(struct entry_points *points, const struct entry_point *point,
-		     struct error *reterr)
+static int add_point(struct entry_points *points, size_t *room,
+		     const struct entry_point *point)
 {
-	for (size_t i = 0; i < points->count; i++) {
-		if (strcmp(points->items[i].name, point->name) == 0)
-			return error_set(reterr, -EBADMSG,
-					 "entry point '%s' is there twice", point->name);
+	if (points->count == *room) {
+		size_t more = *room ? 2 * *room : 16;
+		struct entry_point *items =
+		    reallocarray(points->items, more, sizeof(*items));
+		if (!items)
+			return -ENOMEM;
+		points->items = items;
+		*room = more;
 	}
-	struct entry_point *items =
-	    reallocarray(points->items, points->count + 1, sizeof(*items));
-	if (!items)
-		return -ENOMEM;
-	points->items = items;
-	items[points->count++] = *point;
+	points->items[points->count++] = *point;
 	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct entry_point *const *x = a;
+	const struct entry_point *const *y = b;
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static int sort_names(struct entry_points *points, struct error *reterr)
+{
+	const size_t size = sizeof(struct entry_point *);
+	points->by_name = calloc(points->count + 1, size);
+	if (!points->by_name)
+		return -ENOMEM;
+	for (size_t i = 0; i < points->count; i++)
+		points->by_name[i] = &points->items[i];
+	qsort(points->by_name, points->count, size, compare_names);
+	for (size_t i = 1; i < points->count; i++) {
+		const char *name = points->by_name[i]->name;
+		if (strcmp(points->by_name[i - 1]->name, name) == 0)
+			return error_set(reterr, -EBADMSG,
+					 "entry point '%s' is there twice", name);
+	}
+	return 0;
+}
+
+bool entry_points_have(const struct entry_points *points, const char *name, size_t size)
+{
+	size_t low = 0;
+	size_t high = points->count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const char *other = points->by_name[middle]->name;
+		int order = strncmp(name, other, size);
+		if (order == 0 && other[size] == '\0')
+			return true;
+		if (order > 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
 }
 
 enum section { SECTION_OTHER, SECTION_CONSOLE, SECTION_GUI };
@@ -144,6 +186,7 @@ enum section { SECTION_OTHER, SECTION_CONSOLE, SECTION_GUI };
 static int parse_lines(struct entry_points *points, struct error *reterr)
 {
 	enum section section = SECTION_OTHER;
+	size_t room = 0;
 	char *rest = points->text;
 	char *line;
 	while ((line = strsep(&rest, "\n")) != NULL) {
@@ -161,7 +204,7 @@ static int parse_lines(struct entry_points *points, struct error *reterr)
 		struct entry_point point;
 		int r = parse_line(text, section == SECTION_GUI, &point, reterr);
 		if (r == 0)
-			r = add_point(points, &point, reterr);
+			r = add_point(points, &room, &point);
 		if (r < 0)
 			return r;
 	}
@@ -180,6 +223,8 @@ int entry_points_parse(const char *text, size_t size, struct entry_points *ret,
 	if (!points.text)
 		return -ENOMEM;
 	int r = parse_lines(&points, reterr);
+	if (r == 0)
+		r = sort_names(&points, reterr);
 	if (r < 0)
 		return r;
 	*ret = points;
@@ -190,6 +235,7 @@ int entry_points_parse(const char *text, size_t size, struct entry_points *ret,
 void entry_points_release(struct entry_points *points)
 {
 	free(points->items);
+	free(points->by_name);
 	free(points->text);
 	*points = (struct entry_points){ .items = NULL };
 }

@@ -19,7 +19,8 @@ struct entry_point {
 struct entry_points {
 	struct entry_point *items;
 	size_t count;
-	char *text; /* what the items point into */
+	const struct entry_point **by_name; /* the same, in the order of their names */
+	char *text;                         /* what the items point into */
 };
 
 /*
@@ -29,6 +30,8 @@ struct entry_points {
  */
 int entry_points_parse(const char *text, size_t size, struct entry_points *ret,
 		       struct error *reterr);
+/* Is one of them called what the `size` bytes are? */
+bool entry_points_have(const struct entry_points *points, const char *name, size_t size);
 void entry_points_release(struct entry_points *points);
 
 /* May no wheel put a file of this name into bin/? The interpreter's own names, in any

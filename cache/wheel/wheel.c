@@ -291,13 +291,12 @@ void wheel_release(struct wheel *wheel)
  */
 static bool is_replaced(const struct wheel *wheel, const char *script)
 {
-	for (size_t i = 0; i < wheel->points.count; i++) {
-		const char *name = wheel->points.items[i].name;
-		size_t size = strlen(name);
-		if (strncmp(script, name, size) == 0 &&
-		    (script[size] == '\0' || strcmp(script + size, ".exe") == 0 ||
-		     strcmp(script + size, "-script.py") == 0 ||
-		     strcmp(script + size, ".pya") == 0))
+	static const char *const ends[] = { "", ".exe", "-script.py", ".pya", NULL };
+	size_t size = strlen(script);
+	for (size_t i = 0; ends[i]; i++) {
+		size_t end = strlen(ends[i]);
+		if (size > end && strcmp(script + size - end, ends[i]) == 0 &&
+		    entry_points_have(&wheel->points, script, size - end))
 			return true;
 	}
 	return false;

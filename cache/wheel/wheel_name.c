@@ -1,6 +1,6 @@
 #include "cache/wheel/wheel_name.h"
 
-#include "cache/version/version.h"
+#include "cache/version/specifier.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -96,6 +96,16 @@ bool same_version(const char *a, const char *b)
 		return same_name(a, b);
 	return x.local[0] && y.local[0] ? version_compare(&x, &y) == 0
 					: version_compare_public(&x, &y) == 0;
+}
+
+bool pin_takes(const char *pin, const char *version)
+{
+	struct specifier s = { .kind = SPECIFIER_EQUAL };
+	struct version v;
+	if (!version_parse(pin, strlen(pin), &s.version) ||
+	    !version_parse(version, strlen(version), &v))
+		return same_name(pin, version);
+	return specifier_matches(&s, &v, version);
 }
 
 /* The value behind the colon, without the white space before it. */

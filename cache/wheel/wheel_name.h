@@ -35,6 +35,11 @@ bool same_name(const char *a, const char *b);
  * "1.0.0" are the same, and so are "1.0-post1", "1.0.POST1" and "1.0.post1".
  */
 bool same_version(const char *a, const char *b);
+/*
+ * PEP 440's "==": is `version` one that the pin means? "1.0" takes "1.0.0+cpu" too,
+ * "1.0+cpu" takes no other than that.
+ */
+bool pin_takes(const char *pin, const char *version);
 
 /*
  * The value of the n-th header of that name (case-insensitive), copied; false when there

@@ -100,7 +100,7 @@ name = "archive"
 archive = {{ url = "https://files.example/a-1.zip", size = 7, hashes = {{ sha512 = "{ZERO}{ZERO}" }} }}
 [[packages]]
 name = "wheel"
-archive = {{ path = "w/wheel-2.0-py3-none-any.whl" }}
+archive = {{ path = "w/wheel-2.0-py3-none-any.whl", hashes = {{ sha256 = "{ZERO}" }} }}
 """, "sub/pylock.toml")
     assert dists["here"]["source"] | {"bytes": 0} == {
         "kind": "directory", "place": str(tmp_path / "here"), "index": None, "subdirectory": "x", "commit": None, "revision": None,
@@ -124,8 +124,8 @@ def test_the_best_wheel_comes_first(read):
         "py3-none-any", f"cp{minor}-none-any", f"cp{minor}-abi3-manylinux_2_17_x86_64", f"cp{minor}-cp{minor}-manylinux1_x86_64",
         f"cp{minor}-cp{minor}-manylinux_2_17_x86_64", f"cp{minor}-cp{minor}-linux_x86_64", f"cp{minor}-cp{minor}-win_amd64",
     ]
-    wheels = ", ".join(f'{{ url = "https://files.example/{n}/a-1.0-{f}.whl" }}' for n, f in enumerate(files))
-    wheels += ', { url = "https://files.example/a-1.0-3-py3-none-any.whl" }, { url = "https://files.example/a-1.0-20-py3-none-any.whl" }'
+    wheels = ", ".join(f'{{ url = "https://files.example/{n}/a-1.0-{f}.whl", hashes = {{ sha256 = "{ZERO}" }} }}' for n, f in enumerate(files))
+    wheels += "".join(f', {{ url = "https://files.example/a-1.0-{n}-py3-none-any.whl", hashes = {{ sha256 = "{ZERO}" }} }}' for n in (3, 20))
     _, dists = read(f'{PYLOCK}[[packages]]\nname = "a"\nversion = "1.0"\nwheels = [{wheels}]\n', "pylock.toml")
     assert [w["file"][len("a-1.0-"):-len(".whl")] for w in dists["a"]["wheels"]] == [
         files[4], files[3], files[5], files[2], files[1], "20-py3-none-any", "3-py3-none-any", files[0]]
@@ -209,6 +209,14 @@ b==2
     assert [pathlib.Path(p).name for p in answer["inputs"]] == ["top.in", "inner.txt", "limits.txt"]
 
 
+def test_of_two_pins_the_one_with_a_local_version_is_meant(read, tmp_path):
+    (tmp_path / "limits").write_text("a==1.0+cpu")
+    for text in ("a==1.0+cpu\na==1", "a==1\na==1.0+cpu", "a==1\n-c limits", "a\n-c limits"):
+        assert read(text, "top.in")[1]["a"]["version"] == "1.0+cpu", text
+    assert "wanted twice" in read("a==1+x\na==1+y", "top.in", status=1)
+    assert "wanted twice" in read("a===1\na==1+y", "top.in", status=1)
+
+
 def test_requirements_places(read, tmp_path):
     (tmp_path / "own").mkdir()
     (tmp_path / "own/pyproject.toml").write_text('[project]\nname = "Own.Name"\n')
@@ -231,7 +239,7 @@ file://{tmp_path}/a%20b/f-1-py3-none-any.whl
 
 @pytest.mark.parametrize("text, why", [
     ("a==1\n\nb>=1\n", "line 3: 'b>=1' is not pinned to one version"), ("a==1.*", "not pinned"), ("a", "uv pip compile"),
-    ("a==1\na==2", "a is wanted twice"), ("a==1 --hash=md5:" + "0" * 32, "pin it by sha256"), ("a==1 --hash=sha256:1", "SHA-256"),
+    ("a==1\na==2", "a is wanted twice"), ("a==1 --hash=md5:" + "0" * 32, "pin it by sha256"), ("a==1 --hash=blake3:" + ZERO, "pin it by sha256"), ("a==1 --hash=sha256:1", "SHA-256"),
     ("--require-hashes\na==1", "has no hash"), ("-r top.in", "included too deeply"), ("-r", "lacks its value"), ("--what 1", "is not known"),
     ("a==1 ; nonsense", "the marker"), ("==1", "lacks a name"), ("g @ git+https://git.example/r@main", "not pinned to a commit"),
     ("./nothing", "neither a wheel"), ("-r missing.txt", "cannot read"), ("-r https://x.example/r.txt", "download it first"),
@@ -240,6 +248,30 @@ file://{tmp_path}/a%20b/f-1-py3-none-any.whl
 def test_requirements_refusals(read, tmp_path, text, why):
     (tmp_path / "limits").write_text("a==1")
     assert why in read(text, "top.in", status=1)
+
+
+@pytest.mark.parametrize("line", [
+    "demo @ https://me:hush@h.example/x.exe", "-i https://me:hush@h.example/x foo", "demo @ git+https://me:hush@h.example/x.git@main",
+    "https://me:hush@h.example/x?hush=1", "a @ https://me:hush@h.example ; nonsense", "-r https://me:hush@h.example/x",
+    "--what=https://me:hush@h.example/x", "a==1 --hash=https://me:hush@x:", "a >= ${TOKEN}",
+])
+def test_no_secret_of_a_line_is_shown(read, line):
+    said = read(line, "top.in", status=1, TOKEN="https://me:hush@x")
+    assert "hush" not in said and "line 1" in said
+
+
+def test_pylock_files_have_hashes(read):
+    for table in ("size = 7", "hashes = {}"):
+        text = f'{PYLOCK}[[packages]]\nname = "a"\nversion = "1.0"\nwheels = [{{ url = "https://files.example/a-1.0-py3-none-any.whl", {table} }}]\n'
+        assert "'a' has no hashes" in read(text, "pylock.toml", status=1)
+
+
+def test_a_long_marker_is_taken(read):
+    marker = " or ".join(["sys_platform == 'linux'"] * 400)
+    assert "a" in read(f"a==1 ; {marker}", "top.in")[1]
+    assert "a" in read(PYLOCK + package("a", f'marker = "{marker}"'), "pylock.toml")[1]
+    said = read(PYLOCK + package("a", f'marker = "{marker * 10}"'), "pylock.toml", status=1)
+    assert "characters is too long" in said and len(said) < 300
 
 
 def test_which_lock_is_found(read, tmp_path, cache):

@@ -4,13 +4,15 @@ import hashlib
 import json
 import os
 import pathlib
+import re
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 from server import Fault, unused_port
-from support import BINARY
+from support import BINARY, missing
 from wheelmaker import Wheel
 
 QUICK = {"UV_HTTP_RETRIES": "1"}
@@ -76,6 +78,48 @@ def test_two_processes_fetch_a_wheel_once(venvfs, server):
     assert [p.communicate()[1] for p in both] == ["", ""]
     assert [p.returncode for p in both] == [0, 0]
     assert len(server.asked()) == 1
+
+
+def slow_to_refuse(server, wheel):
+    url = server.add(wheel)
+    server.fail(path_of(url), Fault(stays=True, status=403, delay=0.3))
+    return url
+
+
+def test_the_same_url_twice_is_refused_twice(venvfs, server):
+    url = slow_to_refuse(server, Wheel())
+    done = venvfs.run("cache", "add", url, url, ok=False)
+    assert done.returncode == 1 and len(re.findall("403", done.stderr)) == 2, done.stderr
+
+
+def test_processes_that_are_refused_do_not_wait_for_each_other(venvfs, server):
+    urls = [slow_to_refuse(server, Wheel(f"p{i}")) for i in range(6)]
+    env = {**venvfs.env, "UV_CONCURRENT_DOWNLOADS": "1"}
+    both = [
+        subprocess.Popen([BINARY, "cache", "add", *some], env=env, stderr=subprocess.PIPE, text=True)
+        for some in (urls, urls[::-1])
+    ]
+    said = [p.communicate(timeout=60)[1] for p in both]
+    assert [text.count("HTTP status 403") for text in said] == [6, 6]
+
+
+def test_many_refusals_do_not_use_up_the_descriptors(venvfs, server):
+    urls = [server.add(Wheel(f"p{i}")) for i in range(80)]
+    for url in urls:
+        server.fail(path_of(url), Fault(stays=True, status=403))
+    done = subprocess.run(["prlimit", "--nofile=128", BINARY, "cache", "add", *urls], env=venvfs.env, capture_output=True, text=True)
+    assert done.stderr.count("HTTP status 403") == 80
+
+
+def test_a_wait_for_another_process_is_said(venvfs, server):
+    url = server.add(large_wheel())
+    server.fail(path_of(url), Fault(delay=3))
+    first = subprocess.Popen([BINARY, "cache", "add", url], env=venvfs.env)
+    while not server.asked():
+        time.sleep(0.01)
+    assert venvfs.run("cache", "add", url).stderr == (
+        "venvfs: waiting for large-1.0-py3-none-any.whl, which another venvfs fetches\n")
+    assert first.wait() == 0 and len(server.asked()) == 1
 
 
 def test_offline_opens_no_socket(venvfs, server, tmp_path):
@@ -334,6 +378,35 @@ def with_login(url, login):
     return url.replace("://", f"://{login}@")
 
 
+def blocks(venvfs):
+    return sum(p.stat().st_blocks * 512 for p in partials(venvfs))
+
+
+def test_a_size_that_no_wheel_has_is_refused(venvfs, server):
+    url = server.add(Wheel()).split("#")[0]
+    server.fail(path_of(url), Fault(stays=True, length=50 << 30, hang=1))
+    assert "are not taken" in venvfs.refused("cache", "add", url, **QUICK)
+    assert blocks(venvfs) < 1 << 20
+
+
+def test_what_a_server_says_it_has_is_not_kept_free_for_it(venvfs, server):
+    url = server.add(Wheel()).split("#")[0]
+    server.fail(path_of(url), Fault(stays=True, length=300 << 20, cut=100))
+    venvfs.refused("cache", "add", url, UV_HTTP_RETRIES="0")
+    assert blocks(venvfs) < 1 << 20
+    size = 3 << 30
+    if shutil.disk_usage(venvfs.root).free < 2 * size:
+        missing("room for 6 GiB")
+    url = server.add(Wheel("other")).split("#")[0]
+    server.fail(path_of(url), Fault(stays=True, length=size, hang=20))
+    at_it = subprocess.Popen([BINARY, "cache", "add", url], env=venvfs.env)
+    while blocks(venvfs) < 1 << 20 and at_it.poll() is None:
+        time.sleep(0.01)
+    assert 1 << 20 < blocks(venvfs) <= (1 << 30) + (1 << 20)
+    at_it.kill()
+    at_it.wait()
+
+
 def test_user_and_password_of_the_url_are_sent_and_never_shown(venvfs, server):
     url = server.add(Wheel())
     server.logins["/files/"] = "me:se cret"
@@ -380,6 +453,16 @@ def test_a_redirection_is_followed_and_takes_no_password_to_another_host(venvfs,
     venvfs.run("cache", "add", with_login(f"{server.host}/moved/other-1.0-py3-none-any.whl", "me:secret"))
     assert "Authorization" in server.heads("/moved/other")[0]
     assert "Authorization" not in server.heads("/files/other")[0]
+
+
+def test_redirections_end(venvfs, server):
+    path = path_of(server.add(Wheel()))
+    server.fail(path, Fault(stays=True, redirect=path))
+    assert "redirects again and again" in venvfs.refused("cache", "add", server.host + path)
+    assert len(server.asked()) == 11
+    server.faults.clear()
+    server.fail(path, Fault(redirect="ftp://127.0.0.1/x"))
+    assert "no URL of http" in venvfs.refused("cache", "add", server.host + path)
 
 
 def test_a_proxy_is_used(venvfs, server):

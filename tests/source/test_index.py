@@ -1,5 +1,6 @@
 """name==version from an index: which file is taken, what is refused, what is asked."""
 
+import base64
 import os
 import pathlib
 import sys
@@ -66,6 +67,35 @@ def test_what_is_not_there_is_said(venvfs, form, pin, said):
 
 def test_without_an_index_it_is_said_what_to_set(venvfs):
     assert "--index-url" in venvfs.refused("cache", "add", "demo==1.0")
+
+
+@pytest.mark.parametrize("pin, taken", [
+    ("demo==2.1.0", "2.1.0+cu121"), ("demo==2.1", "2.1.0+cu121"), ("demo==2.1.0+cpu", "2.1.0+cpu"), ("demo===2.1.0", "2.1.0"),
+])
+def test_a_pin_takes_what_equals_means_and_the_highest_of_it(venvfs, form, pin, taken):
+    """As uv and pip: a local version is higher than the one without."""
+    for version in ("2.1.0", "2.1.0+cu121", "2.1.0+cpu", "2.1.1"):
+        form.add(Wheel(version=version))
+    venvfs.run("cache", "add", "-i", form.index(), pin)
+    assert names(venvfs) == [f"demo-{taken}-py3-none-any.whl"]
+
+
+def test_a_pinned_local_version_is_no_other(venvfs, form, tmp_path):
+    form.add(Wheel(version="2.1.0"))
+    assert "not this version" in venvfs.refused("cache", "add", "-i", form.index(), "demo==2.1.0+cpu")
+    venvfs.add(Wheel(version="2.1.0").write(tmp_path))
+    assert "offline" in venvfs.refused("cache", "add", "--offline", "demo==2.1.0+cpu")
+    assert "no index" in venvfs.refused("cache", "add", "--find-links", tmp_path, "demo==2.1.0+cpu")
+
+
+@pytest.mark.parametrize("builds", [("1023", "2024", "99999"), ("1", "1a", "1b"), ("20240101", "20240101a", "20240102")])
+def test_of_equal_wheels_the_highest_build_is_taken(venvfs, server, builds):
+    for build in (builds[0], builds[2], builds[1]):
+        name = f"demo-1.0-{build}-py3-none-any.whl"
+        server.files[name] = Wheel().add("demo/build.py", build.encode()).bytes()
+        server.list(name, "demo")
+    venvfs.run("cache", "add", "-i", server.index(), "demo==1.0")
+    assert names(venvfs) == [f"demo-1.0-{builds[2]}-py3-none-any.whl"]
 
 
 def test_what_was_yanked_is_the_last_choice(venvfs, form):
@@ -173,6 +203,24 @@ def test_pip_looks_into_all_indexes(venvfs, server):
     assert [path for _, path in server.asked()][:3] == ["/first/demo/", "/none/demo/", "/second/demo/"]
 
 
+def test_of_all_of_pips_indexes_the_best_file_is_taken(venvfs, server):
+    server.add(Wheel(), index="one")
+    server.add(Wheel(tag=f"{PYTHON}-none-any"), index="two")
+    server.add(Wheel(), index="three")
+    pip = {"PIP_INDEX_URL": server.index("one"), "PIP_EXTRA_INDEX_URL": f"{server.index('two')} {server.index('three')}"}
+    venvfs.run("cache", "add", "-p", sys.executable, "demo==1.0", **pip)
+    assert names(venvfs) == [f"demo-1.0-{PYTHON}-none-any.whl"] and len(server.asked("/files/")) == 1
+
+
+def test_an_index_of_pips_that_fails_leaves_the_others(venvfs, server):
+    server.add(Wheel(), index="one")
+    for name in ("two", "three"):
+        server.fail(f"/{name}/demo/", Fault(stays=True, status=403))
+    for first, second in (("one", "two"), ("three", "one")):
+        venvfs.run("cache", "add", "demo==1.0", PIP_INDEX_URL=server.index(first), PIP_EXTRA_INDEX_URL=server.index(second))
+        assert names(venvfs) == ["demo-1.0-py3-none-any.whl"]
+
+
 def test_what_is_missing_at_its_url_is_taken_from_an_index(venvfs, server):
     url = server.add(Wheel()).replace("/files/", "/gone/")
     line = venvfs.refused("cache", "add", url)
@@ -242,6 +290,24 @@ def test_credentials_of_a_named_index_are_sent_to_it_and_to_its_files(venvfs, se
     assert "secret" not in venvfs.refused("cache", "add", "demo==1.0", **env, UV_INDEX_MY_OWN_PASSWORD="wrong")
     done = venvfs.run("cache", "add", "-v", "demo==1.0", **env, UV_INDEX_MY_OWN_PASSWORD="secret")
     assert "secret" not in done.stderr
+
+
+def test_each_of_two_indexes_on_a_host_gets_its_own_password(venvfs, server):
+    server.add(Wheel("aa"), index="one", url="/one/files/aa-1.0-py3-none-any.whl")
+    server.add(Wheel("bb"), index="two")
+    server.logins.update({"/one/": "u1:p1", "/two/": "u2:p2", "/files/bb": "u2:p2"})
+    env = {"UV_INDEX": f"one={server.index('one')} two={server.index('two')}/"}
+    for i, name in enumerate(("ONE", "TWO"), 1):
+        env |= {f"UV_INDEX_{name}_USERNAME": f"u{i}", f"UV_INDEX_{name}_PASSWORD": f"p{i}"}
+    venvfs.run("cache", "add", "bb==1.0", **env)
+    assert names(venvfs) == ["bb-1.0-py3-none-any.whl"]
+    logins = {(path.split("/")[1], base64.b64decode(heads["Authorization"].split()[1]).decode())
+              for _, path, heads in server.requests if "Authorization" in heads}
+    assert logins == {("one", "u1:p1"), ("two", "u2:p2"), ("files", "u2:p2")}
+    server.files["two-1.0-py3-none-any.whl"] = Wheel("two").bytes()
+    server.fail("/two/x/two-1.0-py3-none-any.whl", Fault(redirect="/files/two-1.0-py3-none-any.whl"))
+    venvfs.run("cache", "add", f"{server.host}/two/x/two-1.0-py3-none-any.whl", **env)
+    assert base64.b64decode(server.heads("/two/x/")[-1]["Authorization"].split()[1]) == b"u2:p2"
 
 
 def test_credentials_are_not_sent_to_another_host(venvfs, server):

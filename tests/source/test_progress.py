@@ -10,10 +10,10 @@ from support import BINARY
 from wheelmaker import Wheel
 
 
-def on_terminal(venvfs, *args):
+def on_terminal(venvfs, *args, **env):
     """What the program says on a terminal."""
     ours, theirs = pty.openpty()
-    p = subprocess.Popen([BINARY, *args], env=venvfs.env, stderr=theirs, stdin=subprocess.DEVNULL)
+    p = subprocess.Popen([BINARY, *args], env={**venvfs.env, "TERM": "xterm", **env}, stderr=theirs, stdin=subprocess.DEVNULL)
     os.close(theirs)
     said = b""
     while True:
@@ -39,11 +39,23 @@ def slow(server, i):
 
 def test_a_bar_is_drawn_and_wiped_on_a_terminal(venvfs, server):
     said = on_terminal(venvfs, "cache", "add", *[slow(server, i) for i in range(3)])
-    steps = re.findall(r"\[(\d)/3\] \[(#*) *\] ([\d.]+ \w+) of ([\d.]+ \w+)", said)
+    steps = re.findall(r"\[(#*)-*\] (\d)/3 ([\d.]+ \w+) of ([\d.]+ \w+)", said)
     assert len(steps) > 3
-    widths = [len(bar) for _, bar, _, _ in steps]
+    widths = [len(bar) for bar, _, _, _ in steps]
     assert widths == sorted(widths) and widths[0] < widths[-1] <= 30
     assert said.endswith("\r\033[K")
+
+
+def test_of_what_is_cached_no_bar_is_drawn(venvfs, server):
+    urls = [server.add(Wheel(f"p{i}")) for i in range(3)]
+    venvfs.run("cache", "add", *urls)
+    assert on_terminal(venvfs, "cache", "add", *urls) == ""
+    counts = set(re.findall(r"\d+/\d+", on_terminal(venvfs, "cache", "add", *urls, server.add(Wheel("other")))))
+    assert counts <= {"0/1", "1/1"}
+
+
+def test_a_terminal_that_cannot_write_over_gets_no_bar(venvfs, server):
+    assert on_terminal(venvfs, "cache", "add", slow(server, 0), TERM="dumb") == ""
 
 
 def test_nothing_is_said_in_a_pipe(venvfs, server):

@@ -72,6 +72,17 @@ def test_a_host_may_be_trusted_without(venvfs, secure, how, port):
     assert "certificate" in venvfs.refused("cache", "add", other, **{**NOTHING, how: "ocalhost localhost:1"})
 
 
+def test_whom_to_trust_is_judged_for_each_redirection(venvfs, secure, certificate):
+    """Not even the certificate's host is trusted: its name is localhost, that of the URL 127.0.0.1."""
+    url = url_of(secure, Wheel())
+    other = url.replace("localhost", "127.0.0.1").split("#")[0]
+    secure.fail("/moved/demo-1.0-py3-none-any.whl", Fault(stays=True, redirect=other))
+    moved = f"https://localhost:{secure.port}/moved/demo-1.0-py3-none-any.whl"
+    assert "127.0.0.1" in venvfs.refused("cache", "add", moved, **{**NOTHING, "UV_INSECURE_HOST": "localhost"})
+    assert not secure.asked("/files/")
+    venvfs.run("cache", "add", moved, **{**NOTHING, "UV_INSECURE_HOST": "127.0.0.1", "SSL_CERT_FILE": str(certificate)})
+
+
 def test_a_redirection_does_not_lead_out_of_tls(venvfs, secure, server, certificate):
     plain = server.add(Wheel())
     url = url_of(secure, Wheel())

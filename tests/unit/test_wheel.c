@@ -62,6 +62,25 @@ static int parse_points(const char *text, struct entry_points *ret)
 	return entry_points_parse(text, strlen(text), ret, NULL);
 }
 
+static void entry_points_are_found_by_name(void **state)
+{
+	struct entry_points p;
+	(void)state;
+	assert_int_equal(
+	    parse_points("[console_scripts]\nb=m:f\nab=m:f\na=m:f\nabc=m:f\n", &p), 0);
+	assert_string_equal(p.items[0].name, "b");
+	assert_true(entry_points_have(&p, "abcd", 1));
+	assert_true(entry_points_have(&p, "abcd", 2));
+	assert_true(entry_points_have(&p, "abcd", 3));
+	assert_false(entry_points_have(&p, "abcd", 4));
+	assert_true(entry_points_have(&p, "b", 1));
+	assert_false(entry_points_have(&p, "", 0));
+	entry_points_release(&p);
+	assert_int_equal(
+	    parse_points("[console_scripts]\na=m:f\nb=m:f\n[gui_scripts]\na=m:g\n", &p),
+	    -EBADMSG);
+}
+
 static void entry_points_are_read_as_setuptools_writes_them(void **state)
 {
 	struct entry_points p;
@@ -129,6 +148,22 @@ static void names_are_the_same_as_PEP_503_has_it(void **state)
 	assert_false(same_name("foobar", "foo-bar"));
 }
 
+static void a_pin_takes_what_PEP_440_equals_means(void **state)
+{
+	static const struct {
+		const char *pin, *version;
+		bool takes;
+	} pairs[] = {
+		{ "1.0", "1.0.0+local", true }, { "1.0+a", "1.0", false },
+		{ "1.0+a", "1.0.0+A", true },   { "1.0+a", "1.0+b", false },
+		{ "1.0", "1.0.post1", false },  { "no.version", "no-version", true },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
+		assert_int_equal(pin_takes(pairs[i].pin, pairs[i].version),
+				 pairs[i].takes);
+}
+
 static void versions_are_the_same_as_PEP_440_has_it(void **state)
 {
 	static const struct {
@@ -180,7 +215,9 @@ int main(void)
 		cmocka_unit_test(entry_points_that_could_do_harm_are_refused),
 		cmocka_unit_test(a_file_name_has_five_parts_or_six),
 		cmocka_unit_test(names_are_the_same_as_PEP_503_has_it),
+		cmocka_unit_test(entry_points_are_found_by_name),
 		cmocka_unit_test(versions_are_the_same_as_PEP_440_has_it),
+		cmocka_unit_test(a_pin_takes_what_PEP_440_equals_means),
 		cmocka_unit_test(headers_are_found_in_any_case_and_end_at_an_empty_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 #include "cache/env/lock/fill.h"
 
 #include "cache/base/file.h"
+#include "cache/base/shown.h"
 #include "cache/toml/toml.h"
 #include "cache/wheel/wheel_name.h"
 
@@ -253,6 +254,12 @@ static const char *file_url_path(const char *url)
 	return url + 7 + strcspn(url + 7, "/");
 }
 
+static int bad_url(const struct reading *r, const char *text)
+{
+	cleanup_free char *shown = url_shown(text);
+	return fill_bad(r, "'%.200s' in it is no URL", shown ? shown : "");
+}
+
 int fill_place(const struct reading *r, const char *base, const char *path,
 	       const char *url, char **ret_path, char **ret_url)
 {
@@ -265,7 +272,7 @@ int fill_place(const struct reading *r, const char *base, const char *path,
 	if ((url && !plain) || (of_file && !decoded))
 		return -ENOMEM;
 	if (plain && !of_file && !strstr(plain, "://"))
-		return fill_bad(r, "'%.200s' in it is no URL", plain);
+		return bad_url(r, plain);
 	if (path || decoded) {
 		cleanup_free char *clean = fill_clean_path(base, path ? path : decoded);
 		int result = clean ? fill_text(r, clean, ret_path) : -ENOMEM;
@@ -284,7 +291,7 @@ static int check_wheel(const struct reading *r, const struct wanted_dist *dist,
 	if (!same_name(name.distribution, dist->name))
 		return fill_bad(r, "the wheel '%.200s' is not one of %s", wheel->file,
 				dist->name);
-	if (dist->version && !same_version(name.version, dist->version))
+	if (dist->version && !pin_takes(dist->version, name.version))
 		return fill_bad(r, "the wheel '%.200s' is not of %s %s", wheel->file,
 				dist->name, dist->version);
 	return 0;
@@ -322,17 +329,20 @@ int fill_add_wheel(const struct reading *r, struct wanted_dist *dist,
 	if (!more)
 		return -ENOMEM;
 	dist->wheels = more;
-	size_t at = dist->wheel_count++;
-	/* Of equal ones the first one stays first, as with uv and pip. */
-	for (; at > 0; at--) {
-		struct wheel_rank before = target_rank(r->target, more[at - 1].file);
-		if (wheel_rank_compare(&rank, &before) >= 0)
-			break;
-		more[at] = more[at - 1];
-	}
-	more[at] = wheel;
+	wheel.rank = rank;
+	wheel.place = dist->wheel_count;
+	more[dist->wheel_count++] = wheel;
 	wheel = (struct wanted_wheel){ .name = NULL };
 	return 0;
+}
+
+/* Of equal ones the first one stays first, as with uv and pip. */
+static int compare_wheels(const void *a, const void *b)
+{
+	const struct wanted_wheel *x = a;
+	const struct wanted_wheel *y = b;
+	int r = wheel_rank_compare(&x->rank, &y->rank);
+	return r != 0 ? r : (x->place > y->place) - (x->place < y->place);
 }
 
 int fill_dist_done(struct reading *r, struct wanted_dist *take_dist)
@@ -342,6 +352,8 @@ int fill_dist_done(struct reading *r, struct wanted_dist *take_dist)
 	if (w->count == WANTED_MOST || dist.hash_count > MOST_HASHES)
 		return fill_bad(r, "it wants too much");
 	if (dist.wheel_count > 0) {
+		qsort(dist.wheels, dist.wheel_count, sizeof(*dist.wheels),
+		      compare_wheels);
 		wanted_source_free(dist.source);
 		dist.source = NULL;
 	} else if (!dist.source && !dist.pinned) {

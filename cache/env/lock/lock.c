@@ -55,17 +55,33 @@ static bool same_place(const struct wanted_dist *a, const struct wanted_dist *b)
 	       strcmp(a->source->path_or_url, b->source->path_or_url) == 0;
 }
 
+static bool same_pin(const struct wanted_dist *a, const struct wanted_dist *b)
+{
+	if (!a->pinned || !b->pinned)
+		return false;
+	bool takes = pin_takes(a->version, b->version);
+	bool taken = pin_takes(b->version, a->version);
+	return a->exact || b->exact ? takes && taken : takes || taken;
+}
+
 /* 1: they are one, and `b` is done with; 0 or an error. */
 static int unite(struct wanted_dist *a, struct wanted_dist *b, struct error *reterr)
 {
 	if (strcmp(a->name, b->name) != 0)
 		return 0;
-	bool same = a->pinned && b->pinned && same_version(a->version, b->version);
+	bool same = same_pin(a, b);
 	if (!same && !same_place(a, b))
 		return error_set(reterr, -EINVAL, "%s is wanted twice: as %s and as %s",
 				 a->name, a->version ? a->version : "source",
 				 b->version ? b->version : "source");
 	int r = same ? merge(a, b) : 0;
+	/* Of "1.0" and "1.0+cpu" the latter is meant. */
+	if (same && !pin_takes(b->version, a->version)) {
+		char *version = a->version;
+		a->version = b->version;
+		b->version = version;
+	}
+	a->exact = a->exact || (same && b->exact);
 	wanted_dist_release(b);
 	return r < 0 ? r : 1;
 }
@@ -91,6 +107,25 @@ static int finish(struct wanted *w, struct error *reterr)
 	return r;
 }
 
+/* What has a hash may have got it by another line or file than the one that asks for it;
+ * that of what has none may have been read before. */
+static int check_hashes(const struct wanted *w, struct error *reterr)
+{
+	for (size_t i = 0; w->require_hashes && i < w->count; i++) {
+		const struct wanted_dist *d = &w->dists[i];
+		const struct wanted_bytes *bytes =
+		    d->wheel_count > 0                             ? &d->wheels[0].bytes
+		    : d->source && d->source->kind == WANTED_SDIST ? &d->source->bytes
+								   : NULL;
+		bool has = bytes && (bytes->has_sha256 || bytes->other_count > 0);
+		if ((bytes || d->pinned) && !has && d->hash_count == 0)
+			return error_set(reterr, -EINVAL,
+					 "%s has no hash, and --require-hashes is set",
+					 d->name);
+	}
+	return 0;
+}
+
 int lock_read(const struct lock_file *file, const struct lock_options *options,
 	      const struct target *target, struct wanted *wanted,
 	      struct lock_notes *notes, struct error *reterr)
@@ -102,5 +137,7 @@ int lock_read(const struct lock_file *file, const struct lock_options *options,
 			     .notes = notes,
 			     .reterr = reterr };
 	int result = read_file(&r);
-	return result < 0 ? result : finish(wanted, reterr);
+	if (result == 0)
+		result = finish(wanted, reterr);
+	return result < 0 ? result : check_hashes(wanted, reterr);
 }

@@ -29,6 +29,16 @@ static int check_version(const struct reading *r, const json_t *lock)
 	return 0;
 }
 
+/* PEP 751 has hashes in each table of a file. */
+static int take_bytes(const struct reading *r, const json_t *table, const char *name,
+		      struct wanted_bytes *to)
+{
+	int result = fill_bytes(r, table, to);
+	return result == 0 && !to->has_sha256 && to->other_count == 0
+		   ? fill_bad(r, "'%.200s' has no hashes", name)
+		   : result;
+}
+
 static int add_wheels(const struct reading *r, const json_t *package,
 		      struct wanted_dist *dist)
 {
@@ -43,7 +53,7 @@ static int add_wheels(const struct reading *r, const json_t *package,
 			    r, r->file->folder, json_get_text(table, "path"),
 			    json_get_text(table, "url"), &wheel.path, &wheel.url);
 		if (result == 0)
-			result = fill_bytes(r, table, &wheel.bytes);
+			result = take_bytes(r, table, dist->name, &wheel.bytes);
 		if (result == 0)
 			result = fill_text(r, json_get_text(package, "index"),
 					   &wheel.index_url);
@@ -106,7 +116,7 @@ static int add_sdist(const struct reading *r, const json_t *table, const char *i
 		return -ENOMEM;
 	int result = fill_location(r, r->file->folder, table, &source->path_or_url);
 	if (result == 0)
-		result = fill_bytes(r, table, &source->bytes);
+		result = take_bytes(r, table, dist->name, &source->bytes);
 	if (result == 0)
 		result = fill_text(r, index, &source->index_url);
 	return result < 0 ? result
@@ -128,7 +138,7 @@ static int add_archive(const struct reading *r, const json_t *table,
 	}
 	bool is_wheel = result == 0 && fill_is_wheel(wheel.file);
 	if (is_wheel)
-		result = fill_bytes(r, table, &wheel.bytes);
+		result = take_bytes(r, table, wheel.file, &wheel.bytes);
 	if (result == 0 && is_wheel)
 		return fill_add_wheel(r, dist, &wheel);
 	wanted_wheel_release(&wheel);

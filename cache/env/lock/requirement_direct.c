@@ -1,6 +1,7 @@
 #include "cache/env/lock/requirement_direct.h"
 
 #include "cache/base/file.h"
+#include "cache/base/shown.h"
 #include "cache/source/ini.h"
 #include "cache/wheel/wheel_name.h"
 
@@ -13,8 +14,9 @@
 static int refuse(const struct reading *r, const struct requirement_line *line,
 		  const char *why)
 {
+	cleanup_free char *shown = text_shown(line->text);
 	return error_set(r->reterr, -EINVAL, "'%s', line %u: '%.200s' %s", line->file,
-			 line->line, line->text, why);
+			 line->line, shown ? shown : "", why);
 }
 
 static size_t archive_ending(const char *file)
@@ -115,6 +117,16 @@ static int name_of_wheel(struct reading *r, const char *file, char **ret)
 	return fill_name(r, name.distribution, ret);
 }
 
+static int copy_hashes(const struct reading *r, const struct wanted_bytes *from,
+		       struct wanted_bytes *to)
+{
+	to->has_sha256 = from->has_sha256;
+	to->sha256 = from->sha256;
+	return from->other_count > 0
+		   ? fill_hash(r, from->others[0].algorithm, from->others[0].hex, to)
+		   : 0;
+}
+
 /* "#sha256=...", "#egg=name" and "#subdirectory=x", parts with "&" between. */
 static char *fragment_value(const char *place, const char *key)
 {
@@ -131,24 +143,37 @@ static char *fragment_value(const char *place, const char *key)
 	return NULL;
 }
 
+int requirement_copy_hashes(const struct reading *r, const struct requirement_line *line,
+			    struct wanted_dist *dist)
+{
+	if (line->hash_count == 0)
+		return 0;
+	dist->hashes = calloc(line->hash_count, sizeof(*dist->hashes));
+	int result = dist->hashes ? 0 : -ENOMEM;
+	for (size_t i = 0; result == 0 && i < line->hash_count; i++) {
+		dist->hashes[i].size = -1;
+		dist->hash_count++;
+		result = copy_hashes(r, &line->hashes[i], &dist->hashes[i]);
+	}
+	return result;
+}
+
 static int take_hashes(const struct reading *r, const struct requirement_line *line,
-		       const char *place, struct wanted_bytes *to)
+		       const char *place, struct wanted_dist *dist,
+		       struct wanted_bytes *to)
 {
 	cleanup_free char *sha256 = fragment_value(place, "sha256");
-	if (line->hash_count > 1)
-		return refuse(r, line, "is one file and has several hashes");
-	if (sha256)
-		return fill_hash(r, "sha256", sha256, to);
-	if (line->hash_count == 0)
+	int result = sha256 ? fill_hash(r, "sha256", sha256, to) : 0;
+	if (result < 0)
+		return result;
+	if (!sha256 && line->hash_count == 0)
 		return r->wanted->require_hashes
 			   ? refuse(r, line, "has no hash, and --require-hashes is set")
 			   : 0;
-	const struct wanted_bytes *from = &line->hashes[0];
-	to->has_sha256 = from->has_sha256;
-	to->sha256 = from->sha256;
-	return from->other_count > 0
-		   ? fill_hash(r, from->others[0].algorithm, from->others[0].hex, to)
-		   : 0;
+	if (!sha256 && line->hash_count == 1)
+		return copy_hashes(r, &line->hashes[0], to);
+	/* Any of several will do, as pip has it. */
+	return requirement_copy_hashes(r, line, dist);
 }
 
 static int add_wheel(struct reading *r, const struct requirement_line *line,
@@ -164,7 +189,7 @@ static int add_wheel(struct reading *r, const struct requirement_line *line,
 	if (result == 0 && !dist->name)
 		result = name_of_wheel(r, file, &dist->name);
 	if (result == 0)
-		result = take_hashes(r, line, place, &wheel.bytes);
+		result = take_hashes(r, line, place, dist, &wheel.bytes);
 	if (result == 0)
 		return fill_add_wheel(r, dist, &wheel);
 	wanted_wheel_release(&wheel);
@@ -182,8 +207,10 @@ static int add_archive(struct reading *r, const struct requirement_line *line,
 	if (!source)
 		return result < 0 ? result : -ENOMEM;
 	result = fill_text(r, location, &source->path_or_url);
+	if (line->hash_count > 1)
+		return refuse(r, line, "is one archive and has several hashes");
 	if (result == 0)
-		result = take_hashes(r, line, place, &source->bytes);
+		result = take_hashes(r, line, place, dist, &source->bytes);
 	return result == 0 ? fill_text(r, subdirectory, &source->subdirectory) : result;
 }
 

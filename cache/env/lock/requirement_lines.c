@@ -1,8 +1,10 @@
 #include "cache/env/lock/requirement_lines.h"
 
 #include "cache/base/file.h"
+#include "cache/base/shown.h"
 #include "cache/base/utf8.h"
 #include "cache/env/lock/requirement_text.h"
+#include "cache/source/check.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -68,8 +70,9 @@ enum { OPTIONS = sizeof(options) / sizeof(*options) };
 
 static int refuse(const struct source *s, const char *what, const char *why)
 {
+	cleanup_free char *shown = text_shown(what);
 	return error_set(s->r->reterr, -EBADMSG, "'%s', line %u: '%.200s' %s", s->path,
-			 s->line, what, why);
+			 s->line, shown ? shown : "", why);
 }
 
 static int read_file(struct source *s);
@@ -155,12 +158,6 @@ static int add_line(const struct source *s, const char *text, bool editable)
 	return more[l->count - 1].text && more[l->count - 1].file ? 0 : -ENOMEM;
 }
 
-static bool is_weak(const char *hash)
-{
-	return strncmp(hash, "md5:", 4) == 0 || strncmp(hash, "sha1:", 5) == 0 ||
-	       strncmp(hash, "sha224:", 7) == 0;
-}
-
 /* Belongs to the requirement that was added last. */
 static int add_hash(const struct source *s, const char *value)
 {
@@ -168,10 +165,12 @@ static int add_hash(const struct source *s, const char *value)
 	struct requirement_line *line = l->count > 0 ? &l->items[l->count - 1] : NULL;
 	if (!line || line->line != s->line)
 		return refuse(s, value, "is a hash without a requirement");
-	if (is_weak(value))
+	cleanup_free char *algorithm = strndup(value, strcspn(value, ":"));
+	if (!algorithm)
+		return -ENOMEM;
+	if (!check_knows(algorithm))
 		return refuse(s, value,
-			      "is no hash that keeps anybody out; pin it by "
-			      "sha256");
+			      "is none of sha256, sha384 and sha512; pin it by sha256");
 	struct wanted_bytes *more =
 	    realloc(line->hashes, (line->hash_count + 1) * sizeof(*more));
 	if (!more)

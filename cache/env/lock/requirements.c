@@ -4,8 +4,10 @@
  */
 #include "cache/env/lock/requirement_direct.h"
 
+#include "cache/base/shown.h"
 #include "cache/env/markers/requirement.h"
 #include "cache/version/specifier.h"
+#include "cache/wheel/wheel_name.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,8 +16,9 @@
 static int refuse(const struct reading *r, const struct requirement_line *line,
 		  const char *why)
 {
+	cleanup_free char *shown = text_shown(line->text);
 	return error_set(r->reterr, -EINVAL, "'%s', line %u: '%.200s' %s", line->file,
-			 line->line, line->text, why);
+			 line->line, shown ? shown : "", why);
 }
 
 static int prefix(const struct reading *r, const struct requirement_line *line,
@@ -87,6 +90,7 @@ static int take_constraints(const struct reading *r,
 struct pin {
 	char *version;
 	const struct requirement_line *line; /* whose hashes count */
+	bool exact;
 };
 
 static int check_pin(const struct reading *r, const struct requirement_line *line,
@@ -99,17 +103,37 @@ static int check_pin(const struct reading *r, const struct requirement_line *lin
 		   : refuse(r, line, "and its constraint exclude each other");
 }
 
+static bool is_exact(const char *specifiers)
+{
+	return strncmp(specifiers, "===", 3) == 0;
+}
+
+/* By a constraint, when the line has none, or when of "1.0" this says "1.0+cpu". */
+static void narrow_pin(const struct requirement_line *line, const struct constraint *c,
+		       struct pin *pin)
+{
+	char *version = requirement_pin(&c->requirement);
+	if (!version || (pin->version && !pin_takes(pin->version, version))) {
+		free(version);
+		return;
+	}
+	bool exact = pin->version && pin->exact;
+	free(pin->version);
+	const struct requirement_line *hashed = c->line->hash_count ? c->line : pin->line;
+	*pin = (struct pin){ version, line->hash_count ? line : hashed,
+			     exact || is_exact(c->requirement.specifiers) };
+}
+
 static int find_pin(const struct reading *r, const struct requirement_line *line,
 		    const struct requirement *requirement,
 		    const struct constraints *constraints, struct pin *ret)
 {
-	*ret = (struct pin){ requirement_pin(requirement), line };
-	for (size_t i = 0; i < constraints->count && !ret->version; i++) {
+	*ret = (struct pin){ requirement_pin(requirement), line,
+			     is_exact(requirement->specifiers) };
+	for (size_t i = 0; i < constraints->count; i++) {
 		const struct constraint *c = &constraints->items[i];
-		if (strcmp(c->requirement.name, requirement->name) != 0)
-			continue;
-		*ret = (struct pin){ requirement_pin(&c->requirement),
-				     line->hash_count ? line : c->line };
+		if (strcmp(c->requirement.name, requirement->name) == 0)
+			narrow_pin(line, c, ret);
 	}
 	if (!ret->version)
 		return refuse(r, line,
@@ -126,26 +150,6 @@ static int find_pin(const struct reading *r, const struct requirement_line *line
 	return result;
 }
 
-static int copy_hashes(const struct reading *r, const struct requirement_line *from,
-		       struct wanted_dist *dist)
-{
-	if (from->hash_count == 0)
-		return 0;
-	dist->hashes = calloc(from->hash_count, sizeof(*dist->hashes));
-	int result = dist->hashes ? 0 : -ENOMEM;
-	for (size_t i = 0; result == 0 && i < from->hash_count; i++) {
-		const struct wanted_bytes *hash = &from->hashes[i];
-		dist->hashes[i] = (struct wanted_bytes){ .size = -1,
-							 .has_sha256 = hash->has_sha256,
-							 .sha256 = hash->sha256 };
-		dist->hash_count++;
-		if (hash->other_count > 0)
-			result = fill_hash(r, hash->others[0].algorithm,
-					   hash->others[0].hex, &dist->hashes[i]);
-	}
-	return result;
-}
-
 static bool is_listed(const struct name_list *list, const char *name)
 {
 	return name_list_has(list, name) || name_list_has(list, ":all:");
@@ -156,6 +160,7 @@ static int add_pinned(struct reading *r, const struct requirement_lines *lines,
 {
 	struct wanted_dist dist = {
 		.pinned = true,
+		.exact = pin->exact,
 		.no_wheel = is_listed(&lines->no_binary, requirement->name),
 		.no_sdist = is_listed(&lines->only_binary, requirement->name)
 	};
@@ -165,7 +170,7 @@ static int add_pinned(struct reading *r, const struct requirement_lines *lines,
 	if (result == 0)
 		result = fill_text(r, pin->version, &dist.version);
 	if (result == 0)
-		result = copy_hashes(r, pin->line, &dist);
+		result = requirement_copy_hashes(r, pin->line, &dist);
 	if (result == 0)
 		return fill_dist_done(r, &dist);
 	wanted_dist_release(&dist);

@@ -6,7 +6,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -113,25 +112,9 @@ struct wheel_rank target_rank(const struct target *target, const char *file)
 	return rank;
 }
 
-int wheel_rank_compare(const struct wheel_rank *a, const struct wheel_rank *b)
+static struct wheel_rank judge_rank(const void *context, const char *file)
 {
-	if (a->tags < 0 || b->tags < 0)
-		return (int)(a->tags < 0) - (int)(b->tags < 0);
-	if (a->tags != b->tags)
-		return a->tags < b->tags ? -1 : 1;
-	if (a->build != b->build)
-		return a->build > b->build ? -1 : 1;
-	return strcmp(b->build_rest, a->build_rest);
-}
-
-static int judge_rank(const void *context, const char *file)
-{
-	enum { BUILDS = 1 << 10 };
-	struct wheel_rank rank = target_rank(context, file);
-	uint64_t build = rank.build < BUILDS ? rank.build : BUILDS - 1;
-	if (rank.tags < 0 || rank.tags > INT_MAX / BUILDS - 1)
-		return -1;
-	return rank.tags * BUILDS + (BUILDS - 1 - (int)build);
+	return target_rank(context, file);
 }
 
 static bool judge_python(const void *context, const char *requires_python)

@@ -29,15 +29,8 @@ void target_release(struct target *target);
 /* Is it within a Requires-Python? 1, 0, or -EINVAL when that is none. */
 int target_python_fits(const struct target *target, const char *requires_python);
 
-/* How well a wheel of that file name fits, first by its tags, then by its build. */
-struct wheel_rank {
-	int tags; /* less is better; -1: it does not fit */
-	uint64_t build;
-	char build_rest[64];
-};
+/* How well a wheel of that file name fits. */
 struct wheel_rank target_rank(const struct target *target, const char *file);
-/* Negative: `a` is the better one. */
-int wheel_rank_compare(const struct wheel_rank *a, const struct wheel_rank *b);
 
 /* For cache/source; the target must outlive it. */
 struct wanted_judge target_judge(const struct target *target);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEEPEST = 64, LONGEST = 8192 };
+enum { DEEPEST = 64, LONGEST = 64 << 10 };
 
 enum marker_operator {
 	OP_IDENTICAL,
@@ -369,7 +369,8 @@ int marker_evaluate(const char *text, const struct marker_environment *environme
 		.p = text, .environment = environment, .reterr = reterr, .all = text
 	};
 	if (strlen(text) > LONGEST)
-		return refuse(&r, "is too long");
+		return error_set(reterr, -EINVAL,
+				 "a marker of %zu characters is too long", strlen(text));
 	int result = take_any(&r);
 	if (result >= 0 && *r.p != '\0')
 		return refuse(&r, "goes on where it should end");

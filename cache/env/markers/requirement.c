@@ -1,6 +1,7 @@
 #include "cache/env/markers/requirement.h"
 
 #include "cache/base/bytes.h"
+#include "cache/base/shown.h"
 #include "cache/env/markers/marker.h"
 #include "cache/version/specifier.h"
 #include "cache/wheel/wheel_name.h"
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONGEST = 16384, LONGEST_NAME = 255, MOST_EXTRAS = 256 };
+enum { LONGEST = 128 << 10, LONGEST_NAME = 255, MOST_EXTRAS = 256 };
 
 struct parser {
 	const char *p, *end, *all;
@@ -19,7 +20,9 @@ struct parser {
 
 static int refuse(const struct parser *r, const char *why)
 {
-	return error_set(r->reterr, -EINVAL, "the requirement '%.300s' %s", r->all, why);
+	cleanup_free char *shown = text_shown(r->all);
+	return error_set(r->reterr, -EINVAL, "the requirement '%.300s' %s",
+			 shown ? shown : "", why);
 }
 
 static bool at_space(const struct parser *r)
