@@ -12,10 +12,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
 enum { PROBE_SECONDS = 30, LARGEST_ANSWER = 1 << 20 };
 
 static const char shims[] = "shims";
+
+/* The kernel and the libc that it runs on, of which it tells, too. */
+static int describe_system(struct buffer *out)
+{
+	struct utsname system;
+	char libc[64] = "";
+	if (uname(&system) < 0)
+		return -errno;
+#ifdef _CS_GNU_LIBC_VERSION
+	(void)confstr(_CS_GNU_LIBC_VERSION, libc, sizeof(libc));
+#endif
+	return buffer_printf(out, "%s %s %s %s\n", system.release, system.version,
+			     system.machine, libc);
+}
 
 /* What tells an interpreter from itself after an upgrade, and from another probe's
  * answers. */
@@ -28,6 +44,8 @@ static int fact_key(const char *path, struct digest *ret)
 	int r = buffer_printf(&key, "%s\n%s\n", path, real);
 	if (r == 0)
 		r = file_describe(real, &key);
+	if (r == 0)
+		r = describe_system(&key);
 	if (r == 0)
 		r = buffer_append(&key, template_probe_py, template_probe_py_size);
 	if (r == 0)

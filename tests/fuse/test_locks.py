@@ -322,6 +322,15 @@ def test_exec_and_export_read_locks_too(project):
         "dev_one-1.0.dist-info", "one-1.0.dist-info", "two-1.0.dist-info"]
 
 
+def test_another_kernel_is_another_answer_of_the_interpreter(project):
+    lines = project.root / "lines.txt"
+    lines.write_text('two==1.0\none==1.0; "2.6." in platform_release\n')
+    options = ("-r", "lines.txt", "-i", project.server.index(), "--python", sys.executable)
+    assert project.remounted("-r", "lines.txt", "-i", project.server.index()) == ["two-1.0"]
+    subprocess.run(["setarch", "--uname-2.6", BINARY, "mount", "--fresh", *options], cwd=project.root, env=project.venvfs.env, check=True)
+    assert project.packages() == ["one-1.0", "two-1.0"]
+
+
 def test_an_interrupted_export_says_one_line(project):
     wheels = [Wheel(f"big{k}") for k in range(3)]
     for k, wheel in enumerate(wheels):
