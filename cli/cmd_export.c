@@ -228,7 +228,7 @@ static int export_operands(const struct command *command, struct exporting *e,
 	struct error err = ERROR_INIT;
 	cleanup_free char *usual = NULL;
 	const char *dir = NULL;
-	if (count > 0 && !is_wheel_name(operands[0])) {
+	if (count > 0 && !is_wheel_operand(operands[0])) {
 		dir = *operands++;
 		count--;
 	}

@@ -333,7 +333,7 @@ static int mount_operands(const struct command *command, struct mounting *m,
 	struct error err = ERROR_INIT;
 	const char *dir = NULL;
 	cleanup_free char *usual = NULL;
-	if (count > 0 && !is_wheel_name(operands[0])) {
+	if (count > 0 && !is_wheel_operand(operands[0])) {
 		dir = *operands++;
 		count--;
 	}

@@ -1,9 +1,12 @@
 #include "cli/gather.h"
 
 #include "cache/base/file.h"
+#include "cache/base/json.h"
 #include "cache/env/seed.h"
+#include "cache/source/url.h"
 #include "cli/output.h"
 #include "cli/python.h"
+#include "cli/sources.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -60,7 +63,9 @@ static bool names_pip(const struct gather_request *q)
 {
 	for (size_t i = 0; i < q->count; i++) {
 		const char *slash = strrchr(q->wheels[i], '/');
-		if (strncasecmp(slash ? slash + 1 : q->wheels[i], "pip-", 4) == 0)
+		const char *name = slash ? slash + 1 : q->wheels[i];
+		if (strncasecmp(name, "pip-", 4) == 0 ||
+		    strncasecmp(name, "pip==", 5) == 0)
 			return true;
 	}
 	return false;
@@ -123,7 +128,7 @@ static int spell_origin(struct folder *folder, const char *file, const char **re
 }
 
 /* Where the wheels came from is kept, but of pip, which nobody named. */
-static int fill_wheels(const struct gather_request *q, struct gathered *g)
+static int fill_wheels(struct gathered *g)
 {
 	struct error err = ERROR_INIT;
 	CLEANUP(folder_release) struct folder folder = { .given = NULL };
@@ -148,9 +153,8 @@ static int fill_wheels(const struct gather_request *q, struct gathered *g)
 		*to = (struct environment_wheel){ .image_id = job->note.image,
 						  .name = job->path };
 		size_t own = g->pip ? 1 : 0;
-		int r = i < own ? 0
-				: spell_origin(&folder, q->wheels[i - own],
-					       &to->direct_url, &err);
+		int r =
+		    i < own ? 0 : spell_origin(&folder, job->path, &to->direct_url, &err);
 		if (r < 0)
 			return say_error(&err, r);
 	}
@@ -163,11 +167,64 @@ static int add_wheels(const struct gather_request *q, struct gathered *g)
 	cleanup_free char **paths = calloc(own + q->count + 1, sizeof(*paths));
 	if (!paths)
 		return say_failed("%s", strerror(ENOMEM));
+	size_t count = own;
 	paths[0] = g->pip;
-	for (size_t i = 0; i < q->count; i++)
-		paths[own + i] = q->wheels[i];
-	return wheels_add(g->cache, paths, own + q->count, q->options->lenient,
+	for (size_t i = 0; i < q->count; i++) {
+		if (!is_source_operand(q->wheels[i]))
+			paths[count++] = q->wheels[i];
+	}
+	return wheels_add(g->cache, paths, count, q->options->lenient,
 			  q->options->verbose, &g->wheels);
+}
+
+/* direct_url.json of a URL that was named; NULL with 0: it was a pin. */
+static int spell_url(const char *operand, char **ret)
+{
+	cleanup_free char *url = NULL;
+	cleanup_buffer struct buffer text = BUFFER_INIT;
+	bool has_hash;
+	struct sha256 sha256;
+	if (!url_is_http(operand))
+		return 0;
+	int r = url_split_hash(operand, &url, &has_hash, &sha256);
+	r = r < 0 ? r : url_append_without_login(&text, url);
+	const char *plain = r == 0 ? buffer_cstr(&text) : NULL;
+	cleanup_json json_t *value =
+	    plain ? json_pack("{ss s{}}", "url", plain, "archive_info") : NULL;
+	*ret = value ? json_dumps(value, JSON_COMPACT) : NULL;
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* URLs and name==version, fetched: as if a lock had named them. */
+static int add_fetched(const struct gather_request *q, struct gathered *g)
+{
+	struct locked *to = &g->locked;
+	cleanup_free char **operands = calloc(q->count + 1, sizeof(*operands));
+	cleanup_free struct wheel_note *notes = calloc(q->count + 1, sizeof(*notes));
+	struct source_add add = { .operands = operands,
+				  .python = q->options->python,
+				  .lenient = q->options->lenient,
+				  .verbose = q->options->verbose,
+				  .ret_notes = notes };
+	struct locked_wheel *all =
+	    reallocarray(to->wheels, to->count + q->count + 1, sizeof(*all));
+	if (all)
+		to->wheels = all;
+	if (!operands || !notes || !all)
+		return say_failed("%s", strerror(ENOMEM));
+	for (size_t i = 0; i < q->count; i++) {
+		if (is_source_operand(q->wheels[i]))
+			operands[add.count++] = q->wheels[i];
+	}
+	int status = sources_add(g->cache, &add, &q->options->locks.source);
+	for (size_t i = 0; status == 0 && i < add.count; i++) {
+		struct locked_wheel *wheel = &to->wheels[to->count++];
+		*wheel = (struct locked_wheel){ .note = notes[i] };
+		wheel->record.wheel = notes[i].sha256;
+		if (spell_url(operands[i], &wheel->record.notes.direct_url) < 0)
+			status = say_failed("%s", strerror(ENOMEM));
+	}
+	return status;
 }
 
 /* The interpreter and what is known of the wheels. */
@@ -190,8 +247,15 @@ static int gather_wheels(const struct gather_request *q, const struct lock_args 
 					      .verbose = o->verbose };
 	int status = locks ? locks_get(g->cache, &request, &g->locked) : 0;
 	if (status == 0)
+		status = add_fetched(q, g);
+	if (status == 0)
 		status = add_wheels(q, g);
-	return status != 0 ? status : fill_wheels(q, g);
+	return status != 0 ? status : fill_wheels(g);
+}
+
+bool is_wheel_operand(const char *text)
+{
+	return is_wheel_name(text) || is_source_operand(text);
 }
 
 int gather(const struct gather_request *q, struct gathered *g)

@@ -51,7 +51,7 @@ void gather_options_release(struct gather_options *options);
 struct gather_request {
 	const char *who; /* the command, as the lease names it */
 	const struct gather_options *options;
-	char **wheels; /* files */
+	char **wheels; /* files, URLs, name==version */
 	size_t count;
 };
 
@@ -61,12 +61,15 @@ struct gathered {
 	struct interpreter *interpreter; /* NULL: there are no wheels */
 	struct wheel_args wheels; /* files; the interpreter's pip first, if asked for */
 	char *pip;                /* its path */
-	struct locked locked;
+	struct locked locked; /* by locks, and what was fetched by URL or name==version */
 	struct folder_args folders;
 	/* Those of locks, then the files; opened when needed. */
 	struct environment_wheel *env_wheels;
 	size_t count;
 };
+
+/* A wheel file by its name, or one to be fetched; else it is a directory. */
+bool is_wheel_operand(const char *text);
 
 /* Fills `g`, all zero. Says what failed. Returns an exit status. */
 int gather(const struct gather_request *q, struct gathered *g);

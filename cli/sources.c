@@ -267,7 +267,8 @@ static int get_all(struct cache *cache, const struct source_add *add,
 					.count = count,
 					.target = &target,
 					.lenient = add->lenient,
-					.verbose = add->verbose };
+					.verbose = add->verbose,
+					.ret_notes = add->ret_notes };
 	return status ? status : sources_get(cache, settings, &get);
 }
 

@@ -83,6 +83,7 @@ struct source_add {
 	size_t count;
 	const char *python;
 	bool lenient, verbose;
+	struct wheel_note *ret_notes; /* as many, when all could be had; or NULL */
 };
 int sources_add(struct cache *cache, const struct source_add *add,
 		const struct source_options *options);

@@ -322,6 +322,23 @@ def test_exec_and_export_read_locks_too(project):
         "dev_one-1.0.dist-info", "one-1.0.dist-info", "two-1.0.dist-info"]
 
 
+def test_urls_and_pins_are_operands(project):
+    url = project.server.url("two-1.0-py3-none-any.whl")
+    index = ("-i", project.server.index(), "--python", sys.executable)
+    project.venvfs.run("mount", "one==1.0", url, *index, cwd=project.root)
+    assert project.packages() == ["one-1.0", "two-1.0"]
+    texts = {p.parent.name: p.read_text() for p in project.root.glob(".venv/lib/*/site-packages/*/direct_url.json")}
+    assert list(texts) == ["two-1.0.dist-info"] and url.split("#")[0] in texts["two-1.0.dist-info"]
+    project.unmount()
+    project.venvfs.run("export", "out", url, Wheel("over").write(project.root), *index, cwd=project.root)
+    assert sorted(p.name for p in project.root.glob("out/lib/*/site-packages/*.dist-info")) == ["over-1.0.dist-info", "two-1.0.dist-info"]
+    done = project.venvfs.run("exec", "one==2.0", *index, "--", "python", "-c", "import one; print(one.__file__)", cwd=project.root)
+    assert "one" in done.stdout
+    done = project.venvfs.run("mount", project.server.host + "/files/nothing", *index, ok=False, cwd=project.root)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "no URL of a wheel" in done.stderr
+    assert not list(project.root.glob("http:*"))
+
+
 def test_another_kernel_is_another_answer_of_the_interpreter(project):
     lines = project.root / "lines.txt"
     lines.write_text('two==1.0\none==1.0; "2.6." in platform_release\n')
