@@ -755,3 +755,13 @@ def test_under_sudo_the_caller_builds(person):
     owned = [p for p in person.home.rglob("*") if ".venv" not in p.parts and not p.is_symlink() and p.stat().st_uid != person.uid]
     assert owned == [uv]
     person.sudo("unmount", venv)
+
+
+def test_what_uv_sync_built_anew_in_the_mount_is_no_conflict(project):
+    project.mount()
+    (project.root / "pyproject.toml").touch()
+    project.uv("sync", "--locked")
+    project.unmount()
+    project.mount()
+    project.is_clean()
+    assert project.source.calls() == ["editable"] * 3  # by mount, by uv sync, and by mount once more
