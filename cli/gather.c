@@ -58,14 +58,21 @@ static int open_caches(const struct gather_request *q, struct gathered *g,
 		     : 0;
 }
 
-/* A pip that was named is the one. */
-static bool names_pip(const struct gather_request *q)
+static bool is_pip(const char *wheel)
 {
+	return strncasecmp(wheel, "pip-", 4) == 0;
+}
+
+/* A pip that was named, or that a lock has, is the one. */
+static bool has_pip(const struct gather_request *q, const struct gathered *g)
+{
+	for (size_t i = 0; i < g->locked.count; i++) {
+		if (is_pip(g->locked.wheels[i].note.file_name))
+			return true;
+	}
 	for (size_t i = 0; i < q->count; i++) {
 		const char *slash = strrchr(q->wheels[i], '/');
-		const char *name = slash ? slash + 1 : q->wheels[i];
-		if (strncasecmp(name, "pip-", 4) == 0 ||
-		    strncasecmp(name, "pip==", 5) == 0)
+		if (is_pip(slash ? slash + 1 : q->wheels[i]))
 			return true;
 	}
 	return false;
@@ -234,8 +241,6 @@ static int gather_wheels(const struct gather_request *q, const struct lock_args 
 	struct error err = ERROR_INIT;
 	const struct gather_options *o = q->options;
 	int r = python_find(cache_own(g->cache), o->python, &g->interpreter, &err);
-	if (r == 0 && o->seed && !names_pip(q))
-		r = seed_find_pip(g->interpreter, &g->pip, &err);
 	if (r < 0)
 		return say_error(&err, r);
 	if (o->verbose)
@@ -248,6 +253,10 @@ static int gather_wheels(const struct gather_request *q, const struct lock_args 
 	int status = locks ? locks_get(g->cache, &request, &g->locked) : 0;
 	if (status == 0)
 		status = add_fetched(q, g);
+	if (status == 0 && o->seed && !has_pip(q, g))
+		r = seed_find_pip(g->interpreter, &g->pip, &err);
+	if (r < 0)
+		return say_error(&err, r);
 	if (status == 0)
 		status = add_wheels(q, g);
 	return status != 0 ? status : fill_wheels(g);

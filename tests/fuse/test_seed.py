@@ -37,6 +37,13 @@ def test_a_pip_that_is_named_is_the_one(venvfs, tmp_path, python):
     assert run(tmp_path / ".venv/bin/pip").stdout == "99.0\n"
 
 
+def test_a_pip_that_a_lock_has_is_the_one(venvfs, tmp_path, python):
+    pip = Wheel("pip", "99.0").scripts("[console_scripts]\npip = pip:main\n").write(tmp_path)
+    (tmp_path / "requirements.txt").write_text(f"{pip}\n")
+    venvfs.run("mount", "--seed", "--python", python, "-r", "requirements.txt", cwd=tmp_path)
+    assert run(tmp_path / ".venv/bin/pip").stdout == "99.0\n"
+
+
 def test_a_python_without_one_is_refused(venvfs, tmp_path, python):
     fake = tmp_path / "python"
     fake.write_text(f"#!/bin/sh\n{python} \"$@\" | sed 's/\"pip_wheels\": \"[^\"]*\"/\"pip_wheels\": \"\"/'\n")
