@@ -270,8 +270,10 @@ static int mount_all(struct mounting *m, char **wheels, size_t count)
 		.context = m,
 	};
 	int interrupted = 0;
-	if (r == 0)
+	if (r == 0) {
+		m->point.fd = -1; /* the request's now */
 		r = mount_serve(&request, &interrupted, &err);
+	}
 	if (r == 0)
 		return 0;
 	mount_point_undo(&m->point);

@@ -163,6 +163,8 @@ int mount_serve(const struct serve_request *request, int *ret_signal,
 	cleanup_fd int signals = s.signal_fd =
 	    signalfd(-1, &s.signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	int r = start(&s, reterr);
+	/* Of what lies below; by its path it would pass for a file open in the mount. */
+	(void)close(request->dirfd);
 	if (r == -EINTR && read(signals, &info, sizeof(info)) == sizeof(info))
 		*ret_signal = (int)info.ssi_signo;
 	if (r == 0 && request->foreground)

@@ -10,7 +10,7 @@ struct serve_request {
 	const struct state *state; /* whose plan is written */
 	const char *path;          /* canonical */
 	const char *socket_path;   /* of the control socket */
-	int dirfd;                 /* O_PATH */
+	int dirfd;                 /* O_PATH, of what is covered; is closed */
 	int lock;                  /* the state's, which the server goes on holding */
 	int upper_lock;            /* of upper_hold(), likewise; -1: none */
 	bool foreground;

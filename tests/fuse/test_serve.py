@@ -524,6 +524,14 @@ def test_foreground_ends_with_unmount(venvfs, tmp_path, python):
         if (path / "pyvenv.cfg").exists():
             break
         time.sleep(0.05)
+    # Nor does it seem to be a user of the mount.
+    held = pathlib.Path(f"/proc/{child.pid}/fd")
+    for _ in range(200):
+        if str(path) not in [os.readlink(fd) for fd in held.iterdir() if fd.is_symlink()]:
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("it holds what the mount covers")
     venvfs.run("unmount", path)
     assert child.wait(timeout=20) == 0
 
