@@ -286,7 +286,11 @@ def test_an_upper_of_another_is_not_served_by_root(venvfs, person, tmp_path):
     folder = put(person.tmp / "folder", a="a")
     theirs = person.path("upper")
     line = venvfs.refused("mount", tmp_path / "m", "--layer", folder, "--upper", theirs)
-    assert f"'{theirs}' can be changed by others (owner {person.uid}" in line
+    assert f"'{person.home}' belongs to uid {person.uid}" in line
+    given = put(tmp_path / "given", a="a")
+    os.chown(given, person.uid, person.gid)
+    line = venvfs.refused("mount", tmp_path / "m", "--layer", folder, "--upper", given)
+    assert f"'{given}'" in line and f"{person.uid}" in line
 
 
 HOSTILE = [0, 1, 2, -1, 2**31, 2**32, 2**51, 2**51 + 1, 2**52, 2**63 - 1, -2**63, 7, 0o777, 0o170000, 0o040755, 0o106777,
