@@ -185,6 +185,7 @@ def test_an_exec_that_is_killed_before_its_command(ground):
         for state in states.iterdir():
             if not (state / "throwaway").exists() and not (state / "mount.json").exists():
                 os.utime(state, (0, 0))
-        g.program.run("exec", "--python", PYTHON, *wheels, "--", "true")
-        wait_until(lambda: not list(temporary.iterdir()) and not list(states.iterdir()))
+        # What had just been forked, and was not seen, may still be dying with the lock in its hands.
+        wait_until(lambda: g.program.run("exec", "--python", PYTHON, *wheels, "--", "true")
+                   and not list(temporary.iterdir()) and not list(states.iterdir()))
         assert not mounted_below(g.root) and leases(g)[0] == 0, i
