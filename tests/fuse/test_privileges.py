@@ -218,7 +218,8 @@ def test_foreground_ends_with_a_signal_to_the_root_process(person):
         env={"PATH": os.environ["PATH"], "SUDO_UID": str(person.uid)}, cwd=person.home)
     wait_until(lambda: person.run("cat", path / "pyvenv.cfg").returncode == 0)
     child.terminate()
-    assert child.wait(timeout=20) == 0
+    # 143: it came before the command had heard that it is served; then, too, nothing is left.
+    assert child.wait(timeout=20) in (0, 143)
     assert str(path) not in open("/proc/self/mountinfo").read()
     wait_until(lambda: not person.servers())
 
