@@ -47,6 +47,9 @@ def log_of(told):
 @contextlib.contextmanager
 def stopped(pid):
     os.kill(pid, signal.SIGSTOP)
+    # A thread that has not got so far yet may still receive a request, and not be seen to have one.
+    tasks = pathlib.Path(f"/proc/{pid}/task")
+    wait_until(lambda: all("State:\tT" in (task / "status").read_text() for task in tasks.iterdir()))
     try:
         yield
     finally:
