@@ -1,5 +1,6 @@
 """Wheels from URLs: what comes is right or is refused, and what broke off goes on."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -29,6 +30,13 @@ def path_of(url):
 
 def partials(venvfs):
     return [p for p in (venvfs.cache / "tmp").rglob("*") if p.is_file()]
+
+
+def partial_stats(venvfs):
+    """Of files that come and go meanwhile."""
+    for path in partials(venvfs):
+        with contextlib.suppress(FileNotFoundError):
+            yield path.stat()
 
 
 def image(venvfs):
@@ -312,7 +320,7 @@ def start_slow(venvfs, server, url, path):
     """A run whose download is under way, and its partial file."""
     server.fail(path, Fault(piece=100_000, pause=0.05))
     p = subprocess.Popen([BINARY, "cache", "add", url], env=venvfs.env, stderr=subprocess.PIPE, text=True)
-    while not any(f.stat().st_size > 300_000 for f in partials(venvfs)):
+    while not any(st.st_size > 300_000 for st in partial_stats(venvfs)):
         assert p.poll() is None
         time.sleep(0.02)
     return p
@@ -379,7 +387,7 @@ def with_login(url, login):
 
 
 def blocks(venvfs):
-    return sum(p.stat().st_blocks * 512 for p in partials(venvfs))
+    return sum(st.st_blocks * 512 for st in partial_stats(venvfs))
 
 
 def test_a_size_that_no_wheel_has_is_refused(venvfs, server):
