@@ -115,23 +115,29 @@ static int canonical_in(struct folder *folder, const char *file, char **ret_path
 	return *ret_path ? 0 : -ENOMEM;
 }
 
-/* direct_url.json of a file that was named. */
+/* direct_url.json (PEP 610) of a wheel at that URL. */
+static int spell_archive(struct buffer *url, char **ret)
+{
+	const char *text = buffer_cstr(url);
+	cleanup_json json_t *value =
+	    text ? json_pack("{ss s{}}", "url", text, "archive_info") : NULL;
+	*ret = value ? json_dumps(value, JSON_COMPACT) : NULL;
+	return *ret ? 0 : -ENOMEM;
+}
+
 static int spell_origin(struct folder *folder, const char *file, const char **ret,
 			struct error *reterr)
 {
 	cleanup_free char *path = NULL;
-	cleanup_buffer struct buffer text = BUFFER_INIT;
+	cleanup_buffer struct buffer url = BUFFER_INIT;
+	char *text = NULL;
 	int r = canonical_in(folder, file, &path, reterr);
 	if (r == 0)
-		r = buffer_append_text(&text, "{\"url\":\"");
+		r = path_append_url(&url, path);
 	if (r == 0)
-		r = path_append_url(&text, path);
-	if (r == 0)
-		r = buffer_append_text(&text, "\",\"archive_info\":{}}");
-	if (r < 0 || !buffer_cstr(&text))
-		return r < 0 ? r : -ENOMEM;
-	*ret = buffer_steal(&text);
-	return 0;
+		r = spell_archive(&url, &text);
+	*ret = text;
+	return r;
 }
 
 /* Where the wheels came from is kept, but of pip, which nobody named. */
@@ -184,7 +190,7 @@ static int add_wheels(const struct gather_request *q, struct gathered *g)
 			  q->options->verbose, &g->wheels);
 }
 
-/* direct_url.json of a URL that was named; NULL with 0: it was a pin. */
+/* NULL with 0: it was a pin. */
 static int spell_url(const char *operand, char **ret)
 {
 	cleanup_free char *url = NULL;
@@ -195,11 +201,7 @@ static int spell_url(const char *operand, char **ret)
 		return 0;
 	int r = url_split_hash(operand, &url, &has_hash, &sha256);
 	r = r < 0 ? r : url_append_without_login(&text, url);
-	const char *plain = r == 0 ? buffer_cstr(&text) : NULL;
-	cleanup_json json_t *value =
-	    plain ? json_pack("{ss s{}}", "url", plain, "archive_info") : NULL;
-	*ret = value ? json_dumps(value, JSON_COMPACT) : NULL;
-	return *ret ? 0 : -ENOMEM;
+	return r < 0 ? r : spell_archive(&text, ret);
 }
 
 /* URLs and name==version, fetched: as if a lock had named them. */
