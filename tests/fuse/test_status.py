@@ -142,15 +142,16 @@ def test_what_is_not_mounted_is_said_in_a_line(venvfs, tmp_path, mounted):
 def test_the_request_under_way_is_told_with_its_time(venvfs, mounted):
     """Of a worker that is stopped in the middle of one."""
     told = status(venvfs, mounted)
-    writer = subprocess.Popen(
-        ["dd", "if=/dev/zero", f"of={mounted}/large", "bs=1M", "count=3000"], stderr=subprocess.DEVNULL
-    )
+    # one and the same megabyte, so that no disk that is full of work holds up whoever asks
+    again = "import os, sys; fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)\nwhile True: os.pwrite(fd, bytes(1 << 20), 0)"
+    writer = subprocess.Popen([sys.executable, "-c", again, mounted / "large"])
     try:
         for _ in range(500):
+            time.sleep(0.02)  # in which the worker gets somewhere
             with stopped(told["pid"]):
-                busy = status(venvfs, mounted)["busy"]
+                busy = status(venvfs, mounted, ok=False)["busy"]
                 time.sleep(0.15)
-                later = status(venvfs, mounted)["busy"]
+                later = status(venvfs, mounted, ok=False)["busy"]
             if any(b["request"] == "WRITE" for b in busy):
                 break
         else:
