@@ -1,5 +1,6 @@
 """How a mount is served: requests, damage, permissions, and its life from mount to unmount."""
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -14,6 +15,8 @@ import time
 import pytest
 from support import BINARY, MASKED, missing
 from wheelmaker import Wheel
+
+SUPERVISE = pathlib.Path(BINARY).with_name("venvfs-supervise")
 
 
 def site(path):
@@ -311,7 +314,7 @@ def test_a_changed_byte_of_content_is_eio_and_logged(venvfs, venv, tmp_path):
     assert (site(path) / "big/m001.py").read_bytes() == w.files["big/m001.py"]
     log = next((venvfs.root / "state").rglob("log")).read_text()
     assert "READ" in log and "damaged" in log
-    assert venvfs.list()[0]["state"] == "serving"
+    assert [row["state"] for row in venvfs.list()] == ["serving"]
 
 
 def test_a_changed_byte_of_metadata_is_eio_at_first_use(venvfs, venv, tmp_path):
@@ -325,7 +328,7 @@ def test_a_changed_byte_of_metadata_is_eio_at_first_use(venvfs, venv, tmp_path):
     with pytest.raises(OSError) as e:
         os.listdir(site(path) / "big")
     assert e.value.errno == errno.EIO
-    assert venvfs.list()[0]["state"] == "serving"
+    assert [row["state"] for row in venvfs.list()] == ["serving"]
 
 
 def test_an_image_cut_short_under_a_live_mount_never_kills_the_server(venvfs, venv, tmp_path):
@@ -342,7 +345,7 @@ def test_an_image_cut_short_under_a_live_mount_never_kills_the_server(venvfs, ve
     except OSError as e:
         assert e.errno == errno.EIO
     assert (site(path) / "other/__init__.py").read_bytes()
-    assert venvfs.list()[0]["state"] == "serving"
+    assert [row["state"] for row in venvfs.list()] == ["serving"]
 
 
 def test_random_damage_under_a_live_mount_never_kills_the_server(venvfs, venv, tmp_path):
@@ -363,7 +366,7 @@ def test_random_damage_under_a_live_mount_never_kills_the_server(venvfs, venv, t
                 pass
             assert data is None or data == w.files[name]
         subprocess.run(["ls", "-lR", path], capture_output=True)
-    assert venvfs.list()[0]["state"] == "serving"
+    assert [row["state"] for row in venvfs.list()] == ["serving"]
 
 
 # -- from mount to unmount ----------------------------------------------------------------
@@ -421,7 +424,7 @@ def test_a_busy_mount_names_who_keeps_it(venvfs, venv, tmp_path):
     try:
         line = venvfs.refused("unmount", path)
         assert f"sleep ({holder.pid}, working directory)" in line
-        assert venvfs.list()[0]["state"] == "serving"
+        assert [row["state"] for row in venvfs.list()] == ["serving"]
     finally:
         holder.kill()
         holder.wait()
@@ -471,6 +474,48 @@ def test_a_mount_that_fails_leaves_nothing(venvfs, tmp_path, python):
     assert not (tmp_path / "a").exists() and venvfs.list() == []
 
 
+def processes_of(root):
+    """Those of venvfs that have a path below `root` among their arguments."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if words[0].startswith(b"venvfs") and any(w.startswith(os.fsencode(root)) for w in words):
+                found.append(words)
+    return found
+
+
+def test_a_mount_that_fails_once_its_server_has_started_leaves_none(venvfs, tmp_path, python):
+    """The server gets ready while the plan is made, which two wheels of one package end."""
+    a, b = Wheel("demo", "1.0").write(tmp_path), Wheel("demo", "2.0").write(tmp_path)
+    assert "two wheels of demo" in venvfs.refused("mount", "--python", python, tmp_path / "m", a, b)
+    assert processes_of(venvfs.root) == [] and not (tmp_path / "m").exists()
+    assert list((venvfs.root / "run/venvfs").iterdir()) == []
+    venvfs.run("mount", "--python", python, tmp_path / "m", a)
+    assert [row["state"] for row in venvfs.list()] == ["serving"]
+
+
+def test_a_server_ends_when_its_mount_is_not_made(venvfs, venv, tmp_path):
+    """As after a `mount` that was killed before it had mounted."""
+    path = venv(Wheel().write(tmp_path))
+    (state,) = (venvfs.root / "state/venvfs/mounts").iterdir()
+    (image,) = [p for p in (venvfs.cache / "images").glob("*/*") if p.is_file()]
+    venvfs.run("unmount", path)
+    before = (state / "mount.json").read_bytes()
+    os.mkfifo(tmp_path / "gate")
+    server = subprocess.Popen(
+        ["sh", "-c", 'exec "$@" 3<>/dev/fuse 4>ready 5>>lock 9<gate', "sh", SUPERVISE, "mount", state,
+         venvfs.root / "run/venvfs/socket", BINARY],
+        cwd=tmp_path, env=venvfs.env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    told = os.fsencode(path) + b"\0" + bytes.fromhex(image.parent.name + image.name) + bytes(16)
+    (tmp_path / "gate").write_bytes(told)
+    assert server.wait(timeout=60) == 1
+    assert (tmp_path / "ready").read_text() == "nothing was mounted\n"
+    assert (state / "mount.json").read_bytes() == before
+    assert list((venvfs.root / "run/venvfs").iterdir()) == [] == list((venvfs.cache / "leases").iterdir())
+
+
 def test_a_mount_point_that_is_not_utf8_is_refused(venvfs, tmp_path, python):
     at = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"lat\xe9in"))
     done = subprocess.run([BINARY, "mount", "--python", python, at, Wheel().write(tmp_path)],
@@ -510,7 +555,7 @@ def test_foreground_serves_until_it_is_told_to_end(venvfs, tmp_path, python, num
         if (path / "pyvenv.cfg").exists():
             break
         time.sleep(0.05)
-    assert venvfs.list()[0]["state"] == "serving"
+    assert [row["state"] for row in venvfs.list()] == ["serving"]
     child.send_signal(number)
     assert child.wait(timeout=20) == 0
     assert os.listdir(path) == [] and venvfs.list() == []
