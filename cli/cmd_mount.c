@@ -81,7 +81,10 @@ static void mounting_close_images(struct mounting *m)
 {
 	for (size_t i = 0; i < m->plan.count; i++)
 		m->plan.layers[i].open = NULL; /* they were borrowed */
-	gathered_close_images(&m->g);
+	if (m->options->foreground)
+		gathered_close_images(&m->g);
+	else
+		gathered_abandon_images(&m->g);
 }
 
 static void mounting_release(struct mounting *m)
@@ -420,13 +423,11 @@ static int run_mount(const struct command *command, int argc, char **argv)
 {
 	struct mount_options o = { .user = NULL };
 	CLEANUP(mounting_release)
-	struct mounting m = {
-		.options = &o,
-		.lock = -1,
-		.upper_lock = -1,
-		.ahead = SERVE_AHEAD_NONE,
-		.point = { .fd = -1 }
-	};
+	struct mounting m = { .options = &o,
+			      .lock = -1,
+			      .upper_lock = -1,
+			      .ahead = SERVE_AHEAD_NONE,
+			      .point = { .fd = -1 } };
 	int first;
 	int status = options_parse(command, argc, argv, &o, &first);
 	if (status < 0) {

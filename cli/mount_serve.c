@@ -71,9 +71,8 @@ int serve_ahead_start(const struct serve_request *q, const struct digest *images
 	(void)fcntl(worker_end, F_SETFL, 0); /* the worker waits there */
 	ahead_tell(ahead.gate, q->path, images, count);
 	ahead.fuse = device_open(reterr);
-	int r = ahead.fuse < 0
-		    ? ahead.fuse
-		    : launch(q, ahead.fuse, worker_end, &ahead.server, reterr);
+	int r = ahead.fuse < 0 ? ahead.fuse
+			       : launch(q, ahead.fuse, worker_end, &ahead.server, reterr);
 	if (r < 0)
 		return r;
 	*ret = ahead;

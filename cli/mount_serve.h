@@ -29,10 +29,9 @@ struct serve_ahead {
 	int fuse;               /* /dev/fuse, not mounted yet */
 	int gate;
 };
-#define SERVE_AHEAD_NONE                                                                 \
-	((struct serve_ahead){ .server = { .pid = -1, .ready = -1 },                     \
-			       .fuse = -1,                                               \
-			       .gate = -1 })
+#define SERVE_AHEAD_NONE       \
+	((struct serve_ahead){ \
+	    .server = { .pid = -1, .ready = -1 }, .fuse = -1, .gate = -1 })
 
 /*
  * Starts one, where this process mounts by mount(2); elsewhere *ret stays as it is. It
@@ -45,9 +44,9 @@ void serve_ahead_release(struct serve_ahead *ahead);
 
 /*
  * Takes the server that was started ahead, if there is one; else starts it once it has
- * mounted. Returns when the mount is usable, or (foreground) was unmounted. On an error nothing is
- * mounted and no server is left. -EINTR: *ret_signal came before it was usable; the
- * caller is to die by it.
+ * mounted. Returns when the mount is usable, or (foreground) was unmounted. On an error
+ * nothing is mounted and no server is left. -EINTR: *ret_signal came before it was
+ * usable; the caller is to die by it.
  */
 int mount_serve(const struct serve_request *request, struct serve_ahead *ahead,
 		int *ret_signal, struct error *reterr);
