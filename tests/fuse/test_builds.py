@@ -6,11 +6,11 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 from backend import Source
 from support import TOOLS, missing
+from waiting import PATIENCE, has_ended, wait_until
 from wheelmaker import Wheel
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "source"))
@@ -641,20 +641,13 @@ def test_a_signal_ends_the_tool_and_leaves_nothing(project, number):
     child = subprocess.Popen([os.environ.get("VENVFS", "build/dev/cli/venvfs"), "mount", "--python", sys.executable], cwd=project.root, env=env,
                              stderr=subprocess.PIPE, text=True)
     building = project.root.parent / "building"
-    for _ in range(600):
-        if building.exists() and building.read_text():
-            break
-        time.sleep(0.05)
+    wait_until(lambda: building.exists() and building.read_text())
     backend = int(building.read_text())
     child.send_signal(getattr(signal, "SIG" + number))
-    said = child.communicate(timeout=60)[1]
+    said = child.communicate(timeout=PATIENCE)[1]
     assert child.returncode == -getattr(signal, "SIG" + number)
     assert said.splitlines()[1:] == ["venvfs: interrupted; the next run carries on with what has come so far"]
-    for _ in range(100):
-        if not os.path.exists(f"/proc/{backend}"):
-            break
-        time.sleep(0.05)
-    assert not os.path.exists(f"/proc/{backend}")
+    wait_until(lambda: has_ended(backend))
     assert not list((project.venvfs.cache / "tmp").iterdir()) and project.venvfs.list() == []
     project.source.go_right()
     project.mount()
@@ -668,7 +661,7 @@ def test_two_at_once_build_once(project):
     children = [subprocess.Popen([program, "exec", "--python", sys.executable, "--", "proj-hello"], cwd=project.root, env=env,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for child in children:
-        out, err = child.communicate(timeout=120)
+        out, err = child.communicate(timeout=300)
         assert child.returncode == 0 and out == "hello 1.0\n", err
     assert project.source.calls() == ["editable"]
 
