@@ -30,6 +30,7 @@ int store_open(const char *path, enum store_access access, struct store **ret,
 void store_free(struct store *store);
 DEFINE_CLEANUP(struct store *, store_free);
 const char *store_path(const struct store *store);
+int store_fd(const struct store *store); /* of the directory itself, borrowed */
 bool store_is_writable(const struct store *store);
 
 /* -ENOENT: no such image here. The image borrows from the store, which must outlive it.
