@@ -185,7 +185,8 @@ static bool take_plan(struct reading *r, struct locked *ret)
 	for (size_t i = 0; locked.wheels && i < plan.count; i++) {
 		struct store *store;
 		if (cache_find_wheel(r->cache, &plan.wheels[i].wheel, &store,
-				     &locked.wheels[i].note) < 0)
+				     &locked.wheels[i].note) < 0 ||
+		    (locked.wheels[i].note.lenient && !r->request->lenient))
 			return false;
 		locked.wheels[i].record = plan.wheels[i];
 		plan.wheels[i] = (struct build_record){ .folder = NULL };
