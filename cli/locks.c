@@ -256,12 +256,13 @@ static bool is_fixed(const struct wanted_dist *dist)
 	const struct wanted_source *source = dist->source;
 	if (source && source->kind != WANTED_SDIST)
 		return true;
+	if (dist->hash_count > 0)
+		return true;
 	if (source)
 		return has_hash(&source->bytes) ||
 		       (dist->direct && source->path_or_url[0] == '/');
-	if (dist->pinned)
-		return dist->hash_count > 0;
-	return has_hash(&dist->wheels[0].bytes) || (dist->direct && dist->wheels[0].path);
+	return !dist->pinned && (has_hash(&dist->wheels[0].bytes) ||
+				 (dist->direct && dist->wheels[0].path));
 }
 
 static void save_plan(struct reading *r, const struct locked *locked)

@@ -66,6 +66,8 @@ enum wanted_source_kind {
 struct wanted_source {
 	enum wanted_source_kind kind;
 	char *name, *version;      /* version: NULL for most directories */
+	bool unnamed;              /* only what is built says its name: `name` is of its
+				      place, for people */
 	char *path_or_url;         /* an absolute path begins with '/' */
 	char *index_url;           /* of an sdist, as above */
 	char *subdirectory;        /* of the project in it, relative */
