@@ -74,6 +74,7 @@ struct wanted_source {
 	char *commit;              /* of Git: what is to be checked out */
 	char *revision;            /* of Git: the branch or tag that was asked for */
 	bool editable;             /* of a directory */
+	bool says_editable;        /* the lock has a word for it, be it that it is none */
 	struct wanted_bytes bytes; /* of an sdist */
 };
 

@@ -270,15 +270,19 @@ def test_a_directory_that_is_no_editable(venvfs, server):
 def test_pylock_has_directories(venvfs, server):
     p = Builder(venvfs, server)
     other = Source(venvfs.root / "other", "other")
-    for editable in ("true", "false"):
+    for editable in ("true", "false", None):
+        said = f", editable = {editable}" if editable else ""
         (p.root / "pylock.toml").write_text(f"""lock-version = "1.0"
 created-by = "test"
 [[packages]]
 name = "other"
-directory = {{ path = "../other", editable = {editable} }}
+directory = {{ path = "../other"{said} }}
 """)
         p.mount()
-        assert other.calls() == [{"true": "editable", "false": "wheel"}[editable]]
+        assert other.calls() == {"true": ["editable"], "false": ["wheel"], None: []}[editable]
+        # uv installs it again when it finds another word there.
+        assert json.loads((p.info("other") / "direct_url.json").read_text())["dir_info"] == ({"editable": editable == "true"} if editable else {})
+        assert "Would make no changes" in p.uv("pip", "sync", "--dry-run", "--preview", "--python", ".venv", "pylock.toml")
         assert p.output("other-hello") == "hello 1.0"
         assert (p.site() / "_other.pth").exists() == (editable == "true")
         p.unmount()
@@ -294,6 +298,8 @@ def test_requirements_name_directories(venvfs, server, line):
     assert other.calls() == ["editable" if line.startswith("-e") else "wheel"]
     assert p.output("other-hello") == "hello 1.0"
     p.uv("pip", "check", "--python", ".venv")
+    if not line.startswith("-e"):
+        assert "Would make no changes" in p.uv("pip", "sync", "--dry-run", "--python", ".venv", "lines.txt")
 
 
 # -- source archives ---------------------------------------------------------------------

@@ -318,6 +318,15 @@ def test_no_secret_of_a_line_is_shown(read, line):
     assert "hush" not in said and "line 1" in said
 
 
+@pytest.mark.parametrize("name", ["r.txt", "uv.lock", "pylock.toml", "r.in"])
+def test_a_url_is_no_lock(cache, tmp_path, name):
+    url = f"https://me:hush@h.example/{name}?hush=1"
+    for words in ([url], ["-r", url]):
+        done = subprocess.run([DRIVER, "lock", sys.executable, *words], capture_output=True, text=True, cwd=tmp_path,
+                              env={**os.environ, "VENVFS_CACHE_DIR": cache})
+        assert done.returncode == 1 and f"'https://h.example/{name}' is a URL, and locks are not fetched: download it first" in done.stderr
+
+
 def test_pylock_files_have_hashes(read):
     for table in ("size = 7", "hashes = {}"):
         text = f'{PYLOCK}[[packages]]\nname = "a"\nversion = "1.0"\nwheels = [{{ url = "https://files.example/a-1.0-py3-none-any.whl", {table} }}]\n'
