@@ -511,6 +511,7 @@ vcs = {{ type = "git", url = "{repository.url}", commit-id = "{repository.commit
     assert repository.calls() == ["wheel"] and p.output("gp-hello") == "hello 1.0"
     direct = json.loads((p.info("gp") / "direct_url.json").read_text())
     assert direct["vcs_info"]["commit_id"] == repository.commit and direct["subdirectory"] == "below"
+    assert direct["vcs_info"]["requested_revision"] == (repository.commit if kind == "requirements" else "v1")
     p.uv("pip", "check", "--python", ".venv")
 
 

@@ -302,6 +302,8 @@ static int add_git(struct reading *r, const struct requirement_line *line,
 	result = fill_text(r, url, &source->path_or_url);
 	if (result == 0)
 		result = fill_text(r, at + 1, &source->commit);
+	if (result == 0)
+		result = fill_text(r, at + 1, &source->revision);
 	return result == 0 ? fill_text(r, subdirectory, &source->subdirectory) : result;
 }
 
