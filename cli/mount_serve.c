@@ -16,7 +16,9 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -57,8 +59,16 @@ static int launch(const struct serve_request *q, int fuse, int gate, struct laun
 	return launch_server(&request, ret, reterr);
 }
 
-int serve_ahead_start(const struct serve_request *q, const struct digest *images,
-		      size_t count, struct serve_ahead *ret, struct error *reterr)
+/* The server reaches that directory and all beneath it, whatever is made there. */
+static bool is_in_state(const struct state *state, const char *path)
+{
+	size_t size = strlen(state_path(state));
+	return strncmp(path, state_path(state), size) == 0 && path[size] == '/';
+}
+
+int serve_ahead_start(const struct serve_request *q, const char *upper,
+		      const struct digest *images, size_t count, struct serve_ahead *ret,
+		      struct error *reterr)
 {
 	CLEANUP(serve_ahead_release) struct serve_ahead ahead = SERVE_AHEAD_NONE;
 	int gate[2];
@@ -69,7 +79,11 @@ int serve_ahead_start(const struct serve_request *q, const struct digest *images
 	cleanup_fd int worker_end = gate[0];
 	ahead.gate = gate[1];
 	(void)fcntl(worker_end, F_SETFL, 0); /* the worker waits there */
-	ahead_tell(ahead.gate, q->path, images, count);
+	const struct plan told = { .path = (char *)(uintptr_t)q->path,
+				   .socket = (char *)(uintptr_t)q->socket_path,
+				   .upper = (char *)(uintptr_t)upper };
+	if (!*upper || is_in_state(q->state, upper))
+		ahead_tell(ahead.gate, &told, images, count);
 	ahead.fuse = device_open(reterr);
 	int r = ahead.fuse < 0 ? ahead.fuse
 			       : launch(q, ahead.fuse, worker_end, &ahead.server, reterr);

@@ -35,11 +35,14 @@ struct serve_ahead {
 
 /*
  * Starts one, where this process mounts by mount(2); elsewhere *ret stays as it is. It
- * opens these images, in the order of layers. It ends when the caller does, or by
+ * opens these images, in the order of layers, unless the upper lies elsewhere than in the
+ * state directory: then it may be made anew before it is mounted, and the server must not
+ * be limited to what is there now. It ends when the caller does, or by
  * serve_ahead_release(), unless mount_serve() has taken it.
  */
-int serve_ahead_start(const struct serve_request *request, const struct digest *images,
-		      size_t count, struct serve_ahead *ret, struct error *reterr);
+int serve_ahead_start(const struct serve_request *request, const char *upper,
+		      const struct digest *images, size_t count, struct serve_ahead *ret,
+		      struct error *reterr);
 void serve_ahead_release(struct serve_ahead *ahead);
 
 /*

@@ -12,23 +12,31 @@ struct cache;
 struct lease;
 
 struct ahead {
+	struct plan told;      /* path, socket and upper of the plan that will be */
 	struct image **images; /* own */
 	size_t count;
+	bool has_limited; /* by reach_limit() */
 };
 
 /*
- * Writes what is known before there is a plan: the mount's path, and wheels and folders
- * in the order of layers. What does not fit into the pipe is left out, and opened later.
+ * Writes what is known before there is a plan: its path, socket and upper, and the images
+ * of wheels and folders in the order of layers. What does not fit into the pipe is left
+ * out, and opened later.
  */
-void ahead_tell(int gate, const char *path, const struct digest *images, size_t count);
+void ahead_tell(int gate, const struct plan *told, const struct digest *images,
+		size_t count);
 
 /*
- * Takes a lease in the mount's name, if it was told, opens what it was told, and returns
- * when the gate is closed. -ECANCELED: nothing was mounted. An image that cannot be
- * opened is left to whoever needs it.
+ * When it is told what will be served, takes a lease in the mount's name, limits what the
+ * process reaches (reach.h) and opens the images. Returns when the gate is closed.
+ * -ECANCELED: nothing was mounted. An image that cannot be opened is left to whoever
+ * needs it.
  */
-int ahead_wait(int gate, int fuse, struct cache *cache, struct ahead *ret,
-	       struct lease **ret_lease, struct error *reterr);
-/* Layers of the plan borrow the images that are theirs. */
-void ahead_lend(const struct ahead *ahead, struct plan *plan);
+int ahead_wait(int gate, int fuse, struct cache *cache, const char *state_path,
+	       struct ahead *ret, struct lease **ret_lease, struct error *reterr);
+/*
+ * Layers of the plan borrow the images that are theirs. -EPROTO: the process was limited
+ * to what another plan needs.
+ */
+int ahead_lend(const struct ahead *ahead, struct plan *plan, struct error *reterr);
 void ahead_release(struct ahead *ahead);

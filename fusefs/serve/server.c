@@ -12,6 +12,7 @@
 #include "fusefs/serve/features.h"
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/plan.h"
+#include "fusefs/serve/reach.h"
 #include "fusefs/serve/session.h"
 #include "fusefs/serve/state.h"
 #include "fusefs/serve/view.h"
@@ -284,7 +285,8 @@ static int prepare(struct server *s, const char *state_path, struct error *reter
 	cleanup_fd int gate = steal_fd(&s->gate);
 	int r = cache_open(&s->cache, reterr);
 	if (r == 0 && gate >= 0)
-		r = ahead_wait(gate, s->fds.fuse, s->cache, &s->ahead, &s->lease, reterr);
+		r = ahead_wait(gate, s->fds.fuse, s->cache, state_path, &s->ahead,
+			       &s->lease, reterr);
 	if (r == 0)
 		r = state_open_directory(state_path, &s->state, reterr);
 	if (r < 0)
@@ -292,9 +294,11 @@ static int prepare(struct server *s, const char *state_path, struct error *reter
 	r = plan_read(state_fd(s->state), &s->plan);
 	if (r < 0)
 		return error_errno(reterr, r, "cannot read '%s/mount.json'", state_path);
-	ahead_lend(&s->ahead, &s->plan);
-	if (!s->lease)
+	r = ahead_lend(&s->ahead, &s->plan, reterr);
+	if (r == 0 && !s->lease)
 		r = lease_take(cache_own(s->cache), s->plan.path, &s->lease);
+	if (r == 0 && !s->ahead.has_limited)
+		r = reach_limit(&s->plan, s->cache, state_path, reterr);
 	if (r == 0)
 		r = view_open(state_fd(s->state), &s->plan, s->cache, &s->view, reterr);
 	return r == 0 ? narrow_lease(s) : r;
