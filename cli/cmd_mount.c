@@ -162,7 +162,7 @@ static int take_lock(struct mounting *m, struct error *err)
 	if (m->lock < 0)
 		return error_errno(err, m->lock, "cannot lock '%s'",
 				   state_path(m->state));
-	file_sweep_asides(state_fd(m->state));
+	state_sweep(m->state);
 	return mount_point_clear(m->state, m->path, m->device_broker, err);
 }
 

@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 enum {
-	ANSWER_MILLISECONDS = 2000,
-	FOLLOWERS = 5,
+	ANSWER_MILLISECONDS = 10000,
+	FOLLOWERS = 30,
 	FOLLOWER_TRIES = 30,
 	SOCKET_TRIES = SOCKET_EVERY / 10 + 50, /* 10 ms each: until they were looked at */
 	LARGEST_WHY = 200
