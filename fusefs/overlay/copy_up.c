@@ -151,7 +151,10 @@ static int copy_up(struct overlay *o, const struct found *f, uint64_t keep)
 		int code = change_begin(o, true, &reader);
 		if (code < 0)
 			return code;
+		code = upper_begin_rows(o->options.upper);
 		overlay_release(o);
+		if (code < 0)
+			return code;
 	}
 	if (blocks)
 		overlay_blocking(o, true);
