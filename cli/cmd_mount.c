@@ -203,6 +203,7 @@ static int prepare_upper(struct mounting *m, const struct upper_request *upper,
 				     .verbose = m->options->gather.verbose };
 	if (layers < 0)
 		return error_errno(err, layers, "cannot open '%s'", state_path(m->state));
+	mount_upper_drop_ephemeral(m->state);
 	int r = mount_upper_prepare(&carry, upper, &before, err);
 	if (r != 1)
 		return r;

@@ -137,7 +137,7 @@ static json_t *answer(void *context, const json_t *request, int fds[DESCRIPTORS_
 	if (verb && strcmp(verb, "descriptors") == 0)
 		return hand_over(s, fds);
 	if (verb && strcmp(verb, "changes") == 0)
-		return answer_changes(s->overlay, json_get_int(request, "from", 0));
+		return answer_changes(s->overlay, json_get_text(request, "from"));
 	return json_pack("{s:s}", "error", "unknown verb");
 }
 
