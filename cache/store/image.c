@@ -1,6 +1,7 @@
 #include "cache/store/image.h"
 
 #include "cache/store/format.h"
+#include "cache/store/image_pack.h"
 #include "cache/store/image_private.h"
 #include "cache/store/lost_page.h"
 

@@ -72,8 +72,7 @@ static int take_texts(const uint8_t **p, const uint8_t *end, struct plan *ret)
 
 /* All of it was written before this process was started. */
 static int take_message(int gate, struct cache *cache, const char *state_path,
-			struct ahead *ahead, struct lease **ret_lease,
-			struct error *reterr)
+			struct ahead *ahead, struct error *reterr)
 {
 	cleanup_free uint8_t *message = malloc(MESSAGE_MOST);
 	if (!message)
@@ -84,7 +83,7 @@ static int take_message(int gate, struct cache *cache, const char *state_path,
 	int r = take_texts(&p, end, &ahead->told);
 	if (r <= 0)
 		return r;
-	r = lease_take(cache_own(cache), ahead->told.path, ret_lease);
+	r = lease_take(cache_own(cache), ahead->told.path, &ahead->lease);
 	if (r < 0)
 		return error_errno(reterr, r, "cannot write to the cache '%s'",
 				   store_path(cache_own(cache)));
@@ -103,10 +102,10 @@ static bool is_mounted(int fuse)
 }
 
 int ahead_wait(int gate, int fuse, struct cache *cache, const char *state_path,
-	       struct ahead *ret, struct lease **ret_lease, struct error *reterr)
+	       struct ahead *ret, struct error *reterr)
 {
 	char ignored[256];
-	int r = take_message(gate, cache, state_path, ret, ret_lease, reterr);
+	int r = take_message(gate, cache, state_path, ret, reterr);
 	while (r == 0 && read_some(gate, ignored, sizeof(ignored)) > 0)
 		;
 	if (r == 0 && !is_mounted(fuse))
@@ -142,6 +141,7 @@ void ahead_release(struct ahead *ahead)
 	for (size_t i = 0; i < ahead->count; i++)
 		image_free(ahead->images[i]);
 	free(ahead->images);
+	lease_free(ahead->lease);
 	plan_release(&ahead->told);
 	*ahead = (struct ahead){ .images = NULL };
 }

@@ -15,7 +15,8 @@ struct ahead {
 	struct plan told;      /* path, socket and upper of the plan that will be */
 	struct image **images; /* own */
 	size_t count;
-	bool has_limited; /* by reach_limit() */
+	struct lease *lease; /* NULL: none, or it was stolen */
+	bool has_limited;    /* by reach_limit() */
 };
 
 /*
@@ -33,7 +34,7 @@ void ahead_tell(int gate, const struct plan *told, const struct digest *images,
  * needs it.
  */
 int ahead_wait(int gate, int fuse, struct cache *cache, const char *state_path,
-	       struct ahead *ret, struct lease **ret_lease, struct error *reterr);
+	       struct ahead *ret, struct error *reterr);
 /*
  * Layers of the plan borrow the images that are theirs. -EPROTO: the process was limited
  * to what another plan needs.

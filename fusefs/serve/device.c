@@ -195,19 +195,24 @@ int device_open(struct error *reterr)
 		      : fd;
 }
 
+struct served {
+	uid_t uid;
+	gid_t gid;
+};
+
 static int mount_at(const char *path, int dirfd, int fd, const struct device_options *o,
-		    uid_t uid, gid_t gid, struct error *reterr)
+		    const struct served *user, struct error *reterr)
 {
 	char data[160];
 	char target[32];
 	bool allow_other;
 	unsigned long flags = mount_flags(o, &allow_other);
-	if (uid != geteuid())
+	if (user->uid != geteuid())
 		flags |= MS_NOSUID | MS_NODEV;
 	(void)snprintf(
 	    data, sizeof(data),
-	    "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", fd, uid,
-	    gid, allow_other ? ",allow_other" : "");
+	    "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", fd,
+	    user->uid, user->gid, allow_other ? ",allow_other" : "");
 	(void)snprintf(target, sizeof(target), "/proc/self/fd/%d", dirfd);
 	if (mount(o->source, target, MOUNTS_TYPE, flags, data) < 0) {
 		int error = errno;
@@ -221,14 +226,16 @@ static int mount_at(const char *path, int dirfd, int fd, const struct device_opt
 int device_mount_opened(const char *path, int dirfd, int fd,
 			const struct device_options *o, struct error *reterr)
 {
-	return mount_at(path, dirfd, fd, o, geteuid(), getegid(), reterr);
+	const struct served user = { .uid = geteuid(), .gid = getegid() };
+	return mount_at(path, dirfd, fd, o, &user, reterr);
 }
 
 int device_mount_for(const char *path, int dirfd, const struct device_options *o,
 		     uid_t uid, gid_t gid, struct error *reterr)
 {
+	const struct served user = { .uid = uid, .gid = gid };
 	cleanup_fd int fd = device_open(reterr);
-	int r = fd < 0 ? fd : mount_at(path, dirfd, fd, o, uid, gid, reterr);
+	int r = fd < 0 ? fd : mount_at(path, dirfd, fd, o, &user, reterr);
 	return r < 0 ? r : steal_fd(&fd);
 }
 

@@ -286,7 +286,8 @@ static int prepare(struct server *s, const char *state_path, struct error *reter
 	int r = cache_open(&s->cache, reterr);
 	if (r == 0 && gate >= 0)
 		r = ahead_wait(gate, s->fds.fuse, s->cache, state_path, &s->ahead,
-			       &s->lease, reterr);
+			       reterr);
+	s->lease = steal_ptr(s->ahead.lease);
 	if (r == 0)
 		r = state_open_directory(state_path, &s->state, reterr);
 	if (r < 0)

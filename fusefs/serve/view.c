@@ -1,6 +1,7 @@
 #include "fusefs/serve/view.h"
 
 #include "cache/base/file.h"
+#include "cache/store/image_pack.h"
 #include "fusefs/tree/tree.h"
 
 #include <errno.h>

@@ -2,6 +2,7 @@
 #include "tests/unit/testing.h"
 
 #include "cache/base/file.h"
+#include "cache/store/image_pack.h"
 #include "cache/store/image_writer.h"
 
 #include <errno.h>
