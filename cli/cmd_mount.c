@@ -115,17 +115,28 @@ static int gather_for(struct mounting *m, char **wheels, size_t count)
 	return gather(&request, &m->g);
 }
 
-/* Who holds the lock does so for a mount, and is not just about to die with it. */
-static bool is_served(const struct state *state)
+/* What whoever holds the lock does so for. */
+static enum met_state meet_holder(const struct state *state)
 {
 	CLEANUP(plan_release) struct plan plan = { .path = NULL };
 	struct met met;
 	if (plan_read(state_fd(state), &plan) < 0)
-		return false;
+		return MET_DEAD;
 	meet(state, &plan, &met);
-	bool dead = met.state == MET_DEAD;
 	met_release(&met);
-	return !dead;
+	return met.state;
+}
+
+/* As after umount -l. */
+static int refuse_unseen(const struct mounting *m, struct error *err)
+{
+	return error_set(
+	    err, -EBUSY,
+	    "'%s' was mounted and is not to be seen here, but somebody "
+	    "still has it: in another mount namespace (a container, "
+	    "unshare), or since before it was unmounted lazily; it ends with "
+	    "the last of them",
+	    m->path);
 }
 
 /* From here on no other venvfs of this user works on this mount point. */
@@ -137,19 +148,21 @@ static int take_lock(struct mounting *m, struct error *err)
 		return r;
 	m->lock = state_lock(m->state, 0);
 	if (m->lock == -EAGAIN && device_look(m->path, type) == MOUNTED_VENVFS &&
-	    is_served(m->state))
+	    meet_holder(m->state) != MET_DEAD) /* nor just about to die with it */
 		return error_set(err, -EBUSY,
 				 "'%s' is mounted already (venvfs unmount '%s')", m->path,
 				 m->path);
 	if (m->lock == -EAGAIN)
 		m->lock = state_lock(m->state, LOCK_MILLISECONDS);
 	if (m->lock == -EAGAIN)
-		return error_set(err, -EBUSY, "another venvfs is working on '%s'",
-				 m->path);
+		return meet_holder(m->state) == MET_ELSEWHERE
+			   ? refuse_unseen(m, err)
+			   : error_set(err, -EBUSY, "another venvfs is working on '%s'",
+				       m->path);
 	if (m->lock < 0)
 		return error_errno(err, m->lock, "cannot lock '%s'",
 				   state_path(m->state));
-	file_sweep_asides(state_fd(m->state));
+	state_sweep(m->state);
 	return mount_point_clear(m->state, m->path, m->device_broker, err);
 }
 

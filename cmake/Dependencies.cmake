@@ -31,3 +31,21 @@ if(VENVFS_MISSING)
     message(FATAL_ERROR "venvfs needs libraries that are not here:${VENVFS_MISSING}\n"
         "scripts/setup installs them.")
 endif()
+
+# A start of the program costs what the loader has to do, and a mount is two starts: so these
+# come from their archives where those are. (What is needed seldom is loaded when it is.)
+# venvfs_prefer_archive(<target suffix> <library> <what the archive needs>...)
+function(venvfs_prefer_archive name library)
+    find_library(VENVFS_${name}_ARCHIVE lib${library}.a HINTS ${${name}_LIBDIR})
+    if(VENVFS_${name}_ARCHIVE AND NOT VENVFS_SANITIZE)
+        set_property(TARGET PkgConfig::${name} PROPERTY
+            INTERFACE_LINK_LIBRARIES ${VENVFS_${name}_ARCHIVE} ${ARGN})
+    endif()
+endfunction()
+
+venvfs_prefer_archive(FUSE3 fuse3 Threads::Threads ${CMAKE_DL_LIBS})
+venvfs_prefer_archive(CRYPTO crypto)
+venvfs_prefer_archive(JANSSON jansson)
+venvfs_prefer_archive(SQLITE sqlite3 m)
+venvfs_prefer_archive(CAPNG cap-ng)
+venvfs_prefer_archive(SECCOMP seccomp)

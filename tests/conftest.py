@@ -2,7 +2,6 @@
 
 import pathlib
 import sys
-import time
 
 import pytest
 
@@ -16,12 +15,7 @@ def venvfs(tmp_path):
     program = Venvfs(tmp_path)
     yield program
     if (tmp_path / "state").exists():
-        for _ in range(50):
-            done = program.run("unmount", "--all", ok=False)
-            if done.returncode == 0:
-                break
-            time.sleep(0.1)
-        assert done.returncode == 0, done.stderr
+        program.unmount_all()
     for log in (tmp_path / "state").rglob("log"):
         text = log.read_text()
         assert "Sanitizer" not in text and "runtime error" not in text, text

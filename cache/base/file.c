@@ -253,12 +253,14 @@ int file_remove_tree_at(int dirfd, const char *name)
 {
 	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
 		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return -errno;
+	int code = errno;
+	/* EACCES: who may remove no files here may remove directories all the same. */
+	if (code != EISDIR && code != EPERM && code != EACCES)
+		return -code;
 	cleanup_fd int fd =
 	    file_open(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
+		return fd == -ENOENT ? 0 : fd == -ENOTDIR ? -code : fd;
 	int r = remove_children(fd);
 	if (r == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		r = -errno;

@@ -253,6 +253,11 @@ const char *store_path(const struct store *store)
 	return store->path;
 }
 
+int store_fd(const struct store *store)
+{
+	return store->fd;
+}
+
 bool store_is_writable(const struct store *store)
 {
 	return store->writable;

@@ -30,7 +30,7 @@ static int set_size(const struct setting *s)
 	if (r < 0)
 		return r;
 	r = ftruncate(content.fd, s->st->st_size) < 0 ? -errno : 0;
-	if (r == -ENOSPC && upper_reap_now(s->o->options.upper))
+	if (content_made_room(s->o, r))
 		r = ftruncate(content.fd, s->st->st_size) < 0 ? -errno : 0;
 	return r;
 }

@@ -46,12 +46,6 @@ int overlay_read(struct overlay *o, uint64_t node, uint64_t offset, size_t size,
 	return (node & NODE_UPPER) || f.is_cut ? 0 : -EIO;
 }
 
-/* Once more after what waits to be removed made room. */
-static bool made_room(struct overlay *o, ssize_t r)
-{
-	return (r == -ENOSPC || r == -EDQUOT) && upper_reap_now(o->options.upper);
-}
-
 ssize_t overlay_write(struct overlay *o, const struct caller *caller, uint64_t node,
 		      uint64_t offset, const void *bytes, size_t size)
 {
@@ -62,7 +56,8 @@ ssize_t overlay_write(struct overlay *o, const struct caller *caller, uint64_t n
 	if (r < 0)
 		return r;
 	ssize_t n = file_pwrite_some(content.fd, bytes, size, offset);
-	return made_room(o, n) ? file_pwrite_some(content.fd, bytes, size, offset) : n;
+	return content_made_room(o, n) ? file_pwrite_some(content.fd, bytes, size, offset)
+				       : n;
 }
 
 /* From content that may still be the lower's, through memory. */
@@ -115,7 +110,7 @@ static ssize_t copy_content(struct overlay *o, const struct overlay_copy *c, int
 	if (blocks)
 		overlay_blocking(o, true);
 	ssize_t n = copy_some(c, from, to);
-	if (made_room(o, n))
+	if (content_made_room(o, n))
 		n = copy_some(c, from, to);
 	if (blocks)
 		overlay_blocking(o, false);
@@ -139,7 +134,7 @@ ssize_t overlay_copy(struct overlay *o, const struct caller *caller,
 	if (r == -ENOENT) {
 		overlay_blocking(o, true);
 		ssize_t copied = copy_through(o, c, to.fd);
-		if (made_room(o, copied))
+		if (content_made_room(o, copied))
 			copied = copy_through(o, c, to.fd);
 		overlay_blocking(o, false);
 		return copied;
@@ -166,7 +161,7 @@ int overlay_allocate(struct overlay *o, const struct caller *caller, uint64_t no
 	if (r < 0)
 		return r;
 	r = allocate(content.fd, mode, offset, size);
-	return made_room(o, r) ? allocate(content.fd, mode, offset, size) : r;
+	return content_made_room(o, r) ? allocate(content.fd, mode, offset, size) : r;
 }
 
 int overlay_seek(struct overlay *o, uint64_t node, uint64_t offset, int whence,

@@ -137,6 +137,11 @@ static int note_published(struct overlay *o, uint64_t node, uint64_t size)
 	return r;
 }
 
+bool content_made_room(struct overlay *o, ssize_t r)
+{
+	return (r == -ENOSPC || r == -EDQUOT) && upper_reap_now(o->options.upper);
+}
+
 static int copy_up(struct overlay *o, const struct found *f, uint64_t keep)
 {
 	bool blocks = keep >= COPY_LONG;
@@ -195,7 +200,7 @@ static int take_locked(struct overlay *o, const struct found *found, uint64_t ke
 	if (keep > f.lower.entry.size)
 		keep = f.lower.entry.size;
 	r = copy_up(o, &f, keep);
-	if (r == -ENOSPC && upper_reap_now(o->options.upper))
+	if (content_made_room(o, r))
 		r = copy_up(o, &f, keep);
 	return r == 0 ? content_open(o->options.upper, node, ret) : r;
 }

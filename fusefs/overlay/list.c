@@ -50,9 +50,11 @@ static int show_row(struct merge *m)
 static int add_row_of_links(struct merge *m, uint64_t node, struct stat *st)
 {
 	struct found f = { .id = node, .has_row = true };
-	if (st->st_nlink < 2 || !m->o->options.upper ||
-	    !upper_may_have(m->o->options.upper, node))
+	struct upper *upper = m->o->options.upper;
+	if (st->st_nlink < 2 || !upper || !upper_may_have(upper, node))
 		return 0;
+	if (!m->reader)
+		m->reader = upper_read_list(upper);
 	int r = upper_find_node(m->reader, node, &f.row);
 	return r == 0 ? node_stat(m->o, &f, st) : (r == -ENOENT ? 0 : r);
 }

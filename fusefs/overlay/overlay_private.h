@@ -104,5 +104,8 @@ int content_find(struct overlay *o, uint64_t node, struct content_ref *ret,
 		 struct found *ret_found);
 /* Of a lower file its first `keep` bytes, each block checked. */
 int content_copy_lower(const struct node *lower, uint64_t keep, int fd);
+/* After -ENOSPC or -EDQUOT: true when what waited to be removed made room, to try again.
+ */
+bool content_made_room(struct overlay *o, ssize_t r);
 /* Clears set-id bits where the caller's write does that. */
 int privileges_drop(struct overlay *o, const struct caller *caller, uint64_t node);

@@ -1,12 +1,13 @@
 #include "fusefs/serve/confine.h"
 
 #include "cache/base/cleanup.h"
+#include "cache/base/file.h"
 #include "fusefs/serve/account.h"
+#include "fusefs/serve/landlock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -35,7 +36,8 @@
  *
  * A filter cannot see which file is opened, and /proc/PID/mem is one: by it the memory of
  * any process that the kernel lets it trace could be written, its supervisor's too. So
- * it is in a Landlock domain, from which nobody outside can be traced.
+ * it is in a Landlock domain, from which nobody outside can be traced; a second one, when
+ * it is known what it serves, says which files it reaches (reach.h).
  *
  * CAP_DAC_OVERRIDE and the like are of no use to root's server: its cache, state and
  * upper are root's own, and owners of what it shows are rows and columns.
@@ -53,12 +55,12 @@ static const int allowed[] = {
 	CALL(readlink), CALL(readlinkat), CALL(getdents64), CALL(getcwd), CALL(mkdir),
 	CALL(mkdirat), CALL(unlink), CALL(unlinkat), CALL(rmdir), CALL(rename),
 	CALL(renameat), CALL(renameat2), CALL(link), CALL(linkat), CALL(symlink),
-	CALL(symlinkat), CALL(chmod), CALL(fchmod), CALL(fchmodat), CALL(fchown),
-	CALL(truncate), CALL(ftruncate), CALL(fallocate), CALL(copy_file_range),
-	CALL(sendfile), CALL(fsync), CALL(fdatasync), CALL(sync_file_range), CALL(syncfs),
-	CALL(fadvise64), CALL(readahead), CALL(utimensat), CALL(flock), CALL(statfs),
-	CALL(fstatfs), CALL(dup), CALL(dup2), CALL(dup3), CALL(pipe2), CALL(memfd_create),
-	CALL(umask),
+	CALL(symlinkat), CALL(fchown), CALL(ftruncate), CALL(fallocate),
+	CALL(copy_file_range), CALL(sendfile), CALL(fsync), CALL(fdatasync),
+	CALL(sync_file_range), CALL(syncfs), CALL(fadvise64), CALL(readahead),
+	CALL(flock), CALL(statfs), CALL(fstatfs), CALL(dup), CALL(dup2), CALL(dup3),
+	CALL(pipe2), CALL(memfd_create), CALL(umask), CALL(lgetxattr),
+	SYS_landlock_create_ruleset, SYS_landlock_add_rule, SYS_landlock_restrict_self,
 	/* memory */
 	CALL(brk), CALL(mmap), CALL(munmap), CALL(mremap), CALL(mprotect), CALL(madvise),
 	CALL(mincore), CALL(msync), CALL(mlock), CALL(munlock), CALL(membarrier),
@@ -104,6 +106,10 @@ static const struct {
 	{ CALL(fcntl), 1, UINT32_MAX, F_GETLK },
 	{ CALL(fcntl), 1, UINT32_MAX, F_SETLK },
 	{ CALL(fcntl), 1, UINT32_MAX, F_SETLKW },
+	/* Landlock knows no modes and times: those of what it may open, for itself alone.
+	 */
+	{ CALL(fchmod), 1, ~(uint64_t)FILE_LASTING &UINT32_MAX, 0 },
+	{ CALL(utimensat), 1, UINT64_MAX, 0 },
 	{ CALL(clone), 0, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD },
 	{ CALL(ioctl), 1, UINT32_MAX, FICLONE },
 	{ CALL(ioctl), 1, UINT32_MAX, FICLONERANGE },
@@ -203,36 +209,21 @@ static int install_filter(void)
 	return r == 0 ? seccomp_load(filter) : r;
 }
 
-#define ACCESS_REFER (UINT64_C(1) << 13) /* of Linux 5.19 */
-
-/* What is moved from one directory to another stays allowed; it would be forbidden by any
- * set of rules that does not say so. */
-static int allow_moves(int rules)
-{
-	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	const struct landlock_path_beneath_attr moves = { .allowed_access = ACCESS_REFER,
-							  .parent_fd = root };
-	return syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &moves,
-		       0) < 0
-		   ? -errno
-		   : 0;
-}
-
+/*
+ * Of the first domain; the second comes when it is known what is served (reach.h). What
+ * is moved from one directory to another stays allowed; it would be forbidden by any set
+ * of rules that does not say so.
+ */
 static int enter_domain(void)
 {
-	enum { MOVES_SINCE = 2 };
-	const struct landlock_ruleset_attr handled = {
-		.handled_access_fs = ACCESS_REFER | LANDLOCK_ACCESS_FS_EXECUTE
-	};
-	if (syscall(SYS_landlock_create_ruleset, NULL, 0,
-		    LANDLOCK_CREATE_RULESET_VERSION) < MOVES_SINCE)
-		return 0; /* a kernel without, or with one that allows no moves */
-	cleanup_fd int rules = (int)syscall(SYS_landlock_create_ruleset, &handled,
-					    sizeof(handled.handled_access_fs), 0);
-	int r = rules < 0 ? -errno : allow_moves(rules);
-	if (r == 0 && syscall(SYS_landlock_restrict_self, rules, 0) < 0)
-		r = -errno;
-	return r;
+	CLEANUP(landlock_release) struct landlock l = LANDLOCK_INIT;
+	cleanup_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r = landlock_begin(&l, LANDLOCK_REFER | LANDLOCK_ACCESS_FS_EXECUTE);
+	if (r == 0)
+		r = landlock_allow(&l, root, LANDLOCK_REFER);
+	if (r == 0)
+		r = landlock_enter(&l);
+	return r == -EOPNOTSUPP ? 0 : r;
 }
 
 static bool says_there_is_none(int code)

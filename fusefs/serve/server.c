@@ -11,6 +11,7 @@
 #include "fusefs/serve/features.h"
 #include "fusefs/serve/log.h"
 #include "fusefs/serve/plan.h"
+#include "fusefs/serve/reach.h"
 #include "fusefs/serve/session.h"
 #include "fusefs/serve/state.h"
 #include "fusefs/serve/view.h"
@@ -285,6 +286,8 @@ static int prepare(struct server *s, const char *state_path, struct error *reter
 	r = cache_open(&s->cache, reterr);
 	if (r == 0)
 		r = lease_take(cache_own(s->cache), s->plan.path, &s->lease);
+	if (r == 0)
+		r = reach_limit(&s->plan, s->cache, state_path, reterr);
 	if (r == 0)
 		r = view_open(state_fd(s->state), &s->plan, s->cache, &s->view, reterr);
 	return r == 0 ? narrow_lease(s) : r;

@@ -160,6 +160,16 @@ bool state_is_locked(const struct state *state)
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
 }
 
+void state_sweep(const struct state *state)
+{
+	static const char *const folders[] = { ".", "changed", "made" };
+	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
+		cleanup_fd int fd = file_open_beneath(state->fd, folders[i],
+						      O_RDONLY | O_DIRECTORY, 0);
+		file_sweep_asides(fd);
+	}
+}
+
 int state_remove(const struct state *state)
 {
 	cleanup_free char *folder =

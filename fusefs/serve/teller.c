@@ -10,7 +10,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { SUPERVISOR_MILLISECONDS = 5000, KERNEL_SECONDS = 30, MINOR_EXPIRE = 38 };
+enum { SUPERVISOR_MILLISECONDS = 10000, KERNEL_SECONDS = 30, MINOR_EXPIRE = 38 };
 
 struct teller {
 	int socket;

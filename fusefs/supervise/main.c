@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { GUARD_MILLISECONDS = 2000 };
+enum { GUARD_MILLISECONDS = 10000 };
 
 /* At a number that is promised to the workers, who inherit it. */
 static int make_shared(struct supervisor *s, const char **ret_hint)

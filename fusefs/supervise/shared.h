@@ -19,6 +19,7 @@ enum {
 	SHARED_HEAD = 64 << 10,  /* where buffers begin; a multiple of pages */
 	SHARED_BUFFER = 0x50000, /* 256 KiB of data and 64 KiB */
 	SOCKET_EVERY = 5000,     /* ms from one look at a socket's name to the next */
+	SHARED_NUMBER_AT = 8,    /* of the number in the header of a buffer's message */
 	SHARED_REPLY = 256,      /* more than any reply to what changes something */
 };
 /*

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PREPARED_MILLISECONDS = 30000, CHECK_SECONDS = 5, CHECKED_VERSION = 3 };
+enum { PREPARED_MILLISECONDS = 30000, CHECK_SECONDS = 10, CHECKED_VERSION = 3 };
 
 static void close_fd(int *fd)
 {

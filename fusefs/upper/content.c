@@ -325,7 +325,12 @@ int content_publish(struct upper *u, uint64_t node, int fd, bool sync)
 		if (r == 0)
 			r = rename_staged(u, node);
 	}
-	return r == 0 && sync ? sync_folder(u, folder) : r;
+	if (r < 0 || !sync)
+		return r;
+	r = sync_folder(u, folder);
+	if (r < 0)
+		(void)content_remove(u, node);
+	return r;
 }
 
 static int link_file(struct upper *u, const char *from, const char *to)

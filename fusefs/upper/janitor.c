@@ -213,7 +213,8 @@ static void write_back(struct upper *u)
 		return;
 	int code = sqlite3_wal_checkpoint_v2(u->aside.db, NULL, SQLITE_CHECKPOINT_PASSIVE,
 					     &frames, &done);
-	if (code == SQLITE_FULL) {
+	/* A quota is SQLITE_IOERR. */
+	if (code == SQLITE_FULL || code == SQLITE_IOERR) {
 		reserve_release(u);
 		code = sqlite3_wal_checkpoint_v2(
 		    u->aside.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);

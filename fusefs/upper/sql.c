@@ -90,7 +90,7 @@ int sql_error(const struct sql *sql)
 	int system = sqlite3_system_errno(sql->db);
 	switch (sqlite3_errcode(sql->db)) {
 	case SQLITE_FULL:
-		return system == EDQUOT ? -EDQUOT : -ENOSPC;
+		return wal_vfs_over_quota() ? -EDQUOT : -ENOSPC;
 	case SQLITE_NOMEM:
 		return -ENOMEM;
 	case SQLITE_CORRUPT:

@@ -4,6 +4,7 @@
 #include "fusefs/upper/sql.h"
 
 #include <endian.h>
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -36,12 +37,32 @@ static struct wal_file *wal_of(sqlite3_file *file)
 	return (struct wal_file *)(void *)file;
 }
 
+static _Thread_local bool over_quota;
+
+bool wal_vfs_over_quota(void)
+{
+	return over_quota;
+}
+
+/* SQLite knows no quotas, and would call it a broken disk. */
+static int write_through(sqlite3_file *real, const void *bytes, int size,
+			 sqlite3_int64 at)
+{
+	int code = real->pMethods->xWrite(real, bytes, size, at);
+	int why = 0;
+	if (code == SQLITE_OK)
+		return code;
+	(void)real->pMethods->xFileControl(real, SQLITE_FCNTL_LAST_ERRNO, &why);
+	over_quota = code == SQLITE_IOERR_WRITE && why == EDQUOT;
+	return over_quota ? SQLITE_FULL : code;
+}
+
 static int flush(struct wal_file *w)
 {
 	if (w->pending.size == 0)
 		return SQLITE_OK;
-	int code = w->real->pMethods->xWrite(w->real, w->pending.data,
-					     (int)w->pending.size, w->pending_at);
+	int code =
+	    write_through(w->real, w->pending.data, (int)w->pending.size, w->pending_at);
 	w->pending.size = 0;
 	w->last = false;
 	return code;
@@ -86,7 +107,7 @@ static int wal_write(sqlite3_file *file, const void *bytes, int size, sqlite3_in
 		if (code != SQLITE_OK || size != FRAME_HEADER)
 			return code != SQLITE_OK
 				   ? code
-				   : w->real->pMethods->xWrite(w->real, bytes, size, at);
+				   : write_through(w->real, bytes, size, at);
 		w->pending_at = at;
 	}
 	if (buffer_append(&w->pending, bytes, (size_t)size) < 0)

@@ -4,5 +4,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 /* Its name for sqlite3_open_v2(), registered at the first call; NULL without memory. */
 const char *wal_vfs_name(void);
+/* A write that failed with SQLITE_FULL, the last of this thread's: was it for a quota? */
+bool wal_vfs_over_quota(void);

@@ -11,6 +11,7 @@ import sys
 import termios
 
 from support import BINARY
+from waiting import PATIENCE
 from wheelmaker import Wheel
 
 
@@ -31,7 +32,7 @@ def on_terminal(venvfs, *words, columns=80, ok=True, **env):
             break
         said += part
     os.close(master)
-    assert (child.wait(timeout=60) == 0) == ok, said
+    assert (child.wait(timeout=PATIENCE) == 0) == ok, said
     return said.decode().replace("\r\n", "\n")
 
 

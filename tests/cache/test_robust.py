@@ -10,6 +10,7 @@ import time
 
 import pytest
 from support import BINARY, Venvfs, missing
+from waiting import PATIENCE, wait_until
 from wheelmaker import Wheel
 
 SEED = int(os.environ.get("VENVFS_SEED", random.randrange(1 << 32)))
@@ -220,13 +221,11 @@ def test_a_cache_that_another_has_just_made_is_no_foreign_directory(venvfs, tmp_
          "-e", "inject=openat2:delay_exit=1000000:when=1", BINARY, "cache", "list"],
         env={**venvfs.env, "ASAN_OPTIONS": "detect_leaks=0"}, stderr=subprocess.PIPE, text=True,
     )
-    deadline = time.monotonic() + 10
-    while not venvfs.cache.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(venvfs.cache.exists)
     time.sleep(0.3)
     venvfs.add(Wheel().write(tmp_path))
     (venvfs.cache / "interpreters").mkdir()
-    _, said = late.communicate(timeout=60)
+    _, said = late.communicate(timeout=PATIENCE)
     assert late.returncode == 0, said
 
 

@@ -17,9 +17,10 @@ REGISTERS = ("r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax
              "ds es fs gs").split()
 CALLS = {"read": 0, "write": 1, "open": 2, "close": 3, "mmap": 9, "ioctl": 16, "getpid": 39, "socket": 41, "connect": 42,
          "sendto": 44, "sendmsg": 46, "bind": 49, "socketpair": 53, "clone": 56, "fork": 57, "vfork": 58, "execve": 59,
-         "kill": 62, "fcntl": 72, "rename": 82, "mkdir": 83, "unlink": 87, "symlink": 88, "chmod": 90, "ptrace": 101, "setuid": 105,
-         "rt_sigqueueinfo": 129, "prctl": 157, "chroot": 161, "mount": 165, "tkill": 200, "tgkill": 234, "openat": 257,
-         "unshare": 272, "prlimit64": 302, "process_vm_writev": 311, "bpf": 321, "execveat": 322, "pidfd_send_signal": 424,
+         "kill": 62, "fcntl": 72, "truncate": 76, "rename": 82, "mkdir": 83, "link": 86, "unlink": 87, "symlink": 88,
+         "chmod": 90, "fchmod": 91, "ptrace": 101, "setuid": 105, "rt_sigqueueinfo": 129, "mknod": 133, "prctl": 157,
+         "chroot": 161, "mount": 165, "tkill": 200, "tgkill": 234, "openat": 257, "fchmodat": 268, "unshare": 272,
+         "utimensat": 280, "prlimit64": 302, "process_vm_writev": 311, "bpf": 321, "execveat": 322, "pidfd_send_signal": 424,
          "io_uring_setup": 425, "pidfd_open": 434, "clone3": 435, "pidfd_getfd": 438}
 
 
@@ -75,7 +76,7 @@ class Hijacked:
 
     def refuses(self, name, *arguments):
         r = getattr(self, name)(*arguments)
-        assert r in (-errno.ENOSYS, -errno.EPERM, -errno.EACCES), (name, arguments, r)
+        assert r in (-errno.ENOSYS, -errno.EPERM, -errno.EACCES, -errno.EXDEV), (name, arguments, r)
 
     def release(self):
         ptrace(SETREGS, self.pid, 0, ctypes.byref(self.kept))

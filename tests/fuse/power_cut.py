@@ -9,7 +9,6 @@ import hashlib
 import os
 import pathlib
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from support import Venvfs  # noqa: E402
+from waiting import PATIENCE, kill, wait_until  # noqa: E402
 
 EXT4_IOC_SHUTDOWN, NOLOGFLUSH = 0x8004587D, (2).to_bytes(4, "little")
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -109,18 +109,13 @@ class Machine:
         os.close(fd)
 
     def unplug(self, load, pids):
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+        kill(*pids)
         for thread in load.threads:
-            thread.join(30)
+            thread.join(PATIENCE)
             assert not thread.is_alive(), "a client hangs"
         run("umount", "-l", self.at)
         run("umount", BOOT_ID)
-        for _ in range(100):
-            if subprocess.run(["umount", self.disk], capture_output=True).returncode == 0:
-                return
-            time.sleep(0.1)
-        raise AssertionError("the disk stays busy")
+        wait_until(lambda: subprocess.run(["umount", self.disk], capture_output=True).returncode == 0, "a disk that is not busy")
 
     def one_cut(self):
         row = self.venvfs.list()[0]

@@ -5,19 +5,12 @@ import os
 import pathlib
 import signal
 import subprocess
-import time
 
 import pytest
 from support import BINARY, missing
 from test_privileges import PYTHON, as_person, in_namespace, person  # noqa: F401
+from waiting import PATIENCE, kill, wait_until
 from wheelmaker import Wheel
-
-
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, condition
-        time.sleep(0.02)
 
 
 class Ground:
@@ -34,7 +27,7 @@ class Ground:
 
     def run(self, *words, options=(), **kwargs):
         return subprocess.run(self.argv(*words, options=options), capture_output=True, text=True, env=self.venvfs.env,
-                              timeout=60, **kwargs)
+                              timeout=PATIENCE, **kwargs)
 
     def start(self, *words, **kwargs):
         return subprocess.Popen(self.argv(*words), env=self.venvfs.env, text=True, stdout=subprocess.PIPE, **kwargs)
@@ -83,7 +76,7 @@ def test_nobody_else_sees_it(ground):
     assert path.is_dir() and not any(path.iterdir())
     assert any((pathlib.Path(f"/proc/{child.pid}/root") / path.relative_to("/")).iterdir())
     assert [row["state"] for row in ground.venvfs.list()] == ["serving elsewhere"]
-    child.communicate("\n", timeout=20)
+    child.communicate("\n", timeout=PATIENCE)
     assert ground.gone() and ground.venvfs.list() == []
 
 
@@ -94,10 +87,10 @@ def test_the_exit_status_is_the_command_s(ground, status):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGHUP])
 def test_a_signal_reaches_the_command_and_nothing_is_left(ground, number):
-    child = ground.start("sh", "-c", "echo ready; exec sleep 60")
+    child = ground.start("sh", "-c", "echo ready; exec sleep 600")
     assert child.stdout.readline() == "ready\n"
     child.send_signal(number)
-    assert child.wait(timeout=20) == -number
+    assert child.wait(timeout=PATIENCE) == -number
     assert ground.gone()
 
 
@@ -106,12 +99,15 @@ def test_a_command_that_handles_a_signal_may(ground):
                          "print('ready', flush=True); signal.pause()")
     assert child.stdout.readline() == "ready\n"
     child.terminate()
-    assert child.wait(timeout=20) == 5
+    assert child.wait(timeout=PATIENCE) == 5
 
 
 def test_what_the_command_left_running_keeps_it(ground):
-    done = ground.run("sh", "-c", "(sleep 1; demo > $0) >/dev/null 2>&1 &", ground.temporary.parent / "said")
+    go = ground.temporary.parent / "go"
+    os.mkfifo(go)
+    done = ground.run("sh", "-c", "(read line < $1; demo > $0) >/dev/null 2>&1 &", ground.temporary.parent / "said", go)
     assert done.returncode == 0 and ground.left()
+    go.write_text("on\n")
     assert ground.gone()
     assert (ground.temporary.parent / "said").read_text() == "1.0\n"
 
@@ -140,13 +136,11 @@ def test_what_is_wrong_is_said_before_anything_is_made(ground, tmp_path):
 
 
 def test_what_died_with_its_server_is_removed_by_the_next(ground):
-    child = ground.start("sh", "-c", "echo ready; exec sleep 60")
+    child = ground.start("sh", "-c", "echo ready; exec sleep 600")
     assert child.stdout.readline() == "ready\n"
     row = ground.venvfs.list()[0]
-    for pid in (row["supervisor"], row["pid"], child.pid):
-        os.kill(pid, signal.SIGKILL)
-    child.wait(timeout=20)
-    time.sleep(0.2)
+    kill(row["supervisor"], row["pid"], child.pid)
+    child.wait()
     assert ground.left()
     assert ground.run("true").returncode == 0
     assert ground.gone()
@@ -156,12 +150,12 @@ def test_a_worker_that_dies_is_followed(ground):
     child = ground.start("sh", "-c", "echo ready; read x; demo", stdin=subprocess.PIPE)
     assert child.stdout.readline() == "ready\n"
     os.kill(ground.venvfs.list()[0]["pid"], signal.SIGKILL)
-    assert child.communicate("\n", timeout=30)[0] == "1.0\n"
+    assert child.communicate("\n", timeout=PATIENCE)[0] == "1.0\n"
 
 
 def test_many_at_once(ground):
     children = [ground.start("demo") for _ in range(8)]
-    assert [child.communicate(timeout=60)[0] for child in children] == ["1.0\n"] * 8
+    assert [child.communicate(timeout=PATIENCE)[0] for child in children] == ["1.0\n"] * 8
 
 
 SCRIPT = """
@@ -169,7 +163,7 @@ SCRIPT = """
     {program} exec -v --python {python} {wheel} -- sh -c 'id -u; demo; sleep 0.1; exit 7' && exit 1
     test $? = 7
     {program} exec --python {python} {wheel} -- sh -c 'kill -KILL $$' && exit 1
-    for i in $(seq 100); do
+    for i in $(seq 1200); do
         test -z "$(find tmp .local/state/venvfs/mounts -mindepth 1)" && exit 0
         sleep 0.1
     done

@@ -8,11 +8,11 @@ import shutil
 import signal
 import stat
 import subprocess
-import time
 
 import pytest
 from support import BINARY, missing
 from test_venv import assert_same_tree, many_things, run, tree
+from waiting import PATIENCE, wait_until
 from wheelmaker import Wheel, record_hash
 
 
@@ -131,11 +131,9 @@ def test_a_signal_leaves_nothing_or_what_the_next_one_removes(venvfs, export, tm
     venvfs.add(wheel)
     child = subprocess.Popen([BINARY, "export", "--python", python, at, wheel], env=venvfs.env,
                              stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 20
-    while not (tmp_path / "new").exists() or not os.listdir(tmp_path / "new"):
-        assert time.monotonic() < deadline and child.poll() is None
+    wait_until(lambda: child.poll() is not None or (tmp_path / "new").exists() and os.listdir(tmp_path / "new"), pause=0.001)
     child.send_signal(number)
-    said = child.communicate(timeout=20)[1]
+    said = child.communicate(timeout=PATIENCE)[1]
     assert child.returncode == -number
     assert not at.exists()
     if number == signal.SIGKILL:

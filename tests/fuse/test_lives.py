@@ -1,6 +1,7 @@
 """A mount outlives what goes wrong around its processes, and what goes wrong at its start leaves none."""
 
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -9,13 +10,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
 from support import BINARY
 from test_privileges import person  # noqa: F401
-from test_status import log_of, mounted, status, wait_until  # noqa: F401
+from test_status import log_of, mounted, status  # noqa: F401
 from test_upgrade import SUPERVISE
+from waiting import PATIENCE, is_stopped, kill, wait_until
 
 
 # A worker of a new version, which leaves its supervisor without a process to have.
@@ -37,7 +40,7 @@ int main(void)
 
 
 def kill_worker(told):
-    os.kill(told["pid"], 9)
+    kill(told["pid"])
 
 
 @pytest.fixture
@@ -58,10 +61,6 @@ def away(venvfs, tmp_path):
     give()
 
 
-def drop_caches():
-    pathlib.Path("/proc/sys/vm/drop_caches").write_text("2")
-
-
 def test_a_successor_that_cannot_start_drops_nothing(venvfs, tmp_path, away):
     (tmp_path / "lower").mkdir()
     path = tmp_path / "m"
@@ -73,31 +72,30 @@ def test_a_successor_that_cannot_start_drops_nothing(venvfs, tmp_path, away):
     kill_worker(told)
     wait_until(lambda: "ended with status 1" in log_of(told))
     give()
-    wait_until(lambda: status(venvfs, path, ok=None)["state"] == "serving")
-    drop_caches()
+    wait_until(lambda: status(venvfs, path)["state"] == "serving")
+    venvfs.run("refresh", path)
     assert os.listdir(path) == ["x"] and (path / "x").read_text() == "precious"
     venvfs.run("unmount", path)
     left = pathlib.Path(told["state_directory"]) / "ephemeral"
     assert not left.exists() or os.listdir(left) == ["lock"]
 
 
-KEEPS = 'echo data > "$VIRTUAL_ENV/keep"; echo begun; read line; cat "$VIRTUAL_ENV/keep"; ls "$VIRTUAL_ENV"'
+KEEPS = 'echo data > "$VIRTUAL_ENV/keep"; echo begun; read line; "$0" refresh "$VIRTUAL_ENV" && cat "$VIRTUAL_ENV/keep"; ls "$VIRTUAL_ENV"'
 
 
 def test_an_upgrade_that_fails_leaves_the_environment_of_exec(venvfs, tmp_path, away):
     (tmp_path / "tmp").mkdir()
     venvfs.env["TMPDIR"] = str(tmp_path / "tmp")
     (tmp_path / "lower").mkdir()
-    command = subprocess.Popen([BINARY, "exec", "--layer", tmp_path / "lower", "--", "sh", "-c", KEEPS],
+    command = subprocess.Popen([BINARY, "exec", "--layer", tmp_path / "lower", "--", "sh", "-c", KEEPS, BINARY],
                                env=venvfs.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert command.stdout.readline() == "begun\n"
     take, give = away
     take()
     assert venvfs.run("upgrade", "--all", ok=False).returncode == 1
     give()
-    drop_caches()
     assert len(list((tmp_path / "tmp").iterdir())) == len(list((tmp_path / "state/venvfs/mounts").iterdir())) == 1
-    assert command.communicate("\n", timeout=20)[0] == "data\nkeep\n"
+    assert command.communicate("\n", timeout=PATIENCE)[0] == "data\nkeep\n"
     wait_until(lambda: not list((tmp_path / "tmp").iterdir()))
 
 
@@ -111,7 +109,7 @@ def test_a_logout_takes_the_sockets_and_not_the_mount(venvfs, tmp_path, mounted)
     assert (mounted / "x").read_text() == "x" and status(venvfs, mounted)["restarts"] == 1
     # Whoever dies next, and whether or not the directory is there again.
     (tmp_path / "run").mkdir(mode=0o700)
-    os.kill(told["supervisor"], 9)
+    kill(told["supervisor"])
     assert status(venvfs, mounted)["supervisor"] != told["supervisor"]
     venvfs.run("upgrade", mounted)
     venvfs.run("refresh", mounted)
@@ -122,9 +120,22 @@ def test_a_logout_takes_the_sockets_and_not_the_mount(venvfs, tmp_path, mounted)
 def test_a_socket_that_was_removed_is_made_again(venvfs, tmp_path, mounted):  # noqa: F811
     for name in (tmp_path / "run/venvfs").iterdir():
         name.unlink()
-    wait_until(lambda: status(venvfs, mounted, ok=None)["state"] == "serving")
+    wait_until(lambda: status(venvfs, mounted)["state"] == "serving")
     os.kill(status(venvfs, mounted)["supervisor"], 15)
     wait_until(lambda: not venvfs.list())
+
+
+def test_a_supervisor_that_takes_long_to_die_is_followed_all_the_same(venvfs, mounted):  # noqa: F811
+    """Until it has ended its lock is held; here we hold it."""
+    told = status(venvfs, mounted)
+    kill(told["supervisor"])
+    with open(pathlib.Path(told["state_directory"]) / "supervisor") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        timer = threading.Timer(3, fcntl.flock, (guard, fcntl.LOCK_UN))
+        timer.start()
+        row, = venvfs.list(silent=True)
+        timer.join()
+    assert row["state"] == "serving" and row["supervisor"] != told["supervisor"]
 
 
 def test_a_successor_serves_before_it_has_a_socket(venvfs, tmp_path, mounted):  # noqa: F811
@@ -137,21 +148,28 @@ def test_a_successor_serves_before_it_has_a_socket(venvfs, tmp_path, mounted):  
     kill_worker(told)
     wait_until(lambda: "another one starts" in log_of(told))
     (mounted / "x").write_text("x")
-    assert "cannot make the control socket" in log_of(told)
+    wait_until(lambda: "cannot make the control socket" in log_of(told))
     for name in ("socket", "socket.worker"):
         (state / name).rmdir()
     wait_until(lambda: [row["state"] for row in venvfs.list()] == ["serving"])
     venvfs.run("unmount", mounted)
 
 
-def processes(person, pid, count):  # noqa: F811
-    """Sets how many processes of its user it may add one to."""
-    assert person.run("prlimit", f"--nproc={count}:", "-p", pid).returncode == 0
-
-
-def all_processes(person, pid):  # noqa: F811
-    most = person.run("prlimit", "--nproc", "--output=HARD", "--noheadings", "--pid", pid).stdout.strip()
-    processes(person, pid, most)
+def processes(person, pid, count=None):  # noqa: F811
+    """Sets how many processes of its user it may add one to; all that it may have without a number. It is their
+    process, and whoever has none is given ten seconds: so no program is started for it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(person.gid, person.gid, person.gid)
+            os.setresuid(person.uid, person.uid, person.uid)
+            most = resource.prlimit(pid, resource.RLIMIT_NPROC)[1]
+            resource.prlimit(pid, resource.RLIMIT_NPROC, (most if count is None else count, most))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def of_person(person):  # noqa: F811
@@ -173,7 +191,7 @@ def test_a_process_that_cannot_be_had_is_tried_for_again(person):  # noqa: F811
     processes(person, supervisor, 1)
     kill_worker(told)
     wait_until(lambda: "cannot start another worker" in log_of(told))
-    all_processes(person, supervisor)
+    processes(person, supervisor)
     assert person.run("cat", path / "x").stdout == "x\n"
     assert status_of(person, path)["supervisor"] == supervisor
 
@@ -188,7 +206,7 @@ def test_an_upgrade_goes_back_when_a_process_can_be_had_again(person, tmp_path):
     done = person.sudo("upgrade", "--program", new / "venvfs", path, ok=False)
     assert "ended before it served" in done.stderr
     wait_until(lambda: "cannot start another worker" in log_of(told))
-    all_processes(person, told["supervisor"])
+    processes(person, told["supervisor"])
     assert person.run("cat", path / "x").stdout == "x\n"
     assert os.path.samefile(f"/proc/{status_of(person, path)['pid']}/exe", BINARY)
 
@@ -210,23 +228,35 @@ class Starting:
     """A mount whose first worker was stopped before it served."""
 
     def __init__(self, venvfs, tmp_path):
-        self.path = tmp_path / "made/m"
-        for _ in range(50):
-            self.command = subprocess.Popen([BINARY, "mount", self.path, "--layer", tmp_path / "lower"],
-                                            env=venvfs.env, stderr=subprocess.PIPE, text=True)
-            self.workers = []
-            while not self.workers and self.command.poll() is None:
-                self.workers = processes_of("serve-mount", tmp_path)
-            for pid in self.workers:
-                os.kill(pid, signal.SIGSTOP)
-            time.sleep(0.2)
-            if self.command.poll() is None:
-                return
-            for pid in self.workers:
-                os.kill(pid, signal.SIGCONT)
-            venvfs.run("unmount", self.path)
-            shutil.rmtree(self.path.parent)
-        pytest.fail("each was served before it could be stopped")
+        self.venvfs, self.root, self.path = venvfs, tmp_path, tmp_path / "made/m"
+        wait_until(self.is_met, "a server that is stopped before it serves")
+
+    def is_met(self):
+        self.command = subprocess.Popen([BINARY, "mount", self.path, "--layer", self.root / "lower"],
+                                        env=self.venvfs.env, stderr=subprocess.PIPE, text=True)
+        workers = []
+        while not workers and self.command.poll() is None:
+            workers = processes_of("serve-mount", self.root)
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: all(is_stopped(pid) for pid in workers))
+        wait_until(lambda: self.command.poll() is not None or waits_for_a_word(self.command.pid))
+        if self.command.poll() is None:
+            return True
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+        self.venvfs.run("unmount", self.path)
+        shutil.rmtree(self.path.parent)
+        return False
+
+
+def waits_for_a_word(pid):
+    """Of the server that it has started: it does nothing else just now."""
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "S" and "poll" in pathlib.Path(f"/proc/{pid}/stack").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -234,7 +264,7 @@ def test_a_mount_can_be_interrupted_while_its_server_starts(venvfs, tmp_path, nu
     (tmp_path / "lower").mkdir()
     starting = Starting(venvfs, tmp_path)
     starting.command.send_signal(number)
-    said = starting.command.communicate(timeout=20)[1]
+    said = starting.command.communicate(timeout=PATIENCE)[1]
     assert starting.command.returncode == -number
     assert len(said.splitlines()) == 1 and "interrupted" in said and str(starting.path) in said
     assert not starting.path.parent.exists()
@@ -257,17 +287,17 @@ def test_what_a_terminal_sends_reaches_the_command_and_not_the_server(venvfs, tm
     path = tmp_path / "m"
     command = subprocess.Popen([BINARY, "mount", "-f", path, "--layer", tmp_path / "lower"], env=venvfs.env,
                                start_new_session=True)
-    wait_until(lambda: os.path.ismount(path) and processes_of("serve-mount", tmp_path))
+    venvfs.hears_that_it_serves(command, path)
     os.killpg(command.pid, number)
     try:
-        done = subprocess.run(["touch", path / "x"], timeout=10)
+        done = subprocess.run(["touch", path / "x"], timeout=PATIENCE)
         assert done.returncode == 0 and os.listdir(path) == ["x"]
     finally:
         for pid in [*processes_of("serve-mount", tmp_path), *processes_of("mount", tmp_path)]:
             os.kill(pid, signal.SIGCONT)
         os.killpg(command.pid, signal.SIGCONT)
     venvfs.run("unmount", path)
-    command.wait(20)
+    command.wait(PATIENCE)
 
 
 def socket_of(told):
@@ -277,7 +307,7 @@ def socket_of(told):
 
 def ask(path, text):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
-        asking.settimeout(20)
+        asking.settimeout(PATIENCE)
         asking.connect(path)
         asking.send(text)
         return json.loads(asking.recv(65536))
@@ -315,7 +345,7 @@ def test_a_worker_that_has_no_descriptor_left_does_not_spin(venvfs, mounted):  #
 def limited(venvfs, limits, *args):
     """Runs it with other resource limits, as a shell's ulimit sets them."""
     return subprocess.run(["prlimit", *limits, BINARY, *map(str, args)], env=venvfs.env, capture_output=True,
-                          text=True, timeout=60)
+                          text=True, timeout=PATIENCE)
 
 
 def test_limits_of_who_mounts_are_not_the_server_s(venvfs, tmp_path):
@@ -360,11 +390,28 @@ def test_what_is_opened_does_not_get_the_number_of_a_standard_descriptor(venvfs,
     path = tmp_path / "m"
     command = subprocess.Popen(["sh", "-c", line, "sh", BINARY, "mount", "-f", path, "--layer", tmp_path / "lower"],
                                env=venvfs.env)
-    wait_until(lambda: os.path.ismount(path))
+    venvfs.hears_that_it_serves(command, path)
     assert {os.readlink(f"/proc/{command.pid}/fd/{fd}") for fd in closed} == {"/dev/null"}
     (path / "b").write_text("b")
     venvfs.run("unmount", path)
-    assert command.wait(20) == 0
+    assert command.wait(PATIENCE) == 0
     # Nor is it hidden that nothing could be written.
     done = subprocess.run(["sh", "-c", line, "sh", BINARY, "--version"], env=venvfs.env, capture_output=True)
     assert done.returncode == (1 if 1 in closed else 0)
+
+
+@pytest.mark.parametrize("command", ["list", "mount"])
+def test_what_an_ephemeral_mount_had_that_was_given_up_goes_with_the_next_command(venvfs, tmp_path, command):
+    (tmp_path / "lower").mkdir()
+    path = tmp_path / "m"
+    venvfs.run("mount", path, "--layer", tmp_path / "lower", "--ephemeral")
+    (path / "x").write_text("x" * 5000)
+    left = pathlib.Path(status(venvfs, path)["upper"])
+    assert left.name == "ephemeral" and (left / "index.db").exists()
+    told = status(venvfs, path)
+    os.kill(told["supervisor"], 9)
+    os.kill(told["pid"], 9)
+    if command == "mount":
+        wait_until(lambda: venvfs.run("mount", path, "--layer", tmp_path / "lower", ok=None).returncode == 0)
+        assert os.listdir(path) == []
+    wait_until(lambda: venvfs.run("list") and os.listdir(left) == ["lock"])

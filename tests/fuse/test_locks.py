@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from support import BINARY, TOOLS, missing
+from waiting import wait_until
 from wheelmaker import Wheel
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "source"))
@@ -140,9 +140,19 @@ def one_wheel_lock(project, version):
 
 def test_a_lock_that_changes_meanwhile_is_not_taken_for_what_was_read(project):
     one_wheel_lock(project, "1.0")
-    project.server.fail("/files/one-1.0-py3-none-any.whl", Fault(delay=2))
-    threading.Timer(1, one_wheel_lock, (project, "2.0")).start()
+    changed = threading.Event()
+    project.server.fail("/files/one-1.0-py3-none-any.whl", Fault(until=changed))
+
+    def change():
+        """Once it was read, and before what it names has come."""
+        wait_until(lambda: project.server.asked("/files/one-1.0"))
+        one_wheel_lock(project, "2.0")
+        changed.set()
+
+    thread = threading.Thread(target=change)
+    thread.start()
     assert project.remounted() == ["one-1.0"]
+    thread.join()
     assert project.remounted() == ["one-2.0"]
 
 
@@ -357,8 +367,7 @@ def test_an_interrupted_export_says_one_line(project):
     (project.root / "lines.txt").write_text("".join(f"big{k}==1.0\n" for k in range(3)))
     command = [BINARY, "export", "out", "-r", "lines.txt", "-i", project.server.index(), "--python", sys.executable]
     process = subprocess.Popen(command, cwd=project.root, env=project.venvfs.env, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not list(project.root.glob(".out.venvfs-*")):
-        time.sleep(0.002)
+    wait_until(lambda: process.poll() is not None or list(project.root.glob(".out.venvfs-*")), pause=0.002)
     process.send_signal(signal.SIGINT)
     said = process.communicate()[1]
     assert process.returncode == -signal.SIGINT and said.count("\n") == 1 and "is as it was" in said

@@ -20,6 +20,6 @@ def test_power_cuts(tmp_path, try_):
     seed = random.randrange(1_000_000)
     done = subprocess.run(
         ["unshare", "--mount", sys.executable, pathlib.Path(__file__).with_name("power_cut.py"), tmp_path, str(seed),
-         str(CUTS)], capture_output=True, text=True, timeout=300,
+         str(CUTS)], capture_output=True, text=True, timeout=800,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

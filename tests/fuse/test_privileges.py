@@ -1,6 +1,5 @@
 """Who a mount is for, and what its processes may do: sudo, --user, capabilities, seccomp."""
 
-import contextlib
 import os
 import pathlib
 import pwd
@@ -8,11 +7,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 import uuid
 
 import pytest
 from support import BINARY, missing
+from waiting import PATIENCE, has_ended, kill, opens, wait_until
 from wheelmaker import Wheel
 
 
@@ -56,7 +55,7 @@ class Person:
         return self.call(clean | env, args, ok)
 
     def call(self, env, args, ok):
-        done = subprocess.run([BINARY, *map(str, args)], capture_output=True, text=True, env=env, timeout=120,
+        done = subprocess.run([BINARY, *map(str, args)], capture_output=True, text=True, env=env, timeout=PATIENCE,
                               cwd=self.home, stdin=subprocess.DEVNULL)
         if ok:
             assert done.returncode == 0, (args, done.stderr)
@@ -108,14 +107,6 @@ def owners(folder):
     for path in [folder, *folder.rglob("*")]:
         found.setdefault(path.lstat().st_uid, []).append(path)
     return found
-
-
-def wait_until(condition):
-    for _ in range(400):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError(condition)
 
 
 def test_under_sudo_all_is_the_caller_s(person):
@@ -181,7 +172,7 @@ def test_unmount_under_sudo_ends_only_the_caller_s_mounts(person, venvfs):
     finally:
         subprocess.run(["umount", person.home / "tmpfs"], check=True)
     person.sudo("mount", "--python", PYTHON, path, wheel)
-    holder = subprocess.Popen(["setpriv", *person.ids(), "sh", "-c", f"cd {path} && echo in && sleep 60"],
+    holder = subprocess.Popen(["setpriv", *person.ids(), "sh", "-c", f"cd {path} && echo in && sleep 600"],
                               stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert holder.stdout.readline() == "in\n"
@@ -196,8 +187,7 @@ def test_a_dead_mount_of_theirs_is_cleaned_up(person):
     wheel, path = Wheel().write(person.tmp), person.home / ".venv"
     person.sudo("mount", "--python", PYTHON, path, wheel)
     pids = by_name(person.servers())
-    for name in ("venvfs-super", "venvfs"):  # in this order, else another worker may be started in between
-        os.kill(pids[name], 9)
+    kill(*(pids[name] for name in ("venvfs-super", "venvfs")))  # in this order, else another worker may be started in between
     wait_until(lambda: not person.servers())
     person.sudo("mount", "--python", PYTHON, path, wheel)
     assert person.run("cat", path / "pyvenv.cfg").returncode == 0
@@ -212,12 +202,6 @@ def test_a_mount_that_fails_leaves_nothing(person):
     assert str(path) not in open("/proc/self/mountinfo").read()
 
 
-def opens(pid, path):
-    with contextlib.suppress(FileNotFoundError):
-        return any(os.readlink(fd) == str(path) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir())
-    return False
-
-
 def test_foreground_ends_with_a_signal_to_the_root_process(person):
     path = person.home / ".venv"
     child = subprocess.Popen(
@@ -227,7 +211,7 @@ def test_foreground_ends_with_a_signal_to_the_root_process(person):
     # The command lets go of what it covers once it has heard that it is served; before, a signal interrupts it.
     wait_until(lambda: not any(opens(pid, path) for pid in person.servers()))
     child.terminate()
-    assert child.wait(timeout=20) == 0
+    assert child.wait(timeout=PATIENCE) == 0
     assert str(path) not in open("/proc/self/mountinfo").read()
     wait_until(lambda: not person.servers())
 
@@ -345,8 +329,8 @@ def test_sigterm_takes_the_mount_out_of_sight_and_its_last_user_ends_it(venvfs, 
         os.kill(pid, 15)
         wait_until(lambda: not any(path.iterdir()))
         assert held.read().startswith("home = ")
-        assert status_of(pid)["State"][0] != "Z"
-    wait_until(lambda: not pathlib.Path(f"/proc/{pid}/cmdline").exists() or status_of(pid)["State"][0] == "Z")
+        assert not has_ended(pid)
+    wait_until(lambda: has_ended(pid))
 
 
 # Prints what the one mount's worker may do.
@@ -363,7 +347,7 @@ def in_namespace(tmp_path, mode, *command):
         device.chmod(mode)
     script = f'mount --bind {device} /dev/fuse; exec "$@"'
     return subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", *map(str, command)], capture_output=True,
-                          text=True, timeout=120)
+                          text=True, timeout=PATIENCE)
 
 
 def as_person(person, *command):
@@ -556,6 +540,13 @@ def test_mounts_of_others_are_theirs_and_said_to_be_so(person, other):
         {theirs} mount --python {PYTHON} {person.tmp}/roots {wheel}
         refused other {theirs} unmount {at}
         refused {sudo} unmount {at}
+        for verb in status refresh upgrade; do
+            refused other {theirs} $verb {at}
+            refused {sudo} $verb {at}
+            refused {theirs} $verb {at}
+            refused env XDG_STATE_HOME={person.tmp}/elsewhere {theirs} $verb {person.tmp}/roots
+        done
+        {theirs} status --user {person.name} {at} >/dev/null
         refused other {theirs} mount --over --python {PYTHON} {at} {wheel}
         refused {theirs} mount --python {PYTHON} {at} {wheel}
         refused env XDG_STATE_HOME={person.tmp}/elsewhere {theirs} mount --python {PYTHON} {person.tmp}/roots {wheel}
@@ -577,6 +568,10 @@ def test_mounts_of_others_are_theirs_and_said_to_be_so(person, other):
     refusals, lists, all_lists, elsewhere, last = (part.splitlines() for part in out.split("--\n"))
     ending = f"'{at}' is a mount of {person.name}, who may end it; so may root: sudo venvfs unmount --user root '{at}'"
     assert all(ending in line for line in refusals[:2]), refusals
+    asked = [refusals.pop(2) for _ in range(12)]
+    whose = f"'{at}' is a mount of {person.name}, who may ask this of it; so may root, with --user {person.name}"
+    assert all(whose in line for line in asked if "roots" not in line), asked
+    assert sum("roots' was mounted with its state elsewhere (XDG_STATE_HOME, HOME)" in line for line in asked) == 3, asked
     assert all(f"'{at}' is mounted already, by {person.name}" in line for line in refusals[2:4]), refusals
     assert "is mounted already, with its state elsewhere (XDG_STATE_HOME, HOME)" in refusals[4] and len(refusals) == 5
     assert lists == [] and last == []

@@ -306,6 +306,7 @@ def test_killed_at_any_moment_nothing_is_lost(ground):
         process.wait()
         # It may have come so far that there is a mount.
         ground.venvfs.run("unmount", ground.at, ok=False)
+        ground.venvfs.rests()
         side = rng.choice(["old", "new"])
         ground.mount(side)
         merged, conflicts = merge(old, {"old": old, "new": new}[side], user)
@@ -437,6 +438,7 @@ def test_killed_at_any_moment_among_uppers_and_looks_nothing_is_lost(ground, tmp
         process.kill()
         process.wait()
         ground.venvfs.run("unmount", ground.at, ok=False)
+        ground.venvfs.rests()
         if rng.random() < 0.5:
             ground.mount(rng.choice(["old", "new", "third"]), "--read-only")
             ground.unmount()

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from support import missing
+from waiting import wait_until
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
@@ -32,5 +33,5 @@ def ground(tmp_path):
     yield make
     for one in made:
         one.end()
-        assert not one.serving()
+        wait_until(lambda: not one.serving())
         assert "Sanitizer" not in one.logs() and "runtime error" not in one.logs()

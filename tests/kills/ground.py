@@ -16,9 +16,9 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from support import BINARY, Venvfs  # noqa: E402
+from waiting import PATIENCE, has_ended, wait_until  # noqa: E402
 
 PYTHON = os.path.realpath(pathlib.Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}"))
-SUCCESSOR_SECONDS = 10
 
 
 class Failed(Exception):
@@ -72,13 +72,13 @@ class Ground:
 
     def successor(self, old):
         """The row with another worker than `old`, or None when the mount has been taken away."""
-        end = time.monotonic() + SUCCESSOR_SECONDS
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             row = self.row()
             if row is None or row.get("pid", old) != old:
                 return row
             time.sleep(0.005)
-        raise Failed(f"worker {old} is dead and has no successor after {SUCCESSOR_SECONDS} s: {row}")
+        raise Failed(f"worker {old} is dead and has no successor after {PATIENCE} s: {row}")
 
     def serving(self):
         """(process, what it is) of all that serve here: supervisors, workers, helpers."""
@@ -93,16 +93,17 @@ class Ground:
         except OSError:
             return None
         name = os.path.basename(os.fsdecode(words[0]))
-        serves = name.startswith("venvfs-") or words[1:2] == [b"serve-mount"]
+        # Also what a command is before it has started somebody else.
+        serves = name.startswith("venvfs-") or words[1:2] in ([b"serve-mount"], [b"mount"], [b"exec"])
         return name if serves and os.fsencode(self.root) + b"/" in around else None
 
     def kill_all(self, number=signal.SIGKILL):
         """Everything behind the mount at once; how many that were."""
         # Supervisors first: they would start another worker.
         found = sorted(self.serving(), key=lambda one: not one[1].startswith("venvfs-"))
-        for process, _ in found:
-            send(process, number)
-        return len(found)
+        sent = [process for process, _ in found if send(process, number)]
+        wait_until(lambda: all(map(has_ended, sent)), f"the end of {found}")
+        return len(sent)
 
     def end(self):
         """Whatever has happened here, nothing is left."""
@@ -133,7 +134,7 @@ class Ground:
     def run(self, *command, seconds=300, **kwargs):
         return self.finish(self.start(*command, **kwargs), seconds)
 
-    def together(self, *acts, seconds=120):
+    def together(self, *acts, seconds=300):
         """What each gives, run in threads of this process; one that hangs is a failure, and freed."""
         given = [None] * len(acts)
 

@@ -22,7 +22,8 @@ from ground import BINARY, PYTHON, Failed
 
 HERE = pathlib.Path(__file__).parent
 CLIENTS = HERE / "clients"
-SECONDS = 3  # how long a round of those lasts that could go on for ever
+SECONDS = 3  # how long a round of those lasts that could go on for ever; longer where little was done by then
+LEAST = 50  # operations of such a round
 
 
 class Load:
@@ -193,7 +194,7 @@ class Sqlite(Load):
         children = [(mode, who, self.client("commits", self.path(mode), mode, who, SECONDS))
                     for mode in self.modes for who in range(number * self.writers, (number + 1) * self.writers)]
         for mode, who, child in children:
-            said, _ = self.ground.finish(child, SECONDS + 120)
+            said, _ = self.ground.finish(child, SECONDS + 300)
             rows = {(who, int(line)) for line in said.split()}
             if not rows:
                 raise Failed(f"writer {who} committed nothing in {mode} mode")
@@ -205,7 +206,7 @@ class Sqlite(Load):
             self.check_mode(mode)
 
     def check_mode(self, mode):
-        with closing(sqlite3.connect(self.path(mode), timeout=60)) as db:
+        with closing(sqlite3.connect(self.path(mode), timeout=300)) as db:
             said = db.execute("PRAGMA integrity_check").fetchall()
             rows = {row[:2]: row[2] for row in db.execute("SELECT * FROM entry")}
         if said != [("ok",)]:
@@ -254,8 +255,8 @@ class Unlinked(Load):
         # The names of the lower are gone after a round: the next one needs them again.
         if number:
             self.ground.remount("--fresh")
-        said, _ = self.ground.finish(self.client("unlinked", self.at, self.seed + number, SECONDS), SECONDS + 120)
-        if int(said) < 50:
+        said, _ = self.ground.finish(self.client("unlinked", self.at, self.seed + number, SECONDS, LEAST), SECONDS + 300)
+        if int(said) < LEAST:
             raise Failed(f"only {int(said)} operations on unlinked files")
 
     def check(self):
@@ -273,19 +274,19 @@ class Signals(Load):
         self.rng = random.Random(self.seed)
 
     def round(self, number):
-        children = {kind: self.client("signalled", self.at / f"{kind}{number}", kind, SECONDS)
+        children = {kind: self.client("signalled", self.at / f"{kind}{number}", kind, SECONDS, LEAST)
                     for kind in ("restarts", "interrupts")}
         for child in children.values():
             child.stdout.readline()  # its handler is there
-        end = time.monotonic() + SECONDS + 60
+        end = time.monotonic() + SECONDS + 300
         while any(child.poll() is None for child in children.values()) and time.monotonic() < end:
             for child in children.values():
                 child.send_signal(signal.SIGUSR1)
             time.sleep(self.rng.uniform(0.0005, 0.006))
         for kind, child in children.items():
-            said, _ = self.ground.finish(child, 60)
+            said, _ = self.ground.finish(child, 300)
             operations, hits = map(int, said.split())
-            if operations < 50 or hits < 50:
+            if operations < LEAST or hits < LEAST:
                 raise Failed(f"signals ({kind}): only {operations} operations and {hits} signals")
 
 

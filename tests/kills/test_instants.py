@@ -6,11 +6,10 @@ that instant for the N-th time. With RESEND masked what it left is taken from it
 
 import contextlib
 import os
-import signal
-import time
 
 import pytest
 from test_between import do_all, make_lower, tree
+from waiting import stopped, wait_until
 
 resent_or_kept = pytest.mark.parametrize("mask", ["", "resend"], ids=["resent", "from-buffers"])
 INSTANTS = ["received", "run", "decided", "sent", "answered"]
@@ -18,10 +17,8 @@ SIZE = 60_000
 
 
 def restarts(g, least):
-    """So many were there, or are within a second: the last worker may die after its client."""
-    end = time.monotonic() + 1
-    while g.row()["restarts"] < least and time.monotonic() < end:
-        time.sleep(0.02)
+    """So many were there, or come to be: the last worker may die after its client."""
+    wait_until(lambda: g.row()["restarts"] >= least, lambda: f"{least} restarts: {g.row()}")
     return g.row()["restarts"]
 
 
@@ -144,21 +141,16 @@ def test_what_was_forgotten_as_a_worker_died_goes(mounted, kind, mask):
         for i, fd in enumerate(fds):
             os.write(fd, b"x" * 5000)
             os.unlink(g.at / f"file{i}")
-        worker = g.row()["pid"]
-        if kind == "BATCH_FORGET":
-            os.kill(worker, signal.SIGSTOP)
-        for fd in fds:
-            os.close(fd)
-            time.sleep(0.002 if kind == "FORGET" else 0)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGCONT)
+        if kind == "FORGET":
+            os.close(fds.pop())
+            restarts(g, 1)
+        with stopped(g.row()["pid"]) if kind == "BATCH_FORGET" else contextlib.nullcontext():
+            for fd in fds:
+                os.close(fd)
         return True
 
     assert g.together(make_and_remove) == [True]
-    end = time.monotonic() + 10
-    while content_files(g) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert content_files(g) == []
+    wait_until(lambda: content_files(g) == [])
     assert restarts(g, 1) >= 1
 
 

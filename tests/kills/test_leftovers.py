@@ -1,5 +1,6 @@
 """What is left when everything dies at once, at the worst moment, goes with the next command that meets it."""
 
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -12,15 +13,9 @@ import time
 import made
 import pytest
 from ground import BINARY, PYTHON
+from waiting import PATIENCE, stopped, wait_until
 
 LARGE = 300 << 20
-
-
-def wait_until(is_so, seconds=15):
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.002)
 
 
 def leases(g):
@@ -110,12 +105,30 @@ def test_orphans_of_a_dead_mount(lower):
     assert rows(g.upper, "select count(*) from node where nlink = 0") == [(0,)]
 
 
+def is_staged(g):
+    with contextlib.suppress(FileNotFoundError):
+        return any(p.stat().st_size > 1 << 20 for p in files(g.upper, "staging"))
+    return False
+
+
+def killed_in_a_copy_up(g):
+    """The client of one in whose midst all were killed; None: it was through before, and all is as it was."""
+    worker = g.row()["pid"]
+    child = g.start("dd", "if=/dev/zero", f"of={g.at}/large", "bs=1", "count=1", "conv=notrunc")
+    wait_until(lambda: is_staged(g) or child.poll() is not None, pause=0.002)
+    with stopped(worker):
+        if files(g.upper, "staging"):
+            assert g.kill_all() >= 2
+            return child
+    child.wait(PATIENCE)
+    g.remount("--fresh")
+    return None
+
+
 def test_what_a_copy_up_had_staged(lower):
     g = lower
-    child = g.start("dd", "if=/dev/zero", f"of={g.at}/large", "bs=1", "count=1", "conv=notrunc")
-    wait_until(lambda: any(p.stat().st_size > 1 << 20 for p in files(g.upper, "staging")))
-    assert g.kill_all() >= 2
-    assert child.wait(20) != 0 and files(g.upper, "staging")
+    child = wait_until(lambda: killed_in_a_copy_up(g))
+    assert child.wait(PATIENCE) != 0 and files(g.upper, "staging")
     g.mount(*g.arguments)
     assert not files(g.upper, "staging") and not files(g.upper)
     with (g.at / "large").open("r+b") as f:
@@ -149,6 +162,9 @@ def test_a_mount_that_is_killed_while_it_is_made(ground):
         if i % 2:
             g.program.run("list")
             assert not mounted_below(g.root), i
+        # What was half-written goes an hour later.
+        for path in (g.root / "state/venvfs/mounts").rglob("*.tmp"):
+            os.utime(path, (0, 0))
         g.mount("--python", PYTHON, *wheels)
         assert g.row()["state"] == "serving"
         (g.at / f"made{i}").write_text("x")

@@ -16,11 +16,17 @@ import threading
 import time
 import urllib.parse
 
+from waiting import PATIENCE
+
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 
 
 class Fault:
-    """What goes wrong with one answer. `stays`: with all of them."""
+    """What goes wrong with one answer. `stays`: with all of them.
+
+    `until`, a threading.Event, is waited for before the answer, or once `upto` bytes of it were sent;
+    `among`: that many are answered at once.
+    """
 
     def __init__(self, stays=False, **how):
         self.stays, self.how = stays, how
@@ -57,8 +63,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             with s.lock:
                 s.running -= 1
 
+    def wait_for_others(self, count):
+        """Until that many have been asked for at the same time at least once."""
+        end = time.monotonic() + PATIENCE
+        while self.server.most_running < count and time.monotonic() < end:
+            time.sleep(0.01)
+
     def answer(self, path, fault):
         time.sleep(fault.get("delay", 0))
+        self.wait_for_others(fault.get("among", 0))
+        if "until" in fault and "upto" not in fault:
+            fault["until"].wait(PATIENCE)
         if "raw" in fault:
             self.wfile.write(fault["raw"])
             self.close_connection = True
@@ -149,6 +164,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data) if fault.get("chunked") else data)
             self.wfile.flush()
             time.sleep(fault.get("pause", 0))
+            if at + piece == fault.get("upto"):
+                fault["until"].wait(PATIENCE)
         if fault.get("chunked") and "cut" not in fault:
             self.wfile.write(b"0\r\n\r\n")
         if "hang" in fault:
@@ -238,7 +255,11 @@ class Server(http.server.ThreadingHTTPServer):
         self.server_close()
 
 
+held = []
+
+
 def unused_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Nobody listens there, and nobody else gets it."""
+    held.append(socket.socket())
+    held[-1].bind(("127.0.0.1", 0))
+    return held[-1].getsockname()[1]

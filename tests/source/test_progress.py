@@ -31,9 +31,9 @@ def on_terminal(venvfs, *args, **env):
 
 def slow(server, i):
     w = Wheel(f"p{i}")
-    w.add("data", os.urandom(500_000))
+    w.add("data", os.urandom(500_000))  # for more than two seconds
     url = server.add(w)
-    server.fail(f"/files/{w.file_name}", Fault(piece=50_000, pause=0.05))
+    server.fail(f"/files/{w.file_name}", Fault(piece=10_000, pause=0.05))
     return url
 
 

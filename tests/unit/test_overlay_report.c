@@ -268,6 +268,23 @@ static void a_listing_tells_what_stat_tells(void **state)
 	assert_string_equal(s.name, "new");
 }
 
+/* Though the directory itself has no rows: of two hard links the other was changed. */
+static void a_listing_tells_what_became_of_a_hard_link(void **state)
+{
+	struct overlay_fixture *f = *state;
+	struct step s = { .cookie = 0 };
+	bool found = false;
+	assert_int_equal(put_text(f, node_of(f, "h1"), 0, "longer still"), 12);
+	assert_false(upper_may_have(f->upper, node_of(f, "d")));
+	while (!found && overlay_list(f->overlay, node_of(f, "d"), s.cookie, true,
+				      take_one, &s) == 1)
+		found = strcmp(s.name, "h2") == 0;
+	assert_true(found);
+	struct stat st = see(f, "h1");
+	assert_int_equal(st.st_size, 12);
+	assert_memory_equal(&s.st, &st, sizeof(st));
+}
+
 static bool last_is(struct upper *u, uint64_t unique, struct upper_record *ret)
 {
 	return upper_last_record(u, ret) && ret->unique == unique;
@@ -370,6 +387,7 @@ int main(void)
 		OVERLAY_TEST(a_change_counter_goes_up),
 		OVERLAY_TEST(a_listing_goes_on_where_it_was_while_names_come_and_go),
 		OVERLAY_TEST(a_listing_tells_what_stat_tells),
+		OVERLAY_TEST(a_listing_tells_what_became_of_a_hard_link),
 		OVERLAY_TEST(a_request_that_comes_again_finds_its_result),
 		OVERLAY_TEST(a_read_only_overlay_changes_nothing),
 		OVERLAY_TEST(a_row_whose_layer_is_gone_has_no_content),

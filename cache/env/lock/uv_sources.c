@@ -100,6 +100,7 @@ static int add_directory(const struct reading *r, const char *folder, bool edita
 	if (!source || !path)
 		return -ENOMEM;
 	dist->direct = true;
+	source->says_editable = true;
 	source->editable = editable && !r->options->no_editable;
 	return fill_text(r, path, &source->path_or_url);
 }

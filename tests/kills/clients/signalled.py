@@ -1,8 +1,8 @@
-"""signalled.py DIR restarts|interrupts SECONDS: makes, moves, reads and removes while signals come.
+"""signalled.py DIR restarts|interrupts SECONDS LEAST: makes, moves, reads and removes while signals come.
 
 The system calls are made by ctypes: Python's own would be tried again after EINTR, and nobody
 would see it. On a disk no signal makes these fail, so here it must not either. Prints a line
-when the handler is there, at the end the number of rounds and of signals.
+when the handler is there, at the end the number of operations and of signals, both of which are so many at least.
 """
 
 import ctypes
@@ -62,14 +62,14 @@ def once(n):
     call("rmdir", path(f"e{n}"))
 
 
-def main(folder, kind, seconds):
+def main(folder, kind, seconds, least):
     signal.signal(signal.SIGUSR1, note)
     signal.siginterrupt(signal.SIGUSR1, kind == "interrupts")
     print(flush=True)
     os.mkdir(folder)
     os.chdir(folder)
     end, n = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
+    while time.monotonic() < end or n * 14 < least or hits < least:
         once(n)
         n += 1
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # Python's end would make it deadly
@@ -77,4 +77,4 @@ def main(folder, kind, seconds):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))

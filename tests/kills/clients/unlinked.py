@@ -1,7 +1,7 @@
-"""unlinked.py DIR SEED SECONDS: works on files after their last name has gone, and checks each byte.
+"""unlinked.py DIR SEED SECONDS LEAST: works on files after their last name has gone, and checks each byte.
 
 Half of them are the lower's (large*), half new. A folder is removed too, and stays the
-working directory. Prints the number of operations.
+working directory. Prints the number of operations, which are so many at least.
 """
 
 import mmap
@@ -80,14 +80,14 @@ def check_folder():
     raise AssertionError("a removed folder was given a folder")
 
 
-def main(folder, seed, seconds):
+def main(folder, seed, seconds, least):
     rng = random.Random(seed)
     os.chdir(folder)
     lower = sorted(name for name in os.listdir(".") if name.startswith("large"))
     files = [File(name, rng) for name in lower + [f"new{i}" for i in range(12)]]
     leave_folder()
     end, count = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
+    while time.monotonic() < end or count < least:
         file = rng.choice(files)
         rng.choice((file.write, file.read, file.read, file.cut, file.map, file.look, file.mark, check_folder))()
         count += 1
@@ -98,4 +98,4 @@ def main(folder, seed, seconds):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))
