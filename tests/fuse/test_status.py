@@ -86,10 +86,12 @@ def test_a_worker_without_a_filter_is_told_of(venvfs, tmp_path, code):
 
 
 def test_in_a_pipe_each_line_is_a_field_and_its_value(venvfs, mounted):
-    lines = venvfs.run("status", mounted).stdout.splitlines()
-    fields = dict(line.split("\t") for line in lines)
-    assert fields["state"] == "serving" and fields["errors"] == "0"
-    assert fields["layers"] == "0 wheels, 1 folders" and fields["under way"] == "nothing"
+    def fields():
+        return dict(line.split("\t") for line in venvfs.run("status", mounted).stdout.splitlines())
+
+    assert fields()["state"] == "serving" and fields()["errors"] == "0" and fields()["layers"] == "0 wheels, 1 folders"
+    # Who was answered goes on before the mark of the request is taken back.
+    wait_until(lambda: fields()["under way"] == "nothing")
 
 
 def test_on_a_terminal_it_is_a_table(venvfs, mounted):
