@@ -123,7 +123,9 @@ def test_what_is_not_mounted_is_said_in_a_line(venvfs, tmp_path, mounted):
 
 
 def stopped_in_a_write(venvfs, path, worker):
-    """What is under way 150 ms after the worker was stopped, when a WRITE was then."""
+    """What is under way 150 ms after the worker was stopped, when a WRITE was then; it gets on before."""
+    before = venvfs.requests(path).get("WRITE", 0)
+    wait_until(lambda: venvfs.requests(path).get("WRITE", 0) > before)
     with stopped(worker):
         busy = status(venvfs, path)["busy"]
         time.sleep(0.15)
