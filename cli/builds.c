@@ -215,7 +215,7 @@ static int add_wheel(struct making *m, const struct built *built)
 	m->result.note = job.note;
 	m->result.record.wheel = job.note.sha256;
 	if (wheel_name_parse(job.note.file_name, &name, NULL) < 0 ||
-	    !same_name(name.distribution, m->source->name))
+	    (!m->source->unnamed && !same_name(name.distribution, m->source->name)))
 		return error_set(&m->err, -EBADMSG,
 				 "%s: what was built of '%s' is another project: %s",
 				 m->source->name, place ? place : "it",

@@ -112,6 +112,8 @@ static int run_refresh(const struct command *command, int argc, char **argv)
 	bool serving = met.state == MET_SERVING;
 	const char *text = met_text(&met);
 	met_release(&met);
+	if (met.state == MET_NOTHING)
+		return meet_say_none(path);
 	if (!serving)
 		return say_failed("cannot refresh '%s': it is %s", path, text);
 	r = refresh(path, state, &plan, &err);

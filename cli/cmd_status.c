@@ -356,13 +356,13 @@ static int find_subject(const char *dir, struct subject *s)
 		return say_error(&err, r);
 	if (state_open(path, false, &s->state, NULL) < 0 ||
 	    plan_read(state_fd(s->state), &s->plan) < 0)
-		return say_failed("'%s' is not mounted", path);
+		return meet_say_none(path);
 	if (plan_is_of_this_boot(&s->plan))
 		meet(s->state, &s->plan, &s->met);
 	s->made = made_describe(s->state, &s->plan);
 	s->ended = meet_ended(s->state, s->why, &s->when);
 	if (s->met.state == MET_NOTHING && !s->ended)
-		return say_failed("'%s' is not mounted", path);
+		return meet_say_none(path);
 	return 0;
 }
 

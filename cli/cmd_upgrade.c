@@ -82,7 +82,7 @@ static int upgrade(const struct upgrading *u, const struct state *state,
 	case MET_NOTHING:
 		break;
 	}
-	return say_failed("'%s' is not mounted", plan->path);
+	return meet_say_none(plan->path);
 }
 
 static int upgrade_named(const struct upgrading *u, const char *dir)
@@ -96,7 +96,7 @@ static int upgrade_named(const struct upgrading *u, const char *dir)
 		return say_error(&err, r);
 	if (state_open(path, false, &state, NULL) < 0 ||
 	    plan_read(state_fd(state), &plan) < 0 || !plan_is_of_this_boot(&plan))
-		return say_failed("'%s' is not mounted", path);
+		return meet_say_none(path);
 	return upgrade(u, state, &plan);
 }
 

@@ -1,6 +1,7 @@
 #include "cli/leftovers.h"
 
 #include "cache/base/file.h"
+#include "cli/mount_upper.h"
 #include "fusefs/serve/dead.h"
 #include "fusefs/supervise/shared.h"
 
@@ -32,6 +33,7 @@ void leftovers_remove(const struct state *state)
 	remove_socket(state, plan.socket, ".worker");
 	(void)unlinkat(state_fd(state), SOCKET_FILE, 0);
 	(void)unlinkat(state_fd(state), SOCKET_FILE ".worker", 0);
+	mount_upper_drop_ephemeral(state);
 	dead_forget(state);
 }
 

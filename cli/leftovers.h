@@ -6,7 +6,8 @@
 
 struct broker;
 
-/* Removes the sockets of a mount that has ended. The state's lock is held. */
+/* Removes the sockets of a mount that has ended, and what --ephemeral had. The state's
+ * lock is held. */
 void leftovers_remove(const struct state *state);
 
 /*

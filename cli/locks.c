@@ -65,7 +65,7 @@ static bool says_anything(const struct lock_args *a)
 	       a->no_extras.count > 0 || a->groups.count > 0 || a->no_groups.count > 0 ||
 	       a->only_groups.count > 0 || a->all_extras || a->all_groups ||
 	       a->no_default_groups || a->no_dev || a->only_dev || a->all_packages ||
-	       a->no_project || a->no_build;
+	       a->no_project || a->no_editable || a->no_build;
 }
 
 static bool is_found(void)
@@ -116,21 +116,24 @@ static bool is_set(const char *variable)
 /* With what variables say that `uv sync` heeds. */
 static struct lock_options options_of(const struct lock_args *a)
 {
-	return (struct lock_options){ .extras = names_of(&a->extras),
-				      .no_extras = names_of(&a->no_extras),
-				      .groups = names_of(&a->groups),
-				      .no_groups = names_of(&a->no_groups),
-				      .only_groups = names_of(&a->only_groups),
-				      .all_extras = a->all_extras,
-				      .all_groups = a->all_groups,
-				      .no_default_groups = a->no_default_groups ||
-							   is_set("UV_NO_DEFAULT_GROUPS"),
-				      .no_dev = a->no_dev || is_set("UV_NO_DEV"),
-				      .only_dev = a->only_dev,
-				      .all_packages = a->all_packages,
-				      .no_project = a->no_project ||
-						    is_set("UV_NO_INSTALL_PROJECT"),
-				      .no_editable = is_set("UV_NO_EDITABLE") };
+	return (struct lock_options){
+		.extras = names_of(&a->extras),
+		.no_extras = names_of(&a->no_extras),
+		.groups = names_of(&a->groups),
+		.no_groups = names_of(&a->no_groups),
+		.only_groups = names_of(&a->only_groups),
+		.all_extras = a->all_extras,
+		.all_groups = a->all_groups,
+		.no_default_groups =
+		    a->no_default_groups || is_set("UV_NO_DEFAULT_GROUPS"),
+		.no_dev = a->no_dev || is_set("UV_NO_DEV"),
+		.only_dev = a->only_dev,
+		.all_packages = a->all_packages,
+		.no_project = a->no_project || is_set("UV_NO_INSTALL_PROJECT"),
+		.no_editable = a->no_editable || is_set("UV_NO_EDITABLE"),
+		.no_binary = is_set("UV_NO_BINARY"),
+		.no_binary_packages = getenv("UV_NO_BINARY_PACKAGE")
+	};
 }
 
 static int spell_list(struct buffer *out, const struct text_list *list)
@@ -155,10 +158,11 @@ static int spell_options(const struct lock_args *a, struct buffer *out)
 		r = spell_list(out, lists[i]);
 	const struct lock_options o = options_of(a);
 	if (r == 0)
-		r = buffer_printf(out, "%d%d%d%d%d%d%d%d%d %s", o.all_extras,
+		r = buffer_printf(out, "%d%d%d%d%d%d%d%d%d%d %s;%s", o.all_extras,
 				  o.all_groups, o.no_default_groups, o.no_dev, o.only_dev,
 				  o.all_packages, o.no_project, o.no_editable,
-				  a->no_build,
+				  a->no_build, o.no_binary,
+				  o.no_binary_packages ? o.no_binary_packages : "",
 				  a->source.index_url ? a->source.index_url : "");
 	return r;
 }
@@ -185,7 +189,8 @@ static bool take_plan(struct reading *r, struct locked *ret)
 	for (size_t i = 0; locked.wheels && i < plan.count; i++) {
 		struct store *store;
 		if (cache_find_wheel(r->cache, &plan.wheels[i].wheel, &store,
-				     &locked.wheels[i].note) < 0)
+				     &locked.wheels[i].note) < 0 ||
+		    (locked.wheels[i].note.lenient && !r->request->lenient))
 			return false;
 		locked.wheels[i].record = plan.wheels[i];
 		plan.wheels[i] = (struct build_record){ .folder = NULL };
@@ -254,12 +259,13 @@ static bool is_fixed(const struct wanted_dist *dist)
 	const struct wanted_source *source = dist->source;
 	if (source && source->kind != WANTED_SDIST)
 		return true;
+	if (dist->hash_count > 0)
+		return true;
 	if (source)
 		return has_hash(&source->bytes) ||
 		       (dist->direct && source->path_or_url[0] == '/');
-	if (dist->pinned)
-		return dist->hash_count > 0;
-	return has_hash(&dist->wheels[0].bytes) || (dist->direct && dist->wheels[0].path);
+	return !dist->pinned && (has_hash(&dist->wheels[0].bytes) ||
+				 (dist->direct && dist->wheels[0].path));
 }
 
 static void save_plan(struct reading *r, const struct locked *locked)

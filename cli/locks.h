@@ -19,7 +19,7 @@ struct lock_args {
 	const char *lock;
 	struct text_list requirements, extras, no_extras, groups, no_groups, only_groups;
 	bool all_extras, all_groups, no_default_groups, no_dev, only_dev;
-	bool all_packages, no_project, no_build;
+	bool all_packages, no_project, no_editable, no_build;
 	struct source_options source;
 };
 void lock_args_release(struct lock_args *args);
@@ -55,6 +55,8 @@ void lock_args_release(struct lock_args *args);
 	  "what all members of the workspace need" }, \
 	{ "no-install-project", 0, OPTION_FLAG, OFFSET(no_project), NULL, \
 	  "what the project needs, without itself" }, \
+	{ "no-editable", 0, OPTION_FLAG, OFFSET(no_editable), NULL, \
+	  "the project and all else as built, not as editables" }, \
 	{ "no-build", 0, OPTION_FLAG, OFFSET(no_build), NULL, \
 	  "build nothing: leave out what has no wheel" }
 /* clang-format on */

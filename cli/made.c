@@ -128,6 +128,7 @@ static int add_chosen(const struct lock_args *a, json_t *to)
 		      { "--only-dev", a->only_dev },
 		      { "--all-packages", a->all_packages },
 		      { "--no-install-project", a->no_project },
+		      { "--no-editable", a->no_editable },
 		      { "--no-build", a->no_build } };
 	int r = 0;
 	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {

@@ -1,10 +1,13 @@
 #include "cli/meet.h"
 
 #include "cache/base/file.h"
+#include "cli/behalf.h"
 #include "cli/leftovers.h"
+#include "cli/output.h"
 #include "fusefs/serve/control.h"
 #include "fusefs/serve/device.h"
 #include "fusefs/serve/launch.h"
+#include "fusefs/serve/mounts.h"
 #include "fusefs/supervise/shared.h"
 
 #include <errno.h>
@@ -14,6 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	ANSWER_MILLISECONDS = 10000,
@@ -151,6 +155,26 @@ const char *met_text(const struct met *met)
 		[MET_DEAD] = "dead",
 	};
 	return texts[met->state];
+}
+
+int meet_say_none(const char *path)
+{
+	char type[64];
+	char name[64];
+	uid_t uid;
+	enum mounted mounted = device_look(path, type);
+	if (mounted == MOUNTED_OTHER)
+		return say_failed("'%s' is not a venvfs mount (%s)", path, type);
+	if (mounted == MOUNTED_NO || !mounts_user_at(path, &uid))
+		return say_failed("'%s' is not mounted", path);
+	if (uid == geteuid())
+		return say_failed("'%s' was mounted with its state elsewhere "
+				  "(XDG_STATE_HOME, HOME)",
+				  path);
+	behalf_name(uid, name);
+	return say_failed("'%s' is a mount of %s, who may ask this of it; so may root, "
+			  "with --user %s",
+			  path, name, name);
 }
 
 bool meet_ended(const struct state *state, char *ret_why, int64_t *ret_when)

@@ -29,6 +29,12 @@ void met_release(struct met *met);
 /* For people and in JSON. */
 const char *met_text(const struct met *met);
 
+/*
+ * Says what is at a path that this user has no mount at, or none that its state tells of:
+ * it may be another's. The exit status 1.
+ */
+int meet_say_none(const char *path);
+
 /* Why a mount ended that was given up, and when; false: none was. ret_why of 200 bytes.
  */
 bool meet_ended(const struct state *state, char *ret_why, int64_t *ret_when);

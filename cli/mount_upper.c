@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define EPHEMERAL "ephemeral" /* where --ephemeral keeps them */
+
 static bool has_changes(const char *upper)
 {
 	cleanup_free char *index = path_join(upper, "index.db");
@@ -46,10 +48,25 @@ int mount_upper_path(const struct state *state, const struct upper_request *requ
 	if (!request->read_only && request->path)
 		return path_canonical(request->path, ret_path, reterr);
 	if (!request->read_only)
-		return path_in_state(state, request->ephemeral ? "ephemeral" : "upper",
+		return path_in_state(state, request->ephemeral ? EPHEMERAL : "upper",
 				     ret_path, reterr);
 	*ret_path = strdup("");
 	return *ret_path ? 0 : -ENOMEM;
+}
+
+static void drop_changes(const char *folder)
+{
+	cleanup_free char *path = path_join(folder, EPHEMERAL);
+	if (path && has_changes(path))
+		(void)upper_discard(path, NULL);
+}
+
+void mount_upper_drop_ephemeral(const struct state *state)
+{
+	cleanup_free char *local = NULL;
+	drop_changes(state_path(state));
+	if (state_has_local(state) && state_local_directory(state, &local, NULL) == 0)
+		drop_changes(local);
 }
 
 int mount_upper_hold(const char *given, const char *mount_path, struct error *reterr)

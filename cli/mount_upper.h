@@ -21,6 +21,11 @@ struct upper_request {
 int mount_upper_path(const struct state *state, const struct upper_request *request,
 		     char **ret_path, struct error *reterr);
 /*
+ * Drops what an --ephemeral mount has left that did not come to its end: its server was
+ * given up, or all was killed. The state's lock is held.
+ */
+void mount_upper_drop_ephemeral(const struct state *state);
+/*
  * Makes the directory that --upper named, which nobody else may be able to replace, and
  * has it for the life of the mount: before anything in it is looked at, upper_hold().
  */

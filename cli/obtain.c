@@ -28,6 +28,8 @@ static json_t *spell_kind(const struct wanted_source *s)
 	if (s && s->kind == WANTED_GIT)
 		return json_pack("{s{ss ss ss*}}", "vcs_info", "vcs", "git", "commit_id",
 				 s->commit, "requested_revision", s->revision);
+	if (s && s->kind == WANTED_DIRECTORY && !s->editable && !s->says_editable)
+		return json_pack("{s{}}", "dir_info");
 	if (s && s->kind == WANTED_DIRECTORY)
 		return json_pack("{s{sb}}", "dir_info", "editable", s->editable);
 	return json_pack("{s{}}", "archive_info");

@@ -31,16 +31,17 @@ static int spell_git(const struct build_request *q, bool shown, struct buffer *o
 {
 	const struct wanted_source *s = q->source;
 	bool uv = q->tool->is_uv;
-	int r = uv ? buffer_printf(out, "%s @ git+", s->name)
-		   : buffer_append_text(out, "git+");
+	int r = uv && !s->unnamed ? buffer_printf(out, "%s @ git+", s->name)
+				  : buffer_append_text(out, "git+");
 	if (r == 0)
 		r = append_place(out, s->path_or_url, shown);
 	if (r == 0)
 		r = buffer_printf(out, "@%s", s->commit);
-	if (r == 0 && !uv)
+	bool egg = !uv && !s->unnamed;
+	if (r == 0 && egg)
 		r = buffer_printf(out, "#egg=%s", s->name);
 	return r == 0 && s->subdirectory ? buffer_printf(out, "%csubdirectory=%s",
-							 uv ? '#' : '&', s->subdirectory)
+							 egg ? '&' : '#', s->subdirectory)
 					 : r;
 }
 
@@ -55,7 +56,8 @@ static int spell_source(const struct build_request *q, bool shown, struct buffer
 		r = buffer_append_text(out, s->path_or_url);
 		return r == 0 && below ? buffer_printf(out, "/%s", below) : r;
 	case WANTED_SDIST:
-		r = buffer_printf(out, "%s @ ", s->name);
+		if (!s->unnamed)
+			r = buffer_printf(out, "%s @ ", s->name);
 		if (r == 0)
 			r = append_place(out, q->file, shown);
 		return r == 0 && below ? buffer_printf(out, "#subdirectory=%s", below)

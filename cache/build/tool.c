@@ -170,15 +170,13 @@ int tool_spell(const struct tool *tool, const struct tool_task *task,
 	       struct words_of *ret, char **ret_shown)
 {
 	static const char *const of_uv[] = { "pip", "install", "--no-deps", NULL };
-	static const char *const of_pip[] = { "install",
-					      "--no-deps",
-					      "--no-compile",
-					      "--ignore-installed",
-					      "--no-user",
-					      "--no-input",
+	static const char *const of_pip[] = { "install", "--no-deps", "--no-compile",
+					      /* A setup.py alone, too: what pip did for
+						 those before leaves no dist-info. */
+					      "--use-pep517", "--ignore-installed",
+					      "--no-user", "--no-input",
 					      "--disable-pip-version-check",
-					      "--no-warn-script-location",
-					      NULL };
+					      "--no-warn-script-location", NULL };
 	int r = add_program(ret, tool);
 	if (r == 0)
 		r = add_words(ret, tool->is_uv ? of_uv : of_pip);

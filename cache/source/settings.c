@@ -1,6 +1,7 @@
 #include "cache/source/settings.h"
 
 #include "cache/base/file.h"
+#include "cache/base/shown.h"
 #include "cache/source/pip_settings.h"
 #include "cache/source/texts.h"
 #include "cache/source/url.h"
@@ -82,9 +83,26 @@ static int add_place(struct source_settings *s, const char *place, struct error 
 	return r < 0 ? r : texts_add(&s->find_links, &s->find_count, path);
 }
 
+/* "example.org/simple" is neither a URL nor, most likely, a folder. */
+static int check_index(const char *url, struct error *reterr)
+{
+	cleanup_free char *path = url_file_path(url);
+	struct stat st;
+	if (url_is_http(url) || path || stat(url, &st) == 0)
+		return 0;
+	cleanup_free char *shown = url_shown(url);
+	return error_set(reterr, -EINVAL,
+			 "the index '%s' is neither a URL nor a folder: http:// or "
+			 "https:// is missing before it",
+			 shown ? shown : "");
+}
+
 static int add_index(struct source_settings *s, const struct uv_index *index,
 		     struct error *reterr)
 {
+	int r = check_index(index->url, reterr);
+	if (r < 0)
+		return r;
 	if (index->flat || !url_is_http(index->url))
 		return add_place(s, index->url, reterr);
 	struct source_index *more =

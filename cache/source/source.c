@@ -122,11 +122,24 @@ struct search {
 	bool found;
 };
 
+/* One that was taken by --lenient-record is for nobody else. */
+static bool is_allowed(const struct session *s, const struct wheel_note *note)
+{
+	return !note->lenient || s->request->options->lenient_record;
+}
+
 /* What differs is said, unless a file that is right is found elsewhere. */
 static bool takes_note(const struct session *s, struct task *t,
 		       const struct wheel_note *note)
 {
 	int64_t size = t->wheel ? t->wheel->bytes.size : -1;
+	if (!is_allowed(s, note)) {
+		t->lost = error_set(&t->job->err, -EBADMSG,
+				    "%s: its RECORD lists more or less than there is; "
+				    "--lenient-record takes it",
+				    t->what);
+		return false;
+	}
 	if (!task_takes_sha256(s, t, &note->sha256)) {
 		if (t->wheel && t->wheel->bytes.has_sha256)
 			t->lost = error_set(&t->job->err, -EBADMSG,
@@ -195,7 +208,7 @@ static bool find_pinned(const struct session *s, struct task *t)
 	return search.found;
 }
 
-static bool find_wheel(const struct session *s, struct task *t)
+static bool find_wheel(struct session *s, struct task *t)
 {
 	const struct wanted_bytes *bytes = &t->wheel->bytes;
 	struct search search = { .session = s, .task = t };
@@ -207,6 +220,9 @@ static bool find_wheel(const struct session *s, struct task *t)
 	if (cache_find_wheel(s->request->cache, &bytes->sha256, &search.store, &note) < 0)
 		return false;
 	t->refetch = !takes_note(s, t, &note);
+	/* Another file of that sha256 is no other. */
+	if (!is_allowed(s, &note))
+		task_end(s, t, t->lost);
 	t->job->store = search.store;
 	t->job->note = note;
 	return !t->refetch;
@@ -217,6 +233,8 @@ bool task_find_in_caches(struct session *s, struct task *t)
 	bool found = t->is_sdist ? false
 		     : t->wheel  ? find_wheel(s, t)
 				 : !t->dist->no_wheel && find_pinned(s, t);
+	if (t->done)
+		return true;
 	if (found)
 		task_found(s, t, SOURCE_CACHE, NULL);
 	bool may_be_built = t->is_sdist || !t->wheel;

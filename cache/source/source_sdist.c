@@ -50,8 +50,9 @@ static bool is_built(const struct session *s, const struct task *t,
 
 bool task_find_built(struct session *s, struct task *t)
 {
-	const struct wanted_bytes *all = t->is_sdist ? &t->wheel->bytes : t->dist->hashes;
-	size_t count = t->is_sdist ? 1 : t->dist->hash_count;
+	bool own = t->is_sdist && t->wheel->bytes.has_sha256;
+	const struct wanted_bytes *all = own ? &t->wheel->bytes : t->dist->hashes;
+	size_t count = own ? 1 : t->dist->hash_count;
 	for (size_t i = 0; i < count && !(t->dist->no_sdist && !t->is_sdist); i++) {
 		if (!all[i].has_sha256 || !is_built(s, t, &all[i].sha256))
 			continue;

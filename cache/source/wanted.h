@@ -66,12 +66,15 @@ enum wanted_source_kind {
 struct wanted_source {
 	enum wanted_source_kind kind;
 	char *name, *version;      /* version: NULL for most directories */
+	bool unnamed;              /* only what is built says its name: `name` is of its
+				      place, for people */
 	char *path_or_url;         /* an absolute path begins with '/' */
 	char *index_url;           /* of an sdist, as above */
 	char *subdirectory;        /* of the project in it, relative */
 	char *commit;              /* of Git: what is to be checked out */
 	char *revision;            /* of Git: the branch or tag that was asked for */
 	bool editable;             /* of a directory */
+	bool says_editable;        /* the lock has a word for it, be it that it is none */
 	struct wanted_bytes bytes; /* of an sdist */
 };
 

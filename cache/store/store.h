@@ -46,6 +46,8 @@ struct wheel_note {
 	char file_name[256]; /* numpy-2.1.0-cp311-cp311-manylinux_2_17_x86_64.whl */
 	char origin[512];    /* where it came from: a file:// URL, or empty */
 	char source[16];     /* of what kind that is, for people: "index"; or empty */
+	bool lenient; /* its RECORD lists more or less than there is: only for who takes
+			 such */
 };
 /*
  * -ENOENT: unknown here, or known but not to be trusted any more (published before a

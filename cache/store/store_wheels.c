@@ -59,6 +59,9 @@ static int parse_note(const char *text, struct wheel_note *ret, char ret_boot[40
 		ret->source[0] = '\0';
 	if (!store_note_value(text, "boot", ret_boot, 40))
 		ret_boot[0] = '\0';
+	char record[16];
+	ret->lenient = store_note_value(text, "record", record, sizeof(record)) &&
+		       strcmp(record, "lenient") == 0;
 	return 0;
 }
 
@@ -76,6 +79,8 @@ static int write_note(struct store *store, const struct wheel_note *note,
 		r = buffer_printf(&text, "origin %s\n", note->origin);
 	if (r == 0 && note->source[0])
 		r = buffer_printf(&text, "source %s\n", note->source);
+	if (r == 0 && note->lenient)
+		r = buffer_append_text(&text, "record lenient\n");
 	if (r == 0 && boot)
 		r = buffer_printf(&text, "boot %s\n", boot);
 	if (r == 0)

@@ -110,6 +110,12 @@ static int check_expected(const struct wheel_job *job, const struct sha256 *foun
 			 expected);
 }
 
+/* One that was taken by --lenient-record is for nobody else. */
+static bool is_allowed(const struct pool *p, const struct wheel_note *note)
+{
+	return !note->lenient || p->options->lenient_record;
+}
+
 /*
  * The file's name is a part of what was checked when the content came in: under another
  * one the same rules apply once more.
@@ -117,7 +123,7 @@ static int check_expected(const struct wheel_job *job, const struct sha256 *foun
 static int check_other_name(const struct pool *p, struct task *t, struct error *reterr)
 {
 	const char *name = name_of(t->job);
-	if (strcmp(name, t->job->note.file_name) == 0)
+	if (is_allowed(p, &t->job->note) && strcmp(name, t->job->note.file_name) == 0)
 		return 0;
 	return wheel_open(t->fd, (uint64_t)t->st.st_size, name, p->options, &t->wheel,
 			  reterr);
@@ -197,6 +203,7 @@ static int finish_unpacking(struct pool *p, struct task *t, struct error *reterr
 	(void)snprintf(job->note.source, sizeof(job->note.source), "%s",
 		       job->source ? job->source : "file");
 	note_origin(job);
+	job->note.lenient = t->wheel.is_lenient;
 	job->store = cache_own(p->cache);
 	r = store_note_wheel(job->store, &job->note, reterr);
 	if (r == 0 && !job->is_unpacked)
@@ -353,7 +360,7 @@ static bool is_known(struct pool *p, struct wheel_job *job, uint64_t *ret_size)
 	if (!S_ISREG(st.st_mode) || cache_find_seen(p->cache, &st, &sha256) < 0 ||
 	    check_expected(job, &sha256, NULL) < 0 ||
 	    cache_find_wheel(p->cache, &sha256, &job->store, &job->note) < 0 ||
-	    strcmp(name_of(job), job->note.file_name) != 0)
+	    !is_allowed(p, &job->note) || strcmp(name_of(job), job->note.file_name) != 0)
 		return false;
 	job->was_known = true;
 	return true;

@@ -156,9 +156,20 @@ static bool is_record_file(const struct wheel *wheel, const char *path)
 	       is_in_dist_info(wheel, path, "RECORD.p7s");
 }
 
+/* What lenient_record waives. */
+static int waive(struct wheel *wheel, bool lenient, const char *what, const char *path,
+		 const char *rest, struct error *reterr)
+{
+	wheel->is_lenient = true;
+	return lenient
+		   ? 0
+		   : error_set(reterr, -EBADMSG, "RECORD %s '%s'%s", what, path, rest);
+}
+
 /* Every file is listed with a hash, and everything listed is there. */
 static int check_record(struct wheel *wheel, bool lenient, struct error *reterr)
 {
+	int r = 0;
 	for (uint32_t i = 0; i < wheel->zip.count; i++) {
 		const struct zip_member *m = &wheel->zip.members[i];
 		struct record_row *row = record_find(&wheel->record, m->name);
@@ -166,21 +177,22 @@ static int check_record(struct wheel *wheel, bool lenient, struct error *reterr)
 			row->matched = true;
 		if (m->is_directory || is_record_file(wheel, m->name))
 			continue;
-		if (!lenient && (!row || !row->has_hash))
-			return error_set(reterr, -EBADMSG, "RECORD has no sha256 of '%s'",
-					 m->name);
+		if (!row || !row->has_hash)
+			r = waive(wheel, lenient, "has no sha256 of", m->name, "",
+				  reterr);
+		if (r < 0)
+			return r;
 		if (row && row->has_size && row->size != m->size)
 			return error_set(reterr, -EBADMSG,
 					 "RECORD has another size of '%s'", m->name);
 	}
-	for (uint32_t i = 0; !lenient && i < wheel->record.count; i++) {
+	for (uint32_t i = 0; r == 0 && i < wheel->record.count; i++) {
 		const struct record_row *row = &wheel->record.rows[i];
 		if (!row->matched && !is_record_file(wheel, row->path))
-			return error_set(reterr, -EBADMSG,
-					 "RECORD lists '%s', which is not there",
-					 row->path);
+			r = waive(wheel, lenient, "lists", row->path,
+				  ", which is not there", reterr);
 	}
-	return 0;
+	return r;
 }
 
 static int read_record(struct wheel *wheel, struct error *reterr)

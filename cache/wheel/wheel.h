@@ -24,6 +24,7 @@ struct wheel {
 	struct buffer metadata, info /* the file WHEEL */;
 	char dist_info[300]; /* directory name, "numpy-2.1.0.dist-info" */
 	char data[300];      /* "numpy-2.1.0.data/" */
+	bool is_lenient;     /* without `lenient_record` it would have been refused */
 };
 
 struct wheel_options {

@@ -4,6 +4,7 @@
 #include "fusefs/supervise/shared.h"
 
 #include <linux/fuse.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -21,6 +22,9 @@
  * tells that the kernel did not come to it.
  */
 enum { PAGE = 4096 };
+
+_Static_assert(offsetof(struct fuse_in_header, unique) == SHARED_NUMBER_AT,
+	       "who watches finds it");
 
 static struct fuse_in_header *header_of(struct shared *s, unsigned slot)
 {

@@ -32,6 +32,16 @@ static int check_own(int fd, const char *path, struct error *reterr)
 	return 0;
 }
 
+bool state_has_local(const struct state *state)
+{
+	char *path = NULL;
+	struct stat st;
+	if (asprintf(&path, "/var/tmp/venvfs-%u/%s", geteuid(), state_id(state)) < 0)
+		return false;
+	cleanup_free char *held = path;
+	return lstat(path, &st) == 0;
+}
+
 int state_local_directory(const struct state *state, char **ret_path,
 			  struct error *reterr)
 {

@@ -11,6 +11,8 @@
 #include "fusefs/serve/state.h"
 
 bool state_is_remote(const struct state *state);
+/* May there be such a directory? It may be another's. */
+bool state_has_local(const struct state *state);
 /*
  * Made when missing, 0700; -EACCES when it is not this user's alone. The caller frees the
  * path.

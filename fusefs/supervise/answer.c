@@ -104,7 +104,7 @@ static void answer_status(int fd, struct supervisor *super)
 	static struct text t;
 	struct shared *s = super->shared;
 	int worker = super->worker;
-	int64_t stuck = watch_look(&super->watch, s, FUSE_FD, milliseconds());
+	int64_t stuck = watch_look(&super->watch, s, SHARED_FD, FUSE_FD, milliseconds());
 	t.size = 0;
 	add(&t, "{\"state\": \"%s\", \"version\": \"%s\", \"pid\": %d, ",
 	    supervisor_is_unmounted() ? "ending"

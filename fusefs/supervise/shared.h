@@ -19,6 +19,7 @@ enum {
 	SHARED_HEAD = 64 << 10,  /* where buffers begin; a multiple of pages */
 	SHARED_BUFFER = 0x50000, /* 256 KiB of data and 64 KiB */
 	SOCKET_EVERY = 5000,     /* ms from one look at a socket's name to the next */
+	SHARED_NUMBER_AT = 8,    /* of the number in the header of a buffer's message */
 	SHARED_REPLY = 256,      /* more than any reply to what changes something */
 };
 /*
@@ -27,6 +28,11 @@ enum {
  * the number closed.
  */
 enum { BELL_FD = 8 };
+/*
+ * A pipe that the first worker of a mount may inherit, likewise: it is closed once there
+ * is a mount, or shall be none (fusefs/serve/ahead.h).
+ */
+enum { GATE_FD = 9 };
 /* In the state directory of a mount that was given up: "<seconds since 1970> <why>". */
 #define ENDED_FILE "ended"
 /* There too: the control socket, when it cannot be where mount.json says. */

@@ -56,6 +56,7 @@ int supervisor_start(struct supervisor *s)
 						.state_path = s->state_path,
 						.words = s->words,
 						.bell = s->bell,
+						.gate = s->gate,
 						.go = -1 };
 	pid_t pid = worker_start(&request);
 	if (pid < 0)
@@ -93,7 +94,8 @@ static void give_up(struct supervisor *s, const char *why)
 /* Says when it begins to hang, and when that is over. */
 static void watch(struct supervisor *s)
 {
-	int64_t stuck = watch_look(&s->watch, s->shared, FUSE_FD, milliseconds());
+	int64_t stuck =
+	    watch_look(&s->watch, s->shared, SHARED_FD, FUSE_FD, milliseconds());
 	bool hangs = stuck >= WATCH_HANGS;
 	if (hangs && !s->watch.said)
 		say(s,

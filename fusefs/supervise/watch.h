@@ -23,8 +23,16 @@ enum {
 struct watch {
 	uint64_t answered; /* at the last look */
 	int64_t since;     /* requests have waited unanswered since; 0: none do. ms */
-	bool said;         /* that it hangs */
+	struct {
+		uint64_t number; /* of what its buffer holds; 0: nothing */
+		int64_t since;   /* when that was seen first. ms */
+	} threads[SHARED_THREADS];
+	bool said; /* that it hangs */
 };
 
-/* How long it has not got on, in ms. `now`: CLOCK_MONOTONIC, ms. */
-int64_t watch_look(struct watch *w, struct shared *shared, int fuse_fd, int64_t now);
+/*
+ * How long it has not got on, in ms. shared_fd: of that memory as a whole. `now`:
+ * CLOCK_MONOTONIC, ms.
+ */
+int64_t watch_look(struct watch *w, struct shared *shared, int shared_fd, int fuse_fd,
+		   int64_t now);

@@ -1,5 +1,6 @@
 """One wheel for each rule: refused in one line that names the wheel and the rule."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -906,6 +907,31 @@ def test_lenient_record_takes_what_is_not_listed_but_never_a_wrong_hash(venvfs, 
     path = tmp_path / w.file_name
     path.write_bytes(data)
     venvfs.refused("cache", "add", "--lenient-record", path)
+
+
+def test_what_was_taken_leniently_is_for_nobody_else(venvfs, tmp_path):
+    w, data = file_that_record_does_not_list()
+    path = tmp_path / w.file_name
+    path.write_bytes(data)
+    venvfs.run("cache", "add", "--lenient-record", path)
+    hashed = tmp_path / "lines.in"
+    hashed.write_text(f"demo @ {path.as_uri()} --hash=sha256:{hashlib.sha256(data).hexdigest()}\n")
+    pinned = tmp_path / "pinned.in"
+    pinned.write_text("demo==1.0\n")
+    by_name = tmp_path / "by_name.in"
+    by_name.write_text(f"--find-links {tmp_path}\ndemo==1.0 --hash=sha256:{hashlib.sha256(data).hexdigest()}\n")
+    for ways in (["cache", "add", path], ["export", tmp_path / "no", path]):
+        assert "RECORD has no sha256 of" in venvfs.refused(*ways)
+    for lines in (hashed, pinned, by_name):
+        for _ in range(2):
+            said = venvfs.refused("export", tmp_path / "no", "-r", lines, "--offline")
+            assert "its RECORD lists more or less than there is; --lenient-record takes it" in said
+            venvfs.run("export", "--clear", tmp_path / "yes", "-r", lines, "--offline", "--lenient-record")
+    venvfs.run("cache", "add", "--lenient-record", path)
+    # A wheel that is right is for all, however it came.
+    good = Wheel("fine").write(tmp_path)
+    venvfs.run("cache", "add", "--lenient-record", good)
+    venvfs.run("export", tmp_path / "fine", good)
 
 
 def test_a_file_that_is_not_there_is_said(venvfs):

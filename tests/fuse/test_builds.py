@@ -270,15 +270,19 @@ def test_a_directory_that_is_no_editable(venvfs, server):
 def test_pylock_has_directories(venvfs, server):
     p = Builder(venvfs, server)
     other = Source(venvfs.root / "other", "other")
-    for editable in ("true", "false"):
+    for editable in ("true", "false", None):
+        said = f", editable = {editable}" if editable else ""
         (p.root / "pylock.toml").write_text(f"""lock-version = "1.0"
 created-by = "test"
 [[packages]]
 name = "other"
-directory = {{ path = "../other", editable = {editable} }}
+directory = {{ path = "../other"{said} }}
 """)
         p.mount()
-        assert other.calls() == [{"true": "editable", "false": "wheel"}[editable]]
+        assert other.calls() == {"true": ["editable"], "false": ["wheel"], None: []}[editable]
+        # uv installs it again when it finds another word there.
+        assert json.loads((p.info("other") / "direct_url.json").read_text())["dir_info"] == ({"editable": editable == "true"} if editable else {})
+        assert "Would make no changes" in p.uv("pip", "sync", "--dry-run", "--preview", "--python", ".venv", "pylock.toml")
         assert p.output("other-hello") == "hello 1.0"
         assert (p.site() / "_other.pth").exists() == (editable == "true")
         p.unmount()
@@ -294,6 +298,8 @@ def test_requirements_name_directories(venvfs, server, line):
     assert other.calls() == ["editable" if line.startswith("-e") else "wheel"]
     assert p.output("other-hello") == "hello 1.0"
     p.uv("pip", "check", "--python", ".venv")
+    if not line.startswith("-e"):
+        assert "Would make no changes" in p.uv("pip", "sync", "--dry-run", "--python", ".venv", "lines.txt")
 
 
 # -- source archives ---------------------------------------------------------------------
@@ -505,6 +511,7 @@ vcs = {{ type = "git", url = "{repository.url}", commit-id = "{repository.commit
     assert repository.calls() == ["wheel"] and p.output("gp-hello") == "hello 1.0"
     direct = json.loads((p.info("gp") / "direct_url.json").read_text())
     assert direct["vcs_info"]["commit_id"] == repository.commit and direct["subdirectory"] == "below"
+    assert direct["vcs_info"]["requested_revision"] == (repository.commit if kind == "requirements" else "v1")
     p.uv("pip", "check", "--python", ".venv")
 
 
@@ -694,10 +701,119 @@ def test_a_name_in_setup_cfg_is_enough(venvfs, server):
     pyproject = other.root / "pyproject.toml"
     pyproject.write_text("[build-system]" + pyproject.read_text().partition("[build-system]")[2])
     (p.root / "requirements.txt").write_text("-e ./other\n")
-    assert "does not say its name" in p.mount(ok=False).stderr
+    assert "other is built by uv" in p.remounted()
     (other.root / "setup.cfg").write_text("[metadata]\nname = other\n")
     p.mount()
     assert p.output("other-hello") == "hello 1.0"
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_a_name_that_only_a_build_tells(venvfs, server, archive, repository, tool):
+    p = Builder(venvfs, server)
+    if tool == "pip":
+        (p.tools / "uv").unlink()
+    other = Source(p.root / "Some_folder", "other")
+    pyproject = other.root / "pyproject.toml"
+    pyproject.write_text("[build-system]" + pyproject.read_text().partition("[build-system]")[2])
+    main = archive.path.rename(archive.path.with_name("main.tar.gz"))
+    lines = [f"-e {other.root}" if tool == "uv" else other.root, main, f"git+{repository.url}@{repository.commit}#subdirectory=below"]
+    (p.root / "requirements.txt").write_text("\n".join(map(str, lines)) + "\none==1.0\n")
+    said = p.mount().stderr
+    assert f"some-folder is built by {tool}" in said and f"main is built by {tool}" in said and f"repository is built by {tool}" in said
+    assert p.output("other-hello") == p.output("sd-hello") == p.output("gp-hello") == "hello 1.0"
+    p.uv("pip", "check", "--python", ".venv")
+    assert p.info("sd") and p.info("gp") and p.info("other")
+    p.unmount()
+    assert p.remounted() == ""
+    # Two of one name are found when they were built.
+    (p.root / "requirements.txt").write_text(f"{main}\nsd==1.0\n")
+    server.add(Wheel("sd"))
+    assert "two wheels of sd" in p.mount(ok=False).stderr
+
+
+def test_any_of_an_archives_hashes_will_do(venvfs, server, archive):
+    p = Builder(venvfs, server)
+    wrong = "0" * 64
+    for place in (f"sd @ {archive.url}", str(archive.path)):
+        (p.root / "lines.txt").write_text(f"{place} --hash=sha256:{wrong} --hash=sha256:{archive.hash}\n")
+        p.mount("-r", "lines.txt")
+        assert p.output("sd-hello") == "hello 1.0"
+        p.unmount()
+    # What was built by one of them needs neither file nor tool.
+    (p.tools / "uv").unlink()
+    server.requests.clear()
+    assert p.remounted("-r", "lines.txt") == "" and archive.source.calls() == ["wheel"] and not server.asked()
+    (p.root / "lines.txt").write_text(f"sd @ {archive.url} --hash=sha256:{wrong} --hash=sha256:{'1' * 64}\n")
+    said = p.mount("-r", "lines.txt", ok=False).stderr
+    assert said.count("\n") == 1 and "sd" in said and archive.hash in said
+
+
+def test_what_uv_is_told_to_build_is_built(venvfs, server, archive):
+    server.add(Wheel("sd"))
+    p = Builder(venvfs, server, ["sd"])
+    p.lock()
+    archive.source.calls()
+    assert "sd is built" not in p.remounted("--no-install-project") + p.remounted("--no-install-project", UV_NO_BINARY_PACKAGE="other")
+    assert "sd is built by uv" in p.remounted("--no-install-project", UV_NO_BINARY_PACKAGE="other SD")
+    assert archive.source.calls() == ["wheel"]
+    pyproject = p.root / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text() + '[tool.uv]\nno-binary-package = ["sd"]\n')
+    p.mount()
+    assert p.output("sd-hello") == "hello 1.0"
+    p.is_clean()
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_nothing_is_editable_when_that_is_said(venvfs, server, how):
+    p = Builder(venvfs, server, ["member"], more='[tool.uv.sources]\nmember = { workspace = true }\n[tool.uv.workspace]\nmembers = ["member"]\n')
+    member = Source(p.root / "member", "member", "2.0", ["one"])
+    p.lock()
+    member.calls()
+    options, env = (["--no-editable"], {}) if how == "option" else ([], {"UV_NO_EDITABLE": "1"})
+    said = p.mount(*options, **env).stderr
+    assert "--editable" not in said and p.source.calls() == member.calls() == ["wheel"]
+    assert (p.site() / "proj/__init__.py").exists() and (p.site() / "member/__init__.py").exists()
+    assert "Would make no changes" in p.uv("sync", "--locked", "--dry-run", "--no-editable")
+    assert ("--no-editable" in venvfs.run("status", p.root / ".venv").stdout) == (how == "option")
+    p.unmount()
+    p.mount()
+    assert p.source.calls() == member.calls() == ["editable"]
+
+
+def serve_setuptools(server, source):
+    """A setuptools whose backend for what has a setup.py alone is that of `source`."""
+    code = (source.root / "back/backend.py").read_text() + '''
+
+
+class __legacy__:
+    build_wheel, build_editable = build_wheel, build_editable
+'''
+    setuptools = Wheel("setuptools", "99.0")
+    setuptools.add("setuptools/build_meta.py", code.encode())
+    server.add(setuptools)
+    server.add(Wheel("wheel"))  # older pips want it beside
+
+
+@pytest.mark.parametrize("tool, python", [("uv", sys.executable), ("pip", sys.executable), ("pip", PYTHON)])
+def test_a_setup_py_is_enough(venvfs, server, tool, python):
+    if tool == "pip" and subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode:
+        missing(f"pip of {python}")
+    p = Builder(venvfs, server)
+    if tool == "pip":
+        (p.tools / "uv").unlink()
+    old = Source(p.root / "an-old_one", "old")
+    serve_setuptools(server, old)
+    (old.root / "pyproject.toml").unlink()
+    (old.root / "setup.py").write_text("from setuptools import setup\n\nsetup(**{'name': 'o' + 'ld', 'version': '1.0'})\n")
+    env = {**p.env, "PIP_NO_INDEX": "0", "PIP_INDEX_URL": server.index()}
+    for line, call in (("-e ./an-old_one", "editable"), ("./an-old_one", "wheel")):
+        (p.root / "requirements.txt").write_text(line + "\n")
+        said = venvfs.run("mount", "--python", python, cwd=p.root, **env).stderr
+        assert f"an-old-one is built by {tool}" in said and old.calls() == [call]
+        assert p.output("old-hello") == "hello 1.0" and p.info("old").joinpath("METADATA").exists()
+        p.unmount()
+        assert venvfs.run("mount", "--python", python, cwd=p.root, **env).stderr == ""
+        p.unmount()
 
 
 def test_secrets_of_a_repository_are_not_shown(venvfs, server):
@@ -740,7 +856,7 @@ def test_under_sudo_the_caller_builds(person):
     venv = person.home / "project/.venv"
     done = person.sudo("mount", venv, "-r", "project/requirements.txt", "--python", PYTHON, ok=None)
     # Paths of requirements start from where the command is given.
-    assert "does not say its name" in done.stderr
+    assert "neither a pyproject.toml nor a setup.py" in done.stderr
     (person.home / "project/requirements.txt").write_text(f"-e {person.home}/project\n")
     done = person.sudo("mount", venv, "-r", "project/requirements.txt", "--python", PYTHON)
     assert "proj is built by uv" in done.stderr

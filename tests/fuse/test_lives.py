@@ -398,3 +398,20 @@ def test_what_is_opened_does_not_get_the_number_of_a_standard_descriptor(venvfs,
     # Nor is it hidden that nothing could be written.
     done = subprocess.run(["sh", "-c", line, "sh", BINARY, "--version"], env=venvfs.env, capture_output=True)
     assert done.returncode == (1 if 1 in closed else 0)
+
+
+@pytest.mark.parametrize("command", ["list", "mount"])
+def test_what_an_ephemeral_mount_had_that_was_given_up_goes_with_the_next_command(venvfs, tmp_path, command):
+    (tmp_path / "lower").mkdir()
+    path = tmp_path / "m"
+    venvfs.run("mount", path, "--layer", tmp_path / "lower", "--ephemeral")
+    (path / "x").write_text("x" * 5000)
+    left = pathlib.Path(status(venvfs, path)["upper"])
+    assert left.name == "ephemeral" and (left / "index.db").exists()
+    told = status(venvfs, path)
+    os.kill(told["supervisor"], 9)
+    os.kill(told["pid"], 9)
+    if command == "mount":
+        wait_until(lambda: venvfs.run("mount", path, "--layer", tmp_path / "lower", ok=None).returncode == 0)
+        assert os.listdir(path) == []
+    wait_until(lambda: venvfs.run("list") and os.listdir(left) == ["lock"])

@@ -540,6 +540,13 @@ def test_mounts_of_others_are_theirs_and_said_to_be_so(person, other):
         {theirs} mount --python {PYTHON} {person.tmp}/roots {wheel}
         refused other {theirs} unmount {at}
         refused {sudo} unmount {at}
+        for verb in status refresh upgrade; do
+            refused other {theirs} $verb {at}
+            refused {sudo} $verb {at}
+            refused {theirs} $verb {at}
+            refused env XDG_STATE_HOME={person.tmp}/elsewhere {theirs} $verb {person.tmp}/roots
+        done
+        {theirs} status --user {person.name} {at} >/dev/null
         refused other {theirs} mount --over --python {PYTHON} {at} {wheel}
         refused {theirs} mount --python {PYTHON} {at} {wheel}
         refused env XDG_STATE_HOME={person.tmp}/elsewhere {theirs} mount --python {PYTHON} {person.tmp}/roots {wheel}
@@ -561,6 +568,10 @@ def test_mounts_of_others_are_theirs_and_said_to_be_so(person, other):
     refusals, lists, all_lists, elsewhere, last = (part.splitlines() for part in out.split("--\n"))
     ending = f"'{at}' is a mount of {person.name}, who may end it; so may root: sudo venvfs unmount --user root '{at}'"
     assert all(ending in line for line in refusals[:2]), refusals
+    asked = [refusals.pop(2) for _ in range(12)]
+    whose = f"'{at}' is a mount of {person.name}, who may ask this of it; so may root, with --user {person.name}"
+    assert all(whose in line for line in asked if "roots" not in line), asked
+    assert sum("roots' was mounted with its state elsewhere (XDG_STATE_HOME, HOME)" in line for line in asked) == 3, asked
     assert all(f"'{at}' is mounted already, by {person.name}" in line for line in refusals[2:4]), refusals
     assert "is mounted already, with its state elsewhere (XDG_STATE_HOME, HOME)" in refusals[4] and len(refusals) == 5
     assert lists == [] and last == []

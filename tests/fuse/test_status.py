@@ -7,6 +7,7 @@ import os
 import pathlib
 import platform
 import pty
+import struct
 import subprocess
 import sys
 import time
@@ -162,6 +163,24 @@ def test_a_hanging_worker_is_noticed_and_said(venvfs, mounted):
     wait_until(lambda: status(venvfs, mounted)["state"] == "serving")
     wait_until(lambda: "answers again" in log_of(told))
     assert log_of(told).count("hangs") == 1
+
+
+HEAD, BUFFER, NUMBER_AT, THREADS, SHARED_FD = 64 << 10, 0x50000, 8, 16, 6  # of shared.h and worker.h
+
+
+def test_a_request_that_was_received_and_not_marked_yet_counts_as_waiting(venvfs, mounted):
+    """Of a worker that is stopped between the two: what its kernel has written then, is written here."""
+    told = status(venvfs, mounted)
+    shared = os.open(f"/proc/{told['supervisor']}/fd/{SHARED_FD}", os.O_RDWR)
+    at = HEAD + (THREADS - 1) * BUFFER + NUMBER_AT
+    try:
+        with stopped(told["pid"]):
+            os.pwrite(shared, struct.pack("Q", 2**63 + 4711), at)
+            wait_until(lambda: status(venvfs, mounted)["stuck_milliseconds"] > 0)
+            os.pwrite(shared, bytes(8), at)
+            assert status(venvfs, mounted)["stuck_milliseconds"] == 0
+    finally:
+        os.close(shared)
 
 
 def test_a_mount_that_nobody_uses_does_not_hang(venvfs, mounted):

@@ -170,6 +170,31 @@ source = {{ editable = "packages/e" }}
     assert dists["e"]["source"]["editable"] and dists["e"]["source"]["place"] == str(tmp_path / "project/packages/e")
 
 
+def test_uv_lock_no_binary(read, tmp_path):
+    def package(name, sdist):
+        wheels = f'wheels = [{{ url = "https://f.example/{name}-1-py3-none-any.whl", hash = "sha256:{ZERO}" }}]\n'
+        more = f'sdist = {{ url = "https://f.example/{name}-1.tar.gz", hash = "sha256:{ZERO}" }}\n' if sdist else ""
+        return f'[[package]]\nname = "{name}"\nversion = "1"\nsource = {{ registry = "https://i.example/simple" }}\n' + wheels + more
+
+    text = UV + ROOT + 'dependencies = [{ name = "a" }, { name = "b-c" }]\n' + package("a", True) + package("b-c", True)
+    text = text.replace("b-c-1", "b_c-1")
+
+    def built():
+        return [name for name, d in read(text, "uv.lock")[1].items() if d["source"]]
+
+    assert built() == []
+    for settings, names in (('no-binary-package = ["B.C"]', ["b-c"]), ("no-binary = true", ["a", "b-c"]), ("no-binary = false", [])):
+        (tmp_path / "pyproject.toml").write_text("[tool.uv]\n" + settings)
+        assert built() == names
+    # Where there is a uv.toml, [tool.uv] does not count.
+    (tmp_path / "pyproject.toml").write_text("[tool.uv]\nno-binary = true")
+    (tmp_path / "uv.toml").write_text('no-binary-package = ["a"]')
+    assert built() == ["a"]
+    assert {"uv.toml", "pyproject.toml"} <= {pathlib.Path(p).name for p in read(text, "uv.lock")[0]["inputs"]}
+    text = UV + ROOT + 'dependencies = [{ name = "a" }]\n' + package("a", False)
+    assert "a is to be built, by no-binary" in read(text, "uv.lock", status=1)
+
+
 def test_uv_lock_refusals(read):
     assert "uv export" in read("version = 2", "uv.lock", status=1)
     assert "no version" in read("", "uv.lock", status=1)
@@ -237,6 +262,64 @@ file://{tmp_path}/a%20b/f-1-py3-none-any.whl
     assert dists["f"]["wheels"][0]["path"] == str(tmp_path / "a b/f-1-py3-none-any.whl")
 
 
+def test_any_of_an_archives_hashes_will_do(read):
+    for line in ("a @ https://files.example/a-1.0.tar.gz", "https://files.example/a-1.0.tar.gz", "./a-1.0.zip"):
+        _, dists = read(f"{line} --hash=sha256:{ZERO} --hash=sha512:{ZERO}{ZERO}", "top.in")
+        assert dists["a"]["hashes"] == [{"sha256": ZERO}, {"sha512": ZERO + ZERO}] and dists["a"]["source"]["bytes"] == {}
+    assert read(f"--require-hashes\n{line} --hash=sha256:{ZERO} --hash=sha256:{'1' * 64}", "top.in")[1]
+
+
+@pytest.mark.parametrize("line, name", [
+    (f"git+https://git.example/Some_Repo.git@{COMMIT}", "some-repo"), (f"git+https://git.example/r@{COMMIT}#subdirectory=x", "r"),
+    ("https://files.example/archive/main.zip", "main"), ("https://files.example/tags/v1.0.tar.gz", "v1-0"),
+    ("https://files.example/a-main.zip", "a-main"), ("./nothing!/___.tar.gz", "unnamed"),
+])
+def test_what_does_not_say_its_name_is_called_by_its_place(read, line, name):
+    _, dists = read(f"{line}\n{name}==1.0", "top.in")
+    assert list(dists) == [name]
+    answer, _ = read(f"{line}\n{name}==1.0", "top.in")
+    # Another one of that name is no contradiction, before a build tells.
+    assert len(answer["dists"]) == 2 and sum(d["pinned"] for d in answer["dists"]) == 1
+    assert len(read(f"{line}\n{line}", "top.in")[0]["dists"]) == 1
+
+
+def two(a, b):
+    return f"a @ https://files.example/{a}\na @ https://files.example/{b}"
+
+
+@pytest.mark.parametrize("text", [
+    two("x/a-1.0-py3-none-any.whl", "y/a-1.0-py3-none-any.whl"), two("x/a-1.0.zip", "y/a-1.0.zip"),
+    two("a-1.0-py3-none-any.whl#sha256={0}", "a-1.0-py3-none-any.whl#sha256={1}").format(ZERO, "1" * 64),
+    f"a @ git+https://git.example/r@{COMMIT}\na @ git+https://git.example/r@{COMMIT[::-1]}",
+    f"a @ git+https://git.example/r@{COMMIT}\na @ git+https://git.example/r@{COMMIT}#subdirectory=x",
+])
+def test_two_files_of_one_name_are_refused(read, text):
+    said = read(text, "top.in", status=1)
+    assert "a is wanted twice" in said and "example/" in said
+
+
+def test_one_file_twice_is_one_and_must_have_the_hash_of_either(read):
+    for ending in ("-py3-none-any.whl", ".zip"):
+        plain = f"a @ https://files.example/a-1.0{ending}"
+        for text in (f"{plain}\n{plain} --hash=sha256:{ZERO}", f"{plain}#sha256={ZERO}\n{plain}", f"{plain}#sha256={ZERO}\n{plain}#sha256={ZERO}"):
+            (dist,) = read(text, "top.in")[0]["dists"]
+            assert (dist["wheels"] or [dist["source"]])[0]["bytes"] == {"sha256": ZERO}, text
+        (dist,) = read(f"{plain}\n{plain} --hash=sha256:{ZERO} --hash=sha256:{'1' * 64}", "top.in")[0]["dists"]
+        assert len(dist["hashes"]) == 2
+    # A mirror of one index has the same file.
+    text = PYLOCK + package("a") + package("a").replace("files.example", "mirror.example")
+    assert list(read(text, "pylock.toml")[1]) == ["a"]
+    other = package("a").replace(ZERO, "1" * 64)
+    assert "a is wanted twice, as two different files of '1.0'" in read(PYLOCK + package("a") + other, "pylock.toml", status=1)
+
+
+def test_of_a_directory_twice_the_editable_is_meant(read, tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/pyproject.toml").write_text('[project]\nname = "own"\n')
+    for text in ("./own\n-e ./own", "-e ./own\n./own"):
+        assert read(text, "top.in")[1]["own"]["source"]["editable"]
+
+
 @pytest.mark.parametrize("text, why", [
     ("a==1\n\nb>=1\n", "line 3: 'b>=1' is not pinned to one version"), ("a==1.*", "not pinned"), ("a", "uv pip compile"),
     ("a==1\na==2", "a is wanted twice"), ("a==1 --hash=md5:" + "0" * 32, "pin it by sha256"), ("a==1 --hash=blake3:" + ZERO, "pin it by sha256"), ("a==1 --hash=sha256:1", "SHA-256"),
@@ -258,6 +341,15 @@ def test_requirements_refusals(read, tmp_path, text, why):
 def test_no_secret_of_a_line_is_shown(read, line):
     said = read(line, "top.in", status=1, TOKEN="https://me:hush@x")
     assert "hush" not in said and "line 1" in said
+
+
+@pytest.mark.parametrize("name", ["r.txt", "uv.lock", "pylock.toml", "r.in"])
+def test_a_url_is_no_lock(cache, tmp_path, name):
+    url = f"https://me:hush@h.example/{name}?hush=1"
+    for words in ([url], ["-r", url]):
+        done = subprocess.run([DRIVER, "lock", sys.executable, *words], capture_output=True, text=True, cwd=tmp_path,
+                              env={**os.environ, "VENVFS_CACHE_DIR": cache})
+        assert done.returncode == 1 and f"'https://h.example/{name}' is a URL, and locks are not fetched: download it first" in done.stderr
 
 
 def test_pylock_files_have_hashes(read):

@@ -69,6 +69,16 @@ def test_without_an_index_it_is_said_what_to_set(venvfs):
     assert "--index-url" in venvfs.refused("cache", "add", "demo==1.0")
 
 
+@pytest.mark.parametrize("env", [
+    {"UV_DEFAULT_INDEX": "index.example/simple"}, {"PIP_INDEX_URL": "me:hush@index.example/simple"}, {"UV_INDEX": "name=index.example/simple"},
+    {"PIP_EXTRA_INDEX_URL": "https:/index.example/simple"},
+])
+def test_an_index_without_a_scheme_is_said(venvfs, env):
+    said = venvfs.refused("cache", "add", "demo==1.0", **env)
+    assert "example/simple' is neither a URL nor a folder" in said and "hush" not in said
+    assert "is neither a URL nor a folder" in venvfs.refused("cache", "add", "demo==1.0", "-i", "index.example/simple")
+
+
 @pytest.mark.parametrize("pin, taken", [
     ("demo==2.1.0", "2.1.0+cu121"), ("demo==2.1", "2.1.0+cu121"), ("demo==2.1.0+cpu", "2.1.0+cpu"), ("demo===2.1.0", "2.1.0"),
 ])

@@ -1,5 +1,6 @@
 #include "cache/env/lock/lock.h"
 
+#include "cache/base/shown.h"
 #include "cache/env/lock/fill.h"
 
 #include <errno.h>
@@ -39,6 +40,18 @@ static int take(enum lock_kind kind, const char *path, const char *project,
 	}
 	*ret = file;
 	return 0;
+}
+
+/* A path of that spelling there may be; nobody means it. */
+static int refuse_url(const char *path, struct error *reterr)
+{
+	cleanup_free char *shown = url_shown(path);
+	if (!strstr(path, "://"))
+		return 0;
+	return error_set(reterr, -EINVAL,
+			 "'%s' is a URL, and locks are not fetched: download it first "
+			 "(curl -O), and name the file",
+			 shown ? shown : "");
 }
 
 static int absolute(const char *path, char **ret)
@@ -147,7 +160,10 @@ int lock_find(const char *directory, struct lock_file *ret, struct error *reterr
 int lock_name(const char *path, struct lock_file *ret, struct error *reterr)
 {
 	cleanup_free char *clean = NULL;
-	int r = absolute(path, &clean);
+	int r = refuse_url(path, reterr);
+	if (r < 0)
+		return r;
+	r = absolute(path, &clean);
 	if (r < 0)
 		return error_errno(reterr, r, "cannot find '%s'", path);
 	const char *name = strrchr(clean, '/') + 1;
@@ -169,6 +185,9 @@ int lock_name_requirements(const char *path, struct lock_file *ret, struct error
 {
 	cleanup_free char *here = getcwd(NULL, 0);
 	cleanup_free char *clean = NULL;
+	int url = refuse_url(path, reterr);
+	if (url < 0)
+		return url;
 	int r = here ? absolute(path, &clean) : -errno;
 	if (r == 0)
 		r = take(LOCK_REQUIREMENTS, clean, here, ret);

@@ -75,6 +75,7 @@ static int add_directory(const struct reading *r, const json_t *table,
 	if (!source)
 		return -ENOMEM;
 	dist->direct = true;
+	source->says_editable = json_object_get(table, "editable") != NULL;
 	source->editable =
 	    json_get_bool(table, "editable", false) && !r->options->no_editable;
 	int result = fill_place(r, r->file->folder, json_get_text(table, "path"), NULL,

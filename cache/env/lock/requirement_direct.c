@@ -3,6 +3,8 @@
 #include "cache/base/file.h"
 #include "cache/base/shown.h"
 #include "cache/source/ini.h"
+#include "cache/source/words.h"
+#include "cache/version/version.h"
 #include "cache/wheel/wheel_name.h"
 
 #include <ctype.h>
@@ -10,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int refuse(const struct reading *r, const struct requirement_line *line,
 		  const char *why)
@@ -69,8 +72,48 @@ static int name_of_setup_cfg(struct reading *r, const char *path, char **ret)
 	return name ? fill_name(r, name, ret) : -ENOENT;
 }
 
+/* What only a build tells is called as its place is. */
+static int name_of_place(const char *place, size_t size, struct wanted_dist *dist,
+			 bool *ret_unnamed)
+{
+	char *name = calloc(1, WANTED_NAME + 1);
+	size_t used = 0;
+	if (!name)
+		return -ENOMEM;
+	for (size_t i = 0; i < size && used < WANTED_NAME; i++) {
+		char c = char_lower(place[i]);
+		bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+		if (plain || (used > 0 && name[used - 1] != '-'))
+			name[used++] = plain ? c : '-';
+	}
+	while (used > 0 && name[used - 1] == '-')
+		name[--used] = '\0';
+	if (used == 0)
+		strcpy(name, "unnamed");
+	dist->name = name;
+	*ret_unnamed = true;
+	return 0;
+}
+
+static int name_of_folder(const struct reading *r, const char *path,
+			  struct wanted_dist *dist, bool *ret_unnamed)
+{
+	cleanup_free char *pyproject = path_join(path, "pyproject.toml");
+	cleanup_free char *setup = path_join(path, "setup.py");
+	cleanup_free char *file = fill_file_name(path);
+	if (!pyproject || !setup || !file)
+		return -ENOMEM;
+	if (access(pyproject, F_OK) < 0 && access(setup, F_OK) < 0)
+		return error_set(r->reterr, -EINVAL,
+				 "'%s' has neither a pyproject.toml nor a setup.py, so "
+				 "it is no project",
+				 path);
+	return name_of_place(file, strlen(file), dist, ret_unnamed);
+}
+
 /* The name that a project's own directory says in its pyproject.toml or setup.cfg. */
-static int name_of_directory(struct reading *r, const char *path, char **ret)
+static int name_of_directory(struct reading *r, const char *path,
+			     struct wanted_dist *dist, bool *ret_unnamed)
 {
 	cleanup_free char *file = path_join(path, "pyproject.toml");
 	cleanup_json json_t *pyproject = NULL;
@@ -81,26 +124,23 @@ static int name_of_directory(struct reading *r, const char *path, char **ret)
 	const char *name = json_get_text(json_object_get(pyproject, "project"), "name");
 	if (!name)
 		name = json_get_text(json_object_get(tool, "poetry"), "name");
-	if (!name && (result = name_of_setup_cfg(r, path, ret)) != -ENOENT)
-		return result;
-	return name ? fill_name(r, name, ret)
-		    : error_set(r->reterr, -EINVAL,
-				"'%s' does not say its name in a pyproject.toml or "
-				"setup.cfg; write "
-				"'NAME @ file://%s'",
-				path, path);
+	if (name)
+		return fill_name(r, name, &dist->name);
+	result = name_of_setup_cfg(r, path, &dist->name);
+	return result == -ENOENT ? name_of_folder(r, path, dist, ret_unnamed) : result;
 }
 
-/* "name-1.0.tar.gz" */
-static int name_of_archive(struct reading *r, const char *file, struct wanted_dist *dist)
+/* "name-1.0.tar.gz"; others, "main.zip" say, tell neither. */
+static int name_of_archive(struct reading *r, const char *file, struct wanted_dist *dist,
+			   bool *ret_unnamed)
 {
+	struct version parsed;
 	size_t size = strlen(file) - archive_ending(file);
 	size_t dash = size;
 	while (dash > 0 && file[dash - 1] != '-')
 		dash--;
-	if (dash < 2)
-		return fill_refuse(
-		    r, "'%.200s' does not tell its name; write 'NAME @ URL'", file);
+	if (dash < 2 || !version_parse(file + dash, size - dash, &parsed))
+		return name_of_place(file, size, dist, ret_unnamed);
 	cleanup_free char *name = strndup(file, dash - 1);
 	cleanup_free char *version = strndup(file + dash, size - dash);
 	if (!name || !version)
@@ -200,15 +240,17 @@ static int add_archive(struct reading *r, const struct requirement_line *line,
 		       const char *place, const char *location, struct wanted_dist *dist)
 {
 	cleanup_free char *file = fill_file_name(location);
-	int result = !file ? -ENOMEM : dist->name ? 0 : name_of_archive(r, file, dist);
+	bool unnamed = false;
+	int result = !file        ? -ENOMEM
+		     : dist->name ? 0
+				  : name_of_archive(r, file, dist, &unnamed);
 	struct wanted_source *source =
 	    result == 0 ? fill_new_source(dist, WANTED_SDIST) : NULL;
 	cleanup_free char *subdirectory = fragment_value(place, "subdirectory");
 	if (!source)
 		return result < 0 ? result : -ENOMEM;
+	source->unnamed = unnamed;
 	result = fill_text(r, location, &source->path_or_url);
-	if (line->hash_count > 1)
-		return refuse(r, line, "is one archive and has several hashes");
 	if (result == 0)
 		result = take_hashes(r, line, place, dist, &source->bytes);
 	return result == 0 ? fill_text(r, subdirectory, &source->subdirectory) : result;
@@ -217,12 +259,14 @@ static int add_archive(struct reading *r, const struct requirement_line *line,
 static int add_directory(struct reading *r, const struct requirement_line *line,
 			 const char *place, const char *path, struct wanted_dist *dist)
 {
-	int result = dist->name ? 0 : name_of_directory(r, path, &dist->name);
+	bool unnamed = false;
+	int result = dist->name ? 0 : name_of_directory(r, path, dist, &unnamed);
 	struct wanted_source *source =
 	    result == 0 ? fill_new_source(dist, WANTED_DIRECTORY) : NULL;
 	cleanup_free char *subdirectory = fragment_value(place, "subdirectory");
 	if (!source)
 		return result < 0 ? result : -ENOMEM;
+	source->unnamed = unnamed;
 	source->editable = line->editable && !r->options->no_editable;
 	result = fill_text(r, path, &source->path_or_url);
 	return result == 0 ? fill_text(r, subdirectory, &source->subdirectory) : result;
@@ -243,17 +287,23 @@ static int add_git(struct reading *r, const struct requirement_line *line,
 		return refuse(r, line,
 			      "is not pinned to a commit: write '@' and all of "
 			      "its hash behind the repository");
-	if (!dist->name && !egg)
-		return refuse(r, line, "does not tell its name; write 'NAME @ git+URL'");
 	*at = '\0';
-	int result = dist->name ? 0 : fill_name(r, egg, &dist->name);
+	bool unnamed = false;
+	size_t ending = strlen(slash) > 5 && strcmp(at - 4, ".git") == 0 ? 4 : 0;
+	int result =
+	    dist->name ? 0
+	    : egg      ? fill_name(r, egg, &dist->name)
+		  : name_of_place(slash + 1, strlen(slash + 1) - ending, dist, &unnamed);
 	struct wanted_source *source =
 	    result == 0 ? fill_new_source(dist, WANTED_GIT) : NULL;
 	if (!source)
 		return result < 0 ? result : -ENOMEM;
+	source->unnamed = unnamed;
 	result = fill_text(r, url, &source->path_or_url);
 	if (result == 0)
 		result = fill_text(r, at + 1, &source->commit);
+	if (result == 0)
+		result = fill_text(r, at + 1, &source->revision);
 	return result == 0 ? fill_text(r, subdirectory, &source->subdirectory) : result;
 }
 
