@@ -510,7 +510,7 @@ def test_a_server_ends_when_its_mount_is_not_made(venvfs, venv, tmp_path):
     told = b"%b\0%b/run/venvfs/socket\0\0" % (os.fsencode(path), os.fsencode(venvfs.root))
     told += bytes.fromhex(image.parent.name + image.name) + bytes(16)
     (tmp_path / "gate").write_bytes(told)
-    assert server.wait(timeout=60) == 1
+    assert server.wait(timeout=PATIENCE) == 1
     assert (tmp_path / "ready").read_text() == "nothing was mounted\n"
     assert (state / "mount.json").read_bytes() == before
     assert list((venvfs.root / "run/venvfs").iterdir()) == [] == list((venvfs.cache / "leases").iterdir())
