@@ -170,7 +170,7 @@ HEAD, BUFFER, NUMBER_AT, THREADS, SHARED_FD = 64 << 10, 0x50000, 8, 16, 6  # of 
 
 def test_a_request_that_was_received_and_not_marked_yet_counts_as_waiting(venvfs, mounted):
     """Of a worker that is stopped between the two: what its kernel has written then, is written here."""
-    told = status(venvfs, mounted)
+    told = idle(venvfs, mounted)
     shared = os.open(f"/proc/{told['supervisor']}/fd/{SHARED_FD}", os.O_RDWR)
     at = HEAD + (THREADS - 1) * BUFFER + NUMBER_AT
     try:
