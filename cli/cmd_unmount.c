@@ -154,7 +154,7 @@ static int unmount_path(const char *path, const struct state *state,
 		return say_failed(
 		    "'%s' is unmounted here, but somebody still has it: another "
 		    "mount namespace (a container, unshare)? Its server ends "
-		    "with the last of them",
+		    "with the last of them, or is stopped",
 		    path);
 	if (lock >= 0)
 		leftovers_remove(state);

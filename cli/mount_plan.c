@@ -195,12 +195,27 @@ static bool has_rows(int layers_fd, bool own_upper)
 		       AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+static int say_layers(const struct state *state, const struct plan_request *request,
+		      int code, struct error *reterr)
+{
+	const char *folder = request->own_upper ? request->upper : state_path(state);
+	const char *rows = request->own_upper ? "index.db" : "upper";
+	if (code != -EBADMSG)
+		return error_errno(reterr, code, "cannot write to '%s/layers'", folder);
+	return error_set(reterr, code,
+			 "'%s/layers' is damaged, so what was changed cannot be told to "
+			 "which packages; drop both: rm -r '%s/layers' '%s/%s'",
+			 folder, folder, folder, rows);
+}
+
 int mount_plan_write(const struct state *state, const struct plan_request *request,
 		     struct plan *plan, struct error *reterr)
 {
 	cleanup_fd int fd = mount_plan_open_layers(state, request);
 	int r = fd < 0 ? fd : layers_write(fd, plan, has_rows(fd, request->own_upper));
-	if (r == 0 && !request->keeps_upper)
+	if (r < 0)
+		return say_layers(state, request, r, reterr);
+	if (!request->keeps_upper)
 		r = plan_changed_keep(state_fd(state), plan);
 	if (r == 0)
 		r = plan_write(state_fd(state), plan);
@@ -257,26 +272,33 @@ static int build(const struct state *state, struct plan_request *request,
 	if (r < 0)
 		return error_errno(reterr, r, "cannot write to '%s'", state_path(state));
 	r = number_layers(state, request, plan);
-	return r < 0 ? error_errno(reterr, r, "cannot number the layers in '%s'",
-				   state_path(state))
-		     : 0;
+	return r < 0 ? say_layers(state, request, r, reterr) : 0;
+}
+
+int mount_plan_socket(const struct state *state, char **ret, struct error *reterr)
+{
+	cleanup_free char *sockets = NULL;
+	int r = state_socket_directory(&sockets, reterr);
+	if (r == 0 && !(*ret = path_join(sockets, state_id(state))))
+		r = -ENOMEM;
+	return r;
 }
 
 /* What is new at each mount, whatever it shows. */
 static int stamp(const struct state *state, const struct plan_request *request,
 		 struct plan *plan, struct error *reterr)
 {
-	cleanup_free char *sockets = NULL;
-	int r = state_socket_directory(&sockets, reterr);
+	char *socket = NULL;
+	int r = mount_plan_socket(state, &socket, reterr);
 	if (r < 0)
 		return r;
 	free(plan->socket);
 	free(plan->upper);
-	plan->socket = path_join(sockets, state_id(state));
+	plan->socket = socket;
 	plan->upper = strdup(request->upper);
 	plan->ephemeral = request->ephemeral;
 	plan->since = time(NULL);
-	r = plan->socket && plan->upper ? plan_stamp(plan) : -ENOMEM;
+	r = plan->upper ? plan_stamp(plan) : -ENOMEM;
 	return r < 0 ? error_errno(reterr, r, "cannot find out where '%s' is",
 				   state_path(state))
 		     : 0;

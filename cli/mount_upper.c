@@ -110,7 +110,6 @@ int mount_upper_prepare(const struct carry *carry, const struct upper_request *r
 {
 	const struct plan *plan = carry->plan;
 	enum carry_state found;
-	mount_upper_drop_ephemeral(carry->state);
 	if (!*plan->upper)
 		return 0;
 	if (request->fresh && has_changes(plan->upper) && !is_confirmed(plan->path))

@@ -14,8 +14,12 @@ from waiting import has_ended, kill, opens, wait_until
 
 BINARY = os.environ.get("VENVFS", str(pathlib.Path(__file__).parents[1] / "build/dev/cli/venvfs"))
 TOOLS = pathlib.Path(sys.executable).parent
-MASKED = bool(os.environ.get("VENVFS_MASK"))
 SILENT = "not answering"  # a state: its supervisor did not get to an answer in time
+
+
+def is_masked(feature):
+    """Of the kernel, for all mounts of this run."""
+    return bool({"all", feature} & set(os.environ.get("VENVFS_MASK", "").split(",")))
 
 
 def missing(what):

@@ -124,9 +124,9 @@ int file_read_to_end(int fd, size_t limit, struct buffer *out)
 
 int file_read_at(int dirfd, const char *path, size_t limit, struct buffer *out)
 {
-	cleanup_fd int fd = dirfd == AT_FDCWD
-				? file_open(dirfd, path, O_RDONLY, 0)
-				: file_open_beneath(dirfd, path, O_RDONLY, 0);
+	cleanup_fd int fd =
+	    dirfd == AT_FDCWD ? file_open(dirfd, path, O_RDONLY, 0)
+			      : file_open_beneath(dirfd, path, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0)
 		return fd;
 	return file_read_to_end(fd, limit, out);

@@ -36,7 +36,8 @@ ssize_t file_pwrite_some(int fd, const void *bytes, size_t size, uint64_t offset
 int file_pread_all(int fd, void *ret_bytes, size_t size, uint64_t offset);
 /* Appends the whole file to `out`; -EFBIG when it is larger than `limit` bytes. */
 int file_read_to_end(int fd, size_t limit, struct buffer *out);
-/* The whole file at `path`; opened by file_open_beneath() unless dirfd is AT_FDCWD. */
+/* The whole file at `path`; opened by file_open_beneath() unless dirfd is AT_FDCWD, and
+ * then a fifo in its place is not waited for. */
 int file_read_at(int dirfd, const char *path, size_t limit, struct buffer *out);
 
 /*

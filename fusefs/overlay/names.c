@@ -105,7 +105,7 @@ int node_take(struct overlay *o, struct upper_reader *r, struct found *f, bool w
 	return code;
 }
 
-int name_put(struct overlay *o, const struct found_name *n, uint64_t node)
+static int put(struct overlay *o, const struct found_name *n, uint64_t node, bool hides)
 {
 	struct upper_dentry row = n->row;
 	if (!n->has_row) {
@@ -119,16 +119,23 @@ int name_put(struct overlay *o, const struct found_name *n, uint64_t node)
 	row.name_size = n->name_size;
 	row.node = node;
 	row.pin = false;
+	if (hides)
+		name_hide(o->options.tree, &row);
 	return upper_put_dentry(o->options.upper, &row);
 }
 
-int name_clear(struct overlay *o, const struct found_name *n)
+int name_put(struct overlay *o, const struct found_name *n, uint64_t node)
+{
+	return put(o, n, node, false);
+}
+
+int name_clear(struct overlay *o, const struct found_name *n, bool hides)
 {
 	/* A name that covers nothing leaves no trace. */
 	if (n->has_row && n->row.cookie >= COOKIE_UPPER)
 		return upper_delete_dentry(o->options.upper, n->dir, n->name,
 					   n->name_size);
-	return name_put(o, n, 0);
+	return put(o, n, 0, hides);
 }
 
 int parent_find(struct overlay *o, struct upper_reader *r, uint64_t dir,
@@ -185,6 +192,8 @@ static int new_row(struct overlay *o, const struct caller *caller,
 {
 	struct stat st;
 	int r = node_stat(o, dir, &st);
+	if (r == 0)
+		r = upper_begin_rows(o->options.upper);
 	if (r < 0)
 		return r;
 	struct timespec now = overlay_now();

@@ -26,6 +26,7 @@ int overlay_new(const struct overlay_options *options, struct overlay **ret)
 	}
 	for (size_t i = 0; i < COPY_LOCKS; i++)
 		(void)pthread_mutex_init(&o->copying[i], NULL);
+	(void)pthread_mutex_init(&o->places.lock, NULL);
 	if (options->upper)
 		r = upper_reap_left(options->upper, is_known, o);
 	if (r < 0) {
@@ -42,6 +43,8 @@ void overlay_free(struct overlay *o)
 		return;
 	for (size_t i = 0; i < COPY_LOCKS; i++)
 		(void)pthread_mutex_destroy(&o->copying[i]);
+	places_release(&o->places);
+	(void)pthread_mutex_destroy(&o->places.lock);
 	counts_release(&o->counts);
 	free(o);
 }

@@ -17,12 +17,40 @@ enum {
 	NAME_MOST = 255,
 };
 
+struct place_row;
+
+/* Where directories are, as far as rows say, from one page of a report to the next. */
+struct places {
+	pthread_mutex_t lock;
+	uint64_t change; /* of the rows, when it was collected */
+	struct place_row *rows;
+	size_t count, room;
+};
+
 struct overlay {
 	struct overlay_options options;
 	struct counts counts;
+	struct places places;
 	/* One copy-up of a node at a time: by id; held over I/O on that node alone. */
 	pthread_mutex_t copying[COPY_LOCKS];
 };
+
+/* A walk upward: true when it has come round, which damaged rows can have it do. */
+struct climb {
+	uint64_t seen;
+	size_t steps, turn;
+};
+static inline bool climb_is_round(struct climb *c, uint64_t dir)
+{
+	if (dir == c->seen)
+		return true;
+	if (c->steps++ == c->turn) {
+		c->seen = dir;
+		c->turn = 2 * c->turn + 1;
+		c->steps = 0;
+	}
+	return false;
+}
 
 /* A node as both sides have it. */
 struct found {
@@ -61,14 +89,16 @@ int node_as_row(struct overlay *o, const struct found *f, struct upper_node *ret
 /*
  * names.c: changes, inside upper_begin(). node_take() gives the node a row, and when
  * `pin` the dentry row that says so; name_put() makes a name lead to a node, name_clear()
- * to nothing; directory_touch() sets mtime and ctime, and counts `subdirectories` more.
+ * to nothing, which notes what it hides when that is a directory and `hides` (it reads
+ * all of it, too long for a rename); directory_touch() sets mtime and ctime, and counts
+ * `subdirectories` more.
  */
 struct timespec overlay_now(void);
 /* Later than `before`, so that each change shows. */
 struct timespec overlay_now_after(const struct timespec *before);
 int node_take(struct overlay *o, struct upper_reader *r, struct found *f, bool pin);
 int name_put(struct overlay *o, const struct found_name *n, uint64_t node);
-int name_clear(struct overlay *o, const struct found_name *n);
+int name_clear(struct overlay *o, const struct found_name *n, bool hides);
 int directory_touch(struct overlay *o, struct upper_reader *r, struct found *dir,
 		    int subdirectories);
 /* One name less leads to it; the last one makes it an orphan. */
@@ -83,6 +113,12 @@ int parent_find(struct overlay *o, struct upper_reader *r, uint64_t dir,
 int name_check(const char *name);
 /* Cookie and base of a row that covers a lower name. */
 void name_cover(const struct node *lower, struct upper_dentry *row);
+/*
+ * hidden.c: the base of a row that says "nothing" over a directory. Too deep ones, and
+ * damaged ones, get none.
+ */
+void name_hide(struct tree *tree, struct upper_dentry *row);
+bool entry_is_bytecode_cache(const struct entry *e);
 
 /* Ends a change that may have failed with `r`: commits and keeps the lock, or undoes. */
 int change_end(struct overlay *o, const struct caller *caller, int r, uint64_t node);
@@ -109,3 +145,6 @@ int content_copy_lower(const struct node *lower, uint64_t keep, int fd);
 bool content_made_room(struct overlay *o, ssize_t r);
 /* Clears set-id bits where the caller's write does that. */
 int privileges_drop(struct overlay *o, const struct caller *caller, uint64_t node);
+
+/* report.c */
+void places_release(struct places *p);

@@ -18,6 +18,7 @@ int rebase_put_name(struct rebase *r, const struct rebase_case *c, uint64_t node
 		d.cookie = c->row->d.cookie;
 	else
 		d.cookie = PLACE_COOKIE + r->numbers++;
+	name_hide(r->q->after, &d);
 	if (!rebase_is_bytecode(c->in->is_cache, c->name, c->size) &&
 	    !node_is_directory(&c->f))
 		r->solid++;

@@ -5,19 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char cache_name[] = "__pycache__";
-
 bool rebase_is_bytecode(bool in_cache, const char *name, size_t size)
 {
 	static const char ending[] = ".pyc";
 	enum { SIZE = sizeof(ending) - 1 };
 	return in_cache && size > SIZE && memcmp(name + size - SIZE, ending, SIZE) == 0;
-}
-
-static bool is_cache(const struct entry *e)
-{
-	return e->type == ENTRY_DIRECTORY && e->name_size == sizeof(cache_name) - 1 &&
-	       memcmp(e->name, cache_name, e->name_size) == 0;
 }
 
 struct comparing {
@@ -31,7 +23,7 @@ static int count_child(void *context, const struct node *child, uint64_t cookie)
 {
 	struct comparing *c = context;
 	(void)cookie;
-	c->count += !is_cache(&child->entry);
+	c->count += !entry_is_bytecode_cache(&child->entry);
 	return 0;
 }
 
@@ -40,7 +32,7 @@ static int compare_child(void *context, const struct node *child, uint64_t cooki
 	struct comparing *c = context;
 	struct node other;
 	(void)cookie;
-	if (is_cache(&child->entry))
+	if (entry_is_bytecode_cache(&child->entry))
 		return 0;
 	c->count++;
 	int code = tree_lookup(c->r->q->after, c->other, child->entry.name,

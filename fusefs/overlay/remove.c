@@ -29,7 +29,7 @@ static int remove_name(struct overlay *o, struct upper_reader *r, struct found_n
 	if (code == 0)
 		code = node_unlink(o, r, &n->node);
 	if (code == 0)
-		code = name_clear(o, n);
+		code = name_clear(o, n, directory);
 	return code == 0 ? directory_touch(o, r, &dir, directory ? -1 : 0) : code;
 }
 

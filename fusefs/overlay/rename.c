@@ -15,11 +15,13 @@ struct renaming {
 /* Would `node` come to lie below itself? */
 static int check_loop(struct renaming *m, uint64_t node, uint64_t dir)
 {
-	enum { DEEPEST = 4096 };
-	for (int i = 0; i < DEEPEST && dir != TREE_ROOT; i++) {
+	struct climb climb = { .seen = 0 };
+	while (dir != TREE_ROOT) {
 		struct found f;
 		if (dir == node)
 			return -EINVAL;
+		if (climb_is_round(&climb, dir))
+			return -EBADMSG;
 		int r = node_find(m->o, m->reader, dir, &f);
 		if (r < 0)
 			return r;
@@ -29,7 +31,7 @@ static int check_loop(struct renaming *m, uint64_t node, uint64_t dir)
 			return r;
 		dir = parent;
 	}
-	return dir == node && node != TREE_ROOT ? -EINVAL : 0;
+	return 0;
 }
 
 /* May what is at `to` be replaced by what is at `from`? */
@@ -94,7 +96,7 @@ static int move(struct renaming *m)
 		r = node_unlink(m->o, m->reader, &m->to.node);
 	if (r == 0)
 		r = name_put(m->o, &m->to, m->from.node.id);
-	return r == 0 ? name_clear(m->o, &m->from) : r;
+	return r == 0 ? name_clear(m->o, &m->from, false) : r;
 }
 
 /* Looked up again: one of them may have been moved itself. */

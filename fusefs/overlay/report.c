@@ -9,7 +9,8 @@
 /*
  * Rows say where a node is, not under what path. So a first pass collects the rows of
  * directories, each with its own name and the directory that it is in, and a second one
- * puts paths together from those, and from the tree where there is no row.
+ * puts paths together from those, and from the tree where there is no row. A report comes
+ * in pages: what the first pass has found is kept for the next one while nothing changes.
  */
 struct place_row {
 	uint64_t node, parent;
@@ -19,10 +20,11 @@ struct place_row {
 struct report {
 	struct overlay *o;
 	struct upper_reader *reader;
-	struct place_row *rows; /* sorted by node */
-	size_t count, room;
 	overlay_visit_change *visit;
 	void *context;
+	uint64_t dir; /* whose path is known; 0: none's yet */
+	bool shown;   /* it is somewhere */
+	struct buffer path;
 };
 
 const char *change_kind_name(enum change_kind kind)
@@ -32,31 +34,33 @@ const char *change_kind_name(enum change_kind kind)
 	return names[kind];
 }
 
-static void release(struct report *r)
+void places_release(struct places *p)
 {
-	for (size_t i = 0; i < r->count; i++)
-		free(r->rows[i].name);
-	free(r->rows);
+	for (size_t i = 0; i < p->count; i++)
+		free(p->rows[i].name);
+	free(p->rows);
+	p->rows = NULL;
+	p->count = p->room = 0;
 }
 
 static int collect(void *context, const struct upper_dentry *d,
 		   const struct upper_node *n)
 {
-	struct report *r = context;
+	struct places *p = context;
 	if (d->node == 0 || !S_ISDIR(n->mode))
 		return 0;
-	if (r->count == r->room) {
-		size_t room = r->room ? 2 * r->room : 64;
-		struct place_row *grown = reallocarray(r->rows, room, sizeof(*grown));
+	if (p->count == p->room) {
+		size_t room = p->room ? 2 * p->room : 64;
+		struct place_row *grown = reallocarray(p->rows, room, sizeof(*grown));
 		if (!grown)
 			return -ENOMEM;
-		r->rows = grown;
-		r->room = room;
+		p->rows = grown;
+		p->room = room;
 	}
 	char *name = strndup(d->name, d->name_size);
 	if (!name)
 		return -ENOMEM;
-	r->rows[r->count++] = (struct place_row){ d->node, d->parent, name };
+	p->rows[p->count++] = (struct place_row){ d->node, d->parent, name };
 	return 0;
 }
 
@@ -67,11 +71,26 @@ static int compare_rows(const void *a, const void *b)
 	return (x->node > y->node) - (x->node < y->node);
 }
 
-static const struct place_row *find_row(const struct report *r, uint64_t node)
+/* Sorted by node. */
+static int collect_places(struct places *p, struct upper_reader *reader, uint64_t change)
+{
+	if (p->rows && p->change == change)
+		return 0;
+	places_release(p);
+	p->change = change;
+	int r = upper_each(reader, collect, p);
+	if (r < 0)
+		places_release(p);
+	else if (p->count > 0)
+		qsort(p->rows, p->count, sizeof(*p->rows), compare_rows);
+	return r;
+}
+
+static const struct place_row *find_row(const struct places *p, uint64_t node)
 {
 	const struct place_row wanted = { .node = node };
-	return r->count
-		   ? bsearch(&wanted, r->rows, r->count, sizeof(wanted), compare_rows)
+	return p->count
+		   ? bsearch(&wanted, p->rows, p->count, sizeof(wanted), compare_rows)
 		   : NULL;
 }
 
@@ -85,7 +104,7 @@ static int locate(struct report *r, uint64_t dir, uint64_t *ret_parent, char *ro
 	struct node lower;
 	struct upper_dentry d;
 	struct upper_node n;
-	const struct place_row *row = find_row(r, dir);
+	const struct place_row *row = find_row(&r->o->places, dir);
 	if (row) {
 		*ret_parent = row->parent;
 		*ret_name = row->name;
@@ -105,26 +124,48 @@ static int locate(struct report *r, uint64_t dir, uint64_t *ret_parent, char *ro
 	return code == -ENOENT ? 0 : (code == 0 ? -ENOENT : code);
 }
 
-/* Puts "a/b/" of a directory before what `out` holds already. */
-static int prepend_path(struct report *r, uint64_t dir, struct buffer *out)
+static void reverse(char *bytes, size_t size)
 {
-	enum { DEEPEST = 4096 };
-	for (int i = 0; dir != TREE_ROOT; i++) {
+	for (size_t i = 0; i < size / 2; i++) {
+		char other = bytes[size - 1 - i];
+		bytes[size - 1 - i] = bytes[i];
+		bytes[i] = other;
+	}
+}
+
+/* "a/b/" of a directory, put together from its end. -ENOENT: it is nowhere. */
+static int find_path(struct report *r, uint64_t dir)
+{
+	struct climb climb = { .seen = 0 };
+	r->path.size = 0;
+	while (dir != TREE_ROOT) {
 		char room[NAME_MOST + 1];
 		const char *name;
-		cleanup_buffer struct buffer longer = BUFFER_INIT;
-		int code = i < DEEPEST ? locate(r, dir, &dir, room, &name) : -EBADMSG;
+		int code = climb_is_round(&climb, dir)
+			       ? -EBADMSG
+			       : locate(r, dir, &dir, room, &name);
 		if (code == 0)
-			code = buffer_printf(&longer, "%s/", name);
+			code = buffer_append(&r->path, "/", 1);
+		size_t at = r->path.size;
 		if (code == 0)
-			code = buffer_append(&longer, out->data, out->size);
+			code = buffer_append(&r->path, name, strlen(name));
 		if (code < 0)
 			return code;
-		struct buffer shorter = *out;
-		*out = longer;
-		longer = shorter;
+		reverse((char *)r->path.data + at, r->path.size - at);
 	}
+	reverse((char *)r->path.data, r->path.size);
 	return 0;
+}
+
+/* Rows of one directory come one after the other. */
+static int enter(struct report *r, uint64_t dir)
+{
+	if (dir == r->dir)
+		return r->shown ? 0 : -ENOENT;
+	int code = find_path(r, dir);
+	r->dir = code == 0 || code == -ENOENT ? dir : 0;
+	r->shown = code == 0;
+	return code;
 }
 
 /* False for a directory that only got other names in it. */
@@ -172,37 +213,53 @@ static int64_t stamp_of(struct overlay *o, const struct upper_node *n)
 static int report(void *context, const struct upper_dentry *d, const struct upper_node *n)
 {
 	struct report *r = context;
-	cleanup_buffer struct buffer path = BUFFER_INIT;
-	struct overlay_change change = { .change = d->change };
+	struct overlay_change change = { .change = d->change,
+					 .place = { d->parent, d->name, d->name_size } };
 	if (!kind_of(r->o, d, n, &change.kind))
 		return 0;
-	int code = buffer_append(&path, d->name, d->name_size);
-	if (code == 0)
-		code = prepend_path(r, d->parent, &path);
-	if (code == -ENOENT)
-		return 0;
-	change.path = code == 0 ? buffer_cstr(&path) : NULL;
-	if (!change.path)
-		return code < 0 ? code : -ENOMEM;
+	int code = enter(r, d->parent);
+	if (code < 0)
+		return code == -ENOENT ? 0 : code;
+	size_t dir_size = r->path.size;
+	code = buffer_append(&r->path, d->name, d->name_size);
+	change.path = code == 0 ? buffer_cstr(&r->path) : NULL;
 	if (n->id != 0 && n->change > change.change)
 		change.change = n->change;
 	change.stamp = stamp_of(r->o, n);
-	return r->visit(r->context, &change);
+	code = change.path ? r->visit(r->context, &change) : -ENOMEM;
+	r->path.size = dir_size;
+	return code;
 }
 
-int overlay_changes(struct overlay *o, overlay_visit_change *visit, void *context)
+static int report_behind(struct report *r, const struct overlay_place *after)
 {
-	CLEANUP(release)
-	struct report r = { .o = o, .visit = visit, .context = context };
+	struct upper *upper = r->o->options.upper;
+	uint64_t change = upper_last_change(upper);
+	r->reader = upper_read_list(upper);
+	int code = collect_places(&r->o->places, r->reader, change);
+	if (code == 0 && after)
+		code = upper_each_behind(r->reader, after->dir, after->name,
+					 after->name_size, report, r);
+	else if (code == 0)
+		code = upper_each(r->reader, report, r);
+	upper_read_end(upper, r->reader);
+	return code;
+}
+
+int overlay_changes(struct overlay *o, const struct overlay_place *after,
+		    overlay_visit_change *visit, void *context)
+{
+	struct report r = {
+		.o = o, .visit = visit, .context = context, .path = BUFFER_INIT
+	};
 	if (!o->options.upper)
 		return 0;
-	r.reader = upper_read_list(o->options.upper);
-	int code = upper_each(r.reader, collect, &r);
-	if (code == 0) {
-		if (r.count > 0)
-			qsort(r.rows, r.count, sizeof(*r.rows), compare_rows);
-		code = upper_each(r.reader, report, &r);
-	}
-	upper_read_end(o->options.upper, r.reader);
+	(void)pthread_mutex_lock(&o->places.lock);
+	int code = report_behind(&r, after);
+	/* More is to come only after who visits has said so. */
+	if (code <= 0)
+		places_release(&o->places);
+	(void)pthread_mutex_unlock(&o->places.lock);
+	buffer_release(&r.path);
 	return code;
 }

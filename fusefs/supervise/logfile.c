@@ -17,9 +17,12 @@ static bool make_path(char ret_path[PATH_MAX], const char *state_path, const cha
 	return n > 0 && n < PATH_MAX;
 }
 
+/* What stands in its place is not waited for, were it a fifo. */
 static int open_log(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = open(path,
+		      O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+		      0600);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -38,7 +41,7 @@ static bool is_named(const struct stat *st, const char *path)
 static void move_away(const char *path, const char *old)
 {
 	struct stat st;
-	int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return;
 	if (flock(fd, LOCK_EX) == 0 && fstat(fd, &st) == 0 &&

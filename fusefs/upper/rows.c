@@ -113,11 +113,17 @@ static void keep_node(struct upper_reader *r, const struct upper_node *node)
 		recent_keep(r->recent, node);
 }
 
+/* A change that has not started has a reader of no rows. */
+static bool has_none(const struct upper_reader *r)
+{
+	return !r || !r->sql.db;
+}
+
 int upper_find_dentry(struct upper_reader *r, uint64_t parent, const char *name,
 		      size_t name_size, struct upper_dentry *ret,
 		      struct upper_node *ret_node)
 {
-	if (!r ||
+	if (has_none(r) ||
 	    (r->recent && !recent_may_have_name(r->recent, parent, name, name_size)))
 		return -ENOENT;
 	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_DENTRY_FIND);
@@ -141,7 +147,7 @@ int upper_find_node(struct upper_reader *r, uint64_t id, struct upper_node *ret)
 	    r && r->recent ? recent_find(r->recent, id) : NULL;
 	if (kept)
 		*ret = *kept;
-	if (!r || kept)
+	if (has_none(r) || kept)
 		return kept ? 0 : -ENOENT;
 	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_NODE_FIND);
 	if (!s)
@@ -226,12 +232,17 @@ int upper_list(struct upper_reader *r, uint64_t parent, uint64_t after,
 	return code;
 }
 
-int upper_each(struct upper_reader *r, upper_visit *visit, void *context)
+static int each_behind(struct upper_reader *r, int64_t parent, const char *name,
+		       size_t name_size, upper_visit *visit, void *context)
 {
 	if (!r)
 		return 0;
-	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_DENTRY_ALL);
+	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_DENTRY_BEHIND);
 	int code = s ? 0 : sql_error(&r->sql);
+	if (s) {
+		(void)sqlite3_bind_int64(s, 1, parent);
+		(void)sqlite3_bind_blob(s, 2, name, (int)name_size, SQLITE_STATIC);
+	}
 	while (code == 0 && (code = sql_step(&r->sql, s)) == 1) {
 		struct upper_dentry d;
 		struct upper_node n;
@@ -240,6 +251,18 @@ int upper_each(struct upper_reader *r, upper_visit *visit, void *context)
 			code = visit(context, &d, &n);
 	}
 	return code;
+}
+
+int upper_each_behind(struct upper_reader *r, uint64_t parent, const char *name,
+		      size_t name_size, upper_visit *visit, void *context)
+{
+	return each_behind(r, (int64_t)parent, name, name_size, visit, context);
+}
+
+/* Those that nobody may have written, too: they are damage. */
+int upper_each(struct upper_reader *r, upper_visit *visit, void *context)
+{
+	return each_behind(r, INT64_MIN, "", 0, visit, context);
 }
 
 int upper_each_node(struct upper_reader *r, upper_visit_node *visit, void *context)
@@ -260,7 +283,7 @@ int upper_each_node(struct upper_reader *r, upper_visit_node *visit, void *conte
 int upper_find_xattr(struct upper_reader *r, uint64_t node, const char *name,
 		     struct buffer *out)
 {
-	if (!r)
+	if (has_none(r))
 		return -ENODATA;
 	cleanup_statement sqlite3_stmt *s = sql_use(&r->sql, SQL_XATTR_FIND);
 	if (!s)
@@ -330,6 +353,9 @@ static int written(struct upper *u, const struct upper_node *node, int r)
 
 int upper_insert_node(struct upper *u, const struct upper_node *node, const char *target)
 {
+	int r = upper_begin_rows(u);
+	if (r < 0)
+		return r;
 	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_NODE_INSERT);
 	if (!s)
 		return sql_error(&u->writer.sql);
@@ -377,6 +403,9 @@ int upper_delete_node(struct upper *u, uint64_t id)
 
 int upper_put_dentry(struct upper *u, const struct upper_dentry *d)
 {
+	int r = upper_begin_rows(u);
+	if (r < 0)
+		return r;
 	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_DENTRY_PUT);
 	if (!s)
 		return sql_error(&u->writer.sql);
@@ -414,6 +443,9 @@ int upper_delete_dentry(struct upper *u, uint64_t parent, const char *name,
 int upper_put_xattr(struct upper *u, uint64_t node, const char *name, const void *value,
 		    size_t size)
 {
+	int r = upper_begin_rows(u);
+	if (r < 0)
+		return r;
 	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_XATTR_PUT);
 	if (s) {
 		(void)sqlite3_bind_int64(s, 1, (int64_t)node);

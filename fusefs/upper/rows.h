@@ -71,13 +71,16 @@ int upper_find_node(struct upper_reader *r, uint64_t id, struct upper_node *ret)
 int upper_read_target(struct upper_reader *r, uint64_t id, struct buffer *out);
 /*
  * Visits the rows of a directory by cookie, those greater than `after`, until `visit`
- * returns something else than 0, which is returned. upper_each() visits all there are.
+ * returns something else than 0, which is returned. upper_each() visits all there are, by
+ * parent and name, and upper_each_behind() those behind a name, which need not be there.
  */
 typedef int upper_visit(void *context, const struct upper_dentry *dentry,
 			const struct upper_node *node);
 int upper_list(struct upper_reader *r, uint64_t parent, uint64_t after,
 	       upper_visit *visit, void *context);
 int upper_each(struct upper_reader *r, upper_visit *visit, void *context);
+int upper_each_behind(struct upper_reader *r, uint64_t parent, const char *name,
+		      size_t name_size, upper_visit *visit, void *context);
 /* Each node that has a row, whether a name's row leads to it or not. */
 typedef int upper_visit_node(void *context, const struct upper_node *node);
 int upper_each_node(struct upper_reader *r, upper_visit_node *visit, void *context);

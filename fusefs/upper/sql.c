@@ -55,8 +55,10 @@ static const char *const texts[STATEMENTS] = {
 	[SQL_DENTRY_LIST] = "SELECT " DENTRY_COLUMNS ", " NODE_COLUMNS
 			    " FROM dentry d LEFT JOIN node n ON n.id = d.node "
 			    "WHERE d.parent = ?1 AND d.cookie > ?2 ORDER BY d.cookie",
-	[SQL_DENTRY_ALL] = "SELECT " DENTRY_COLUMNS ", " NODE_COLUMNS
-			   " FROM dentry d LEFT JOIN node n ON n.id = d.node",
+	[SQL_DENTRY_BEHIND] = "SELECT " DENTRY_COLUMNS ", " NODE_COLUMNS
+			      " FROM dentry d LEFT JOIN node n ON n.id = d.node "
+			      "WHERE (d.parent, d.name) > (?1, ?2) "
+			      "ORDER BY d.parent, d.name",
 	[SQL_DENTRY_CLEAR] = "DELETE FROM dentry WHERE parent = ?1",
 	[SQL_PARENTS] = "SELECT DISTINCT parent FROM dentry",
 	[SQL_NODE_FIND] = "SELECT " NODE_COLUMNS " FROM node n WHERE id = ?1",

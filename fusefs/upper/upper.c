@@ -270,6 +270,14 @@ bool upper_has_rows(struct upper *u)
 	return atomic_load_explicit(&u->exists, memory_order_acquire);
 }
 
+uint64_t upper_last_change(struct upper *u)
+{
+	(void)pthread_mutex_lock(&u->lock);
+	uint64_t change = u->change;
+	(void)pthread_mutex_unlock(&u->lock);
+	return change;
+}
+
 bool upper_may_have(struct upper *u, uint64_t node)
 {
 	return upper_has_rows(u) &&
@@ -333,10 +341,20 @@ static int start_change(struct upper *u, bool adds)
 	return r;
 }
 
+int upper_begin_rows(struct upper *u)
+{
+	if (!u->due)
+		return 0;
+	u->due = false;
+	return start_change(u, u->due_adds);
+}
+
 int upper_begin(struct upper *u, bool adds, struct upper_reader **ret)
 {
 	(void)pthread_mutex_lock(&u->lock);
-	int r = start_change(u, adds);
+	u->due = !upper_has_rows(u);
+	u->due_adds = adds;
+	int r = u->due ? 0 : start_change(u, adds);
 	if (r < 0)
 		(void)pthread_mutex_unlock(&u->lock);
 	else
@@ -360,6 +378,8 @@ static int write_meta(struct upper *u, const struct upper_record *record)
 int upper_commit(struct upper *u, const struct upper_record *record)
 {
 	size_t noted = 0;
+	if (u->due)
+		return 0;
 	if (!record)
 		record = &u->record;
 	int r = notes_write(u, &noted);
@@ -389,7 +409,7 @@ void upper_end(struct upper *u)
 		(void)sql_do(&u->writer.sql, SQL_ROLLBACK);
 		recent_undo(&u->recent);
 	}
-	u->in_change = false;
+	u->in_change = u->due = false;
 	(void)pthread_mutex_unlock(&u->lock);
 }
 

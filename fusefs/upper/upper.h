@@ -54,6 +54,8 @@ DEFINE_CLEANUP(struct upper *, upper_close);
 int upper_discard(const char *path, struct error *reterr);
 int upper_fd(const struct upper *u); /* of the directory, borrowed */
 bool upper_has_rows(struct upper *u);
+/* The highest number that a row has; 0 without rows. */
+uint64_t upper_last_change(struct upper *u);
 /* May there be a row of this node, or of a name in it? Answers without a query. */
 bool upper_may_have(struct upper *u, uint64_t node);
 
@@ -74,6 +76,12 @@ void upper_read_end(struct upper *u, struct upper_reader *reader);
  * room for removing is still kept.
  */
 int upper_begin(struct upper *u, bool adds, struct upper_reader **ret);
+/*
+ * Without any row so far nothing is made by upper_begin(), but by the first row that is
+ * put, so that what fails before leaves no trace; or by this, for who needs numbers or a
+ * place for content earlier. Inside a change.
+ */
+int upper_begin_rows(struct upper *u);
 /* What answers a request that comes again after a crash. */
 struct upper_record {
 	uint64_t unique;
@@ -87,7 +95,7 @@ void upper_end(struct upper *u);
  * server before it. False: there is none. */
 bool upper_last_record(const struct upper *u, struct upper_record *ret);
 
-/* Numbers never come again. Inside a change. */
+/* Numbers never come again. Inside a change that has begun its rows. */
 uint64_t upper_new_node(struct upper *u);
 uint64_t upper_new_cookie(struct upper *u);
 /*

@@ -54,6 +54,7 @@ struct upper {
 	uint64_t next, mark, change;
 	struct upper_record record;
 	bool in_change;
+	bool due, due_adds; /* a change that has not started, as there are no rows yet */
 	atomic_bool armed; /* numbers are reserved, and the upper is marked as in use */
 	atomic_bool low;   /* the room kept for removing could not be refilled */
 	int reserve_fd;    /* a file that is given up for the database */

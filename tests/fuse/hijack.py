@@ -9,9 +9,10 @@ import signal
 
 import pytest
 from support import missing
+from waiting import wait_until
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-GETREGS, SETREGS, SINGLESTEP, DETACH, SEIZE, INTERRUPT = 12, 13, 9, 17, 0x4206, 0x4207
+CONTINUE, GETREGS, SETREGS, SINGLESTEP, DETACH, SEIZE, INTERRUPT = 7, 12, 13, 9, 17, 0x4206, 0x4207
 WALL = 0x40000000
 REGISTERS = ("r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base "
              "ds es fs gs").split()
@@ -39,12 +40,19 @@ class Hijacked:
     def __init__(self, pid):
         self.pid, self.kept = pid, Registers()
         ptrace(SEIZE, pid)
-        ptrace(INTERRUPT, pid)
-        os.waitpid(pid, WALL)
-        ptrace(GETREGS, pid, 0, ctypes.byref(self.kept))
         self.memory = os.open(f"/proc/{pid}/mem", os.O_RDWR)
-        assert os.pread(self.memory, 2, self.kept.rip - 2) == b"\x0f\x05"
+        wait_until(self.is_in_a_call, "a main thread that waits in a system call")
         self.free = self.kept.rsp - 65536  # below what its stack holds
+
+    def is_in_a_call(self):
+        """Stopped there; else it goes on, as it has not got so far yet."""
+        ptrace(INTERRUPT, self.pid)
+        os.waitpid(self.pid, WALL)
+        ptrace(GETREGS, self.pid, 0, ctypes.byref(self.kept))
+        if os.pread(self.memory, 2, self.kept.rip - 2) == b"\x0f\x05":
+            return True
+        ptrace(CONTINUE, self.pid)
+        return False
 
     def bytes(self, data):
         """The address of a copy there."""

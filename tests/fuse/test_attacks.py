@@ -642,6 +642,8 @@ def messages(rng):
     yield from (b"{}", b"[]", b"null", b"\x00", b"{", b'{"verb":', b'{"verb": 1}', b'{"verb": "nothing"}',
                 b'{"verb": "changes", "from": -1}', b'{"verb": "changes", "from": 9223372036854775807}',
                 b'{"verb": "changes", "from": 1e999}', b'{"verb": "changes", "from": "x"}', b'{"verb": "\xff\xfe"}',
+                b'{"verb": "changes", "from": "1/"}', b'{"verb": "changes", "from": "-1/61"}',
+                b'{"verb": "changes", "from": "1/6"}', b'{"verb": "changes", "from": "1/' + b"61" * 300 + b'"}',
                 b"[" * 60000, b'{"a":' * 12000, b'{"verb": "' + b"x" * 65000 + b'"}', b"x" * 65536, b"x" * 100_000,
                 b'{"verb":"status"}' * 4000)
     for _ in range(60):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from support import BINARY, MASKED
+from support import BINARY, is_masked
 
 MODEL = pathlib.Path(__file__).with_name("model.py")
 STEPS = int(os.environ.get("VENVFS_MODEL_STEPS", "20000"))
@@ -36,7 +36,7 @@ def run_on_mount(venvfs, folder, seed, *arguments):
     mount, unmount = mount_commands(folder / "under", lower, upper)
     return run_model(
         folder, "--lower", lower, "--upper", upper, "--mount", mount, "--unmount", unmount,
-        "--seed", seed, "--steps", STEPS, *(["--no-tmpfile"] if MASKED else []), *arguments, env=venvfs.env,
+        "--seed", seed, "--steps", STEPS, *(["--no-tmpfile"] if is_masked("tmpfile") else []), *arguments, env=venvfs.env,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from hijack import hijacked
 from support import BINARY, missing
 from test_attacks import layered, put, row  # noqa: F401 (a fixture)
-from test_exec import wait_until
+from waiting import PATIENCE, wait_until
 
 CREATE, RULESET_VERSION = 444, 1
 # landlock_create_ruleset(2) is {}, as of a kernel without it or where a container forbids it.
@@ -119,7 +119,7 @@ def test_a_kernel_without_such_limits_serves_all_the_same(venvfs, tmp_path, code
         missing("an x86_64, whose system calls these are,")
     lower, at = put(tmp_path / "lower", a="a"), tmp_path / "m"
     done = subprocess.run([sys.executable, "-c", WITHOUT.format(code), BINARY, "mount", at, "--layer", lower],
-                          env=venvfs.env, capture_output=True, text=True, timeout=60)
+                          env=venvfs.env, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0 and done.stderr == ""
     (at / "a").write_text("changed")
     os.kill(row(venvfs, at)["pid"], 9)
@@ -129,7 +129,7 @@ def test_a_kernel_without_such_limits_serves_all_the_same(venvfs, tmp_path, code
 def test_an_exec_leaves_neither_its_directory_nor_its_state(venvfs, tmp_path):
     (tmp_path / "tmp").mkdir()
     lower = put(tmp_path / "lower", a="a")
-    done = subprocess.run([BINARY, "exec", "--layer", lower, "--", "sh", "-c", 'echo x > "$VIRTUAL_ENV/new"'], timeout=60,
+    done = subprocess.run([BINARY, "exec", "--layer", lower, "--", "sh", "-c", 'echo x > "$VIRTUAL_ENV/new"'], timeout=PATIENCE,
                           env=venvfs.env | {"TMPDIR": str(tmp_path / "tmp")}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     wait_until(lambda: not os.listdir(tmp_path / "tmp") and not os.listdir(tmp_path / "state/venvfs/mounts"))

@@ -42,23 +42,30 @@ def state_of(venvfs, path):
     return pathlib.Path(next(row["state_directory"] for row in venvfs.list() if row["path"] == str(path)))
 
 
-def ask(venvfs, path, **request):
-    """One question to the control socket of a mount."""
-    plan = json.loads((state_of(venvfs, path) / "mount.json").read_text())
+def ask_at(address, **request):
+    """One question to a control socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
-        s.connect(plan["socket"])
+        s.connect(address)
         s.send(json.dumps(request).encode())
         return json.loads(s.recv(1 << 20))
 
 
+def socket_of(venvfs, path):
+    return json.loads((state_of(venvfs, path) / "mount.json").read_text())["socket"]
+
+
+def pages_of_changes(venvfs, path):
+    request, address = {"verb": "changes"}, socket_of(venvfs, path)
+    while True:
+        answer = ask_at(address, **request)
+        yield answer["changes"]
+        if "next" not in answer:
+            return
+        request["from"] = answer["next"]
+
+
 def changes(venvfs, path):
-    found, start = {}, 0
-    while start is not None:
-        answer = ask(venvfs, path, verb="changes", **{"from": start})
-        for row in answer["changes"]:
-            found[row["path"]] = row
-        start = answer.get("next")
-    return found
+    return {row["path"]: row for page in pages_of_changes(venvfs, path) for row in page}
 
 
 def test_without_a_change_there_is_no_index(venvfs, layered):
@@ -68,6 +75,22 @@ def test_without_a_change_there_is_no_index(venvfs, layered):
     assert not (upper / "index.db").exists()
     (path / "new").touch()
     assert (upper / "index.db").exists()
+
+
+def test_what_failed_is_no_change(venvfs, layered):
+    path = layered()
+    upper = state_of(venvfs, path) / "upper"
+    for act in (
+        lambda: os.rmdir(path / "pkg"), lambda: os.rename(path / "pkg/sub", path / "pkg"),
+        lambda: os.removexattr(path / "big", "user.none"),
+        lambda: os.setxattr(path / "big", "user.none", b"1", os.XATTR_REPLACE),
+    ):
+        with pytest.raises(OSError):
+            act()
+    os.rename(path / "big", path / "big")
+    assert not (upper / "index.db").exists()
+    os.rename(path / "pkg/sub", path / "sub")
+    assert os.listdir(path / "sub") == ["c.py"] and (upper / "index.db").exists()
 
 
 def test_changes_survive_a_remount_and_the_folder_stays_as_it_was(venvfs, layered, lower):
@@ -125,16 +148,40 @@ def test_what_was_changed_is_listed(venvfs, layered):
 
 
 def test_many_changes_come_in_pages(venvfs, layered):
+    """What comes and goes in between neither hides anything else nor shows it twice."""
     path = layered()
-    names = {f"{'n' * 200}{i}" for i in range(700)} | {os.fsdecode(b"not-utf8-\xff")}
+    names = [f"{i:04}{'x' * 100}" for i in range(2000)]
     for name in names:
         (path / name).touch()
-    start, found = 0, []
-    while start is not None:
-        answer = ask(venvfs, path, verb="changes", **{"from": start})
-        found += [row.get("path") or os.fsdecode(bytes.fromhex(row["bytes"])) for row in answer["changes"]]
-        start = answer.get("next")
-    assert sorted(found) == sorted(names)
+    found = []
+    for at, page in enumerate(pages_of_changes(venvfs, path)):
+        found += [row["path"] for row in page]
+        (path / f"0000{at}").touch()
+        os.rename(path / names[at], path / f"0001{at}")
+        os.unlink(path / names[1999 - at])
+    assert at > 3 and len(found) == len(set(found))
+    assert set(names[at + 1 : 1999 - at]) <= set(found)
+
+
+def test_a_change_has_any_path(venvfs, layered):
+    path = layered()
+    bells, bytes_ = "\a" * 255, b"\xff" * 255
+    for i in range(400):
+        os.mkdir(path / f"{i:03}{bells[3:]}")
+    open(os.fsencode(path) + b"/" + bytes_, "x").close()
+    deep = os.open(path, os.O_RDONLY)
+    for _ in range(300):
+        os.mkdir("d" * 255, dir_fd=deep)
+        inner = os.open("d" * 255, os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = inner
+    os.close(deep)
+    rows = [row for page in pages_of_changes(venvfs, path) for row in page]
+    assert sum(row.get("path", "").endswith("\a") for row in rows) == 400
+    assert [row["bytes"] for row in rows if "bytes" in row] == [bytes_.hex()]
+    lengths = [row.get("length") or len(row["path"]) for row in rows if "bytes" not in row]
+    assert len(rows) == 701 and {n * 256 - 1 for n in range(1, 301)} <= set(lengths)
+    assert {row["kind"] for row in rows} == {"added"}
 
 
 def test_ephemeral_changes_are_dropped(venvfs, layered):

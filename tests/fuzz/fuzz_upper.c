@@ -108,7 +108,7 @@ static void use(struct upper_tree *t, void *scratch)
 {
 	struct look l = { .tree = t };
 	size_t changes = 0;
-	(void)overlay_changes(t->overlay, count_change, &changes);
+	(void)overlay_changes(t->overlay, NULL, count_change, &changes);
 	(void)overlay_list(t->overlay, TREE_ROOT, 0, true, note_child, &l);
 	struct upper_reader *reader = upper_read_list(t->upper);
 	(void)upper_each(reader, note_row, &l);
@@ -121,7 +121,7 @@ static void use(struct upper_tree *t, void *scratch)
 	for (size_t i = 0; i < count && i < MOST / 10; i++)
 		change(&l, l.nodes[i]);
 	(void)upper_reap_now(t->upper);
-	(void)overlay_changes(t->overlay, count_change, &changes);
+	(void)overlay_changes(t->overlay, NULL, count_change, &changes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

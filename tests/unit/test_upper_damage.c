@@ -319,10 +319,15 @@ static void a_first_change_that_fails_leaves_no_index_and_no_descriptor(void **s
 	struct upper_reader *reader;
 	upper_start(f);
 	limit_files(4000);
-	(void)upper_begin(f->upper, true, &reader);
+	assert_int_equal(upper_begin(f->upper, true, &reader), 0);
+	assert_true(upper_begin_rows(f->upper) < 0);
+	upper_end(f->upper);
 	unsigned descriptors = count_descriptors();
-	for (int i = 0; i < 5; i++)
-		assert_true(upper_begin(f->upper, true, &reader) < 0);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(upper_begin(f->upper, true, &reader), 0);
+		assert_true(upper_begin_rows(f->upper) < 0);
+		upper_end(f->upper);
+	}
 	limit_files(RLIM_INFINITY);
 	assert_int_equal(count_descriptors(), descriptors);
 	assert_false(upper_holds(f, "index.db"));

@@ -94,6 +94,10 @@ uint64_t upper_add_file(struct upper *u, uint64_t parent, const char *name)
 	struct upper_reader *reader;
 	if (upper_begin(u, true, &reader) < 0)
 		return 0;
+	if (upper_begin_rows(u) < 0) {
+		upper_end(u);
+		return 0;
+	}
 	uint64_t id = upper_new_node(u);
 	struct upper_node node = upper_row_of_file(id);
 	struct upper_dentry dentry =
