@@ -67,6 +67,8 @@ struct mounting {
 	struct gathered g;
 	struct state *state;
 	int lock, upper_lock;
+	char *socket; /* where the control socket will be */
+	struct serve_ahead ahead;
 	struct plan plan;
 	bool is_new;    /* other layers than were mounted there last */
 	bool is_before; /* the plan of before, as changes conflict with the new one */
@@ -79,17 +81,22 @@ static void mounting_close_images(struct mounting *m)
 {
 	for (size_t i = 0; i < m->plan.count; i++)
 		m->plan.layers[i].open = NULL; /* they were borrowed */
-	gathered_close_images(&m->g);
+	if (m->options->foreground)
+		gathered_close_images(&m->g);
+	else
+		gathered_abandon_images(&m->g);
 }
 
 static void mounting_release(struct mounting *m)
 {
+	serve_ahead_release(&m->ahead);
 	mount_point_release(&m->point);
 	plan_release(&m->plan);
 	cleanup_close_fn(&m->upper_lock);
 	cleanup_close_fn(&m->lock);
 	state_free(m->state);
 	gathered_release(&m->g);
+	free(m->socket);
 	free(m->upper);
 	free(m->path);
 	device_words_release(&m->words);
@@ -229,23 +236,36 @@ static int make_plan(struct mounting *m, const struct upper_request *upper,
 	return r < 0 ? r : mount_plan_write(m->state, &request, &m->plan, err);
 }
 
-static int prepare(struct mounting *m, struct error *err)
+static int prepare(struct mounting *m, const struct upper_request *upper,
+		   struct error *err)
 {
-	const struct upper_request upper = { .path = m->options->upper,
-					     .read_only = m->options->read_only ||
-							  m->words.read_only,
-					     .ephemeral = m->options->ephemeral,
-					     .fresh = m->options->fresh };
 	int r = take_lock(m, err);
 	if (r == 0)
-		r = mount_upper_path(m->state, &upper, &m->upper, err);
+		r = mount_upper_path(m->state, upper, &m->upper, err);
 	if (r == 0)
 		r = mount_point_open(m->path, m->options->over, &m->point, err);
 	if (r == 0)
 		r = check_outside(m, err);
-	if (r == 0 && upper.path && *m->upper)
-		r = m->upper_lock = mount_upper_hold(upper.path, m->path, err);
-	return r < 0 ? r : make_plan(m, &upper, err);
+	if (r == 0 && upper->path && *m->upper)
+		r = m->upper_lock = mount_upper_hold(upper->path, m->path, err);
+	return r < 0 ? r : mount_plan_socket(m->state, &m->socket, err);
+}
+
+/* What is there before the skeleton is, in the order of layers. */
+static int start_ahead(struct mounting *m, const struct serve_request *request,
+		       struct error *err)
+{
+	const struct gathered *g = &m->g;
+	cleanup_free struct digest *images =
+	    calloc(g->count + g->folders.count + 1, sizeof(*images));
+	size_t count = 0;
+	if (!images)
+		return -ENOMEM;
+	for (size_t i = g->count; i-- > 0;)
+		images[count++] = g->env_wheels[i].image_id;
+	for (size_t i = g->folders.count; i-- > 0;)
+		images[count++] = g->folders.added[i].note.image;
+	return serve_ahead_start(request, m->upper, images, count, &m->ahead, err);
 }
 
 /* What can be done while the server starts, so that nobody waits for it. */
@@ -267,11 +287,16 @@ static int mount_all(struct mounting *m, char **wheels, size_t count)
 	int status = gather_for(m, wheels, count);
 	if (status != 0)
 		return status;
-	int r = prepare(m, &err);
+	const struct upper_request upper = { .path = m->options->upper,
+					     .read_only = m->options->read_only ||
+							  m->words.read_only,
+					     .ephemeral = m->options->ephemeral,
+					     .fresh = m->options->fresh };
+	int r = prepare(m, &upper, &err);
 	const struct serve_request request = {
 		.state = m->state,
 		.path = m->path,
-		.socket_path = m->plan.socket,
+		.socket_path = m->socket,
 		.dirfd = m->point.fd,
 		.lock = m->lock,
 		.upper_lock = m->upper_lock,
@@ -284,12 +309,17 @@ static int mount_all(struct mounting *m, char **wheels, size_t count)
 		.context = m,
 	};
 	int interrupted = 0;
+	if (r == 0)
+		r = start_ahead(m, &request, &err);
+	if (r == 0)
+		r = make_plan(m, &upper, &err);
 	if (r == 0) {
 		m->point.fd = -1; /* the request's now */
-		r = mount_serve(&request, &interrupted, &err);
+		r = mount_serve(&request, &m->ahead, &interrupted, &err);
 	}
 	if (r == 0)
 		return 0;
+	serve_ahead_release(&m->ahead);
 	mount_point_undo(&m->point);
 	status = say_error(&err, r);
 	if (interrupted)
@@ -407,9 +437,11 @@ static int run_mount(const struct command *command, int argc, char **argv)
 {
 	struct mount_options o = { .user = NULL };
 	CLEANUP(mounting_release)
-	struct mounting m = {
-		.options = &o, .lock = -1, .upper_lock = -1, .point = { .fd = -1 }
-	};
+	struct mounting m = { .options = &o,
+			      .lock = -1,
+			      .upper_lock = -1,
+			      .ahead = SERVE_AHEAD_NONE,
+			      .point = { .fd = -1 } };
 	int first;
 	int status = options_parse(command, argc, argv, &o, &first);
 	if (status < 0) {

@@ -75,6 +75,7 @@ static int serve(const struct helper *h, int fuse, struct error *reterr)
 					.fuse_fd = fuse,
 					.lock_fd = h->place->lock,
 					.hold_fd = -1,
+					.gate_fd = -1,
 					.log_fd = log };
 	int r = launch_server(&request, &server, reterr);
 	return r < 0 ? r : launch_wait(&server, -1, reterr);

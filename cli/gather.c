@@ -23,6 +23,14 @@ void gathered_close_images(struct gathered *g)
 	}
 }
 
+void gathered_abandon_images(struct gathered *g)
+{
+	for (size_t i = 0; g->env_wheels && i < g->count; i++) {
+		image_abandon(g->env_wheels[i].image);
+		g->env_wheels[i].image = NULL;
+	}
+}
+
 void gathered_release(struct gathered *g)
 {
 	interpreter_free(g->interpreter);

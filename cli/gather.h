@@ -75,4 +75,6 @@ bool is_wheel_operand(const char *text);
 int gather(const struct gather_request *q, struct gathered *g);
 /* The images of the wheels, once nothing borrows them any more. */
 void gathered_close_images(struct gathered *g);
+/* At the end of the process (image_abandon()). */
+void gathered_abandon_images(struct gathered *g);
 void gathered_release(struct gathered *g);

@@ -130,7 +130,9 @@ static struct lock_options options_of(const struct lock_args *a)
 		.only_dev = a->only_dev,
 		.all_packages = a->all_packages,
 		.no_project = a->no_project || is_set("UV_NO_INSTALL_PROJECT"),
-		.no_editable = a->no_editable || is_set("UV_NO_EDITABLE")
+		.no_editable = a->no_editable || is_set("UV_NO_EDITABLE"),
+		.no_binary = is_set("UV_NO_BINARY"),
+		.no_binary_packages = getenv("UV_NO_BINARY_PACKAGE")
 	};
 }
 
@@ -156,10 +158,11 @@ static int spell_options(const struct lock_args *a, struct buffer *out)
 		r = spell_list(out, lists[i]);
 	const struct lock_options o = options_of(a);
 	if (r == 0)
-		r = buffer_printf(out, "%d%d%d%d%d%d%d%d%d %s", o.all_extras,
+		r = buffer_printf(out, "%d%d%d%d%d%d%d%d%d%d %s;%s", o.all_extras,
 				  o.all_groups, o.no_default_groups, o.no_dev, o.only_dev,
 				  o.all_packages, o.no_project, o.no_editable,
-				  a->no_build,
+				  a->no_build, o.no_binary,
+				  o.no_binary_packages ? o.no_binary_packages : "",
 				  a->source.index_url ? a->source.index_url : "");
 	return r;
 }

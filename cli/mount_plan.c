@@ -275,21 +275,30 @@ static int build(const struct state *state, struct plan_request *request,
 	return r < 0 ? say_layers(state, request, r, reterr) : 0;
 }
 
+int mount_plan_socket(const struct state *state, char **ret, struct error *reterr)
+{
+	cleanup_free char *sockets = NULL;
+	int r = state_socket_directory(&sockets, reterr);
+	if (r == 0 && !(*ret = path_join(sockets, state_id(state))))
+		r = -ENOMEM;
+	return r;
+}
+
 /* What is new at each mount, whatever it shows. */
 static int stamp(const struct state *state, const struct plan_request *request,
 		 struct plan *plan, struct error *reterr)
 {
-	cleanup_free char *sockets = NULL;
-	int r = state_socket_directory(&sockets, reterr);
+	char *socket = NULL;
+	int r = mount_plan_socket(state, &socket, reterr);
 	if (r < 0)
 		return r;
 	free(plan->socket);
 	free(plan->upper);
-	plan->socket = path_join(sockets, state_id(state));
+	plan->socket = socket;
 	plan->upper = strdup(request->upper);
 	plan->ephemeral = request->ephemeral;
 	plan->since = time(NULL);
-	r = plan->socket && plan->upper ? plan_stamp(plan) : -ENOMEM;
+	r = plan->upper ? plan_stamp(plan) : -ENOMEM;
 	return r < 0 ? error_errno(reterr, r, "cannot find out where '%s' is",
 				   state_path(state))
 		     : 0;

@@ -42,6 +42,8 @@ int mount_plan_make(const struct state *state, struct plan_request *request,
  * boot, and not changed since; what was found is noted in the plan.
  */
 bool mount_plan_is_whole(const struct state *state, struct plan *plan);
+/* Where the control socket of a mount with this state will be; the caller frees it. */
+int mount_plan_socket(const struct state *state, char **ret, struct error *reterr);
 /* A descriptor of the directory that holds `layers`. */
 int mount_plan_open_layers(const struct state *state, const struct plan_request *request);
 /* A plan of before, and not the one that was made, is going to be mounted. */

@@ -3,6 +3,8 @@
 #include "cache/base/file.h"
 #include "cli/interrupt.h"
 #include "cli/leftovers.h"
+#include "fusefs/serve/account.h"
+#include "fusefs/serve/ahead.h"
 #include "fusefs/serve/broker.h"
 #include "fusefs/serve/dead.h"
 #include "fusefs/serve/launch.h"
@@ -14,7 +16,9 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -34,23 +38,102 @@ struct serving {
 	sigset_t signals; /* that interrupt it; blocked */
 	int signal_fd;    /* where they can be read */
 	struct launched server;
+	bool is_mounted;
 };
 
-static int launch(struct serving *s, int fuse, int log, struct error *reterr)
+static int launch(const struct serve_request *q, int fuse, int gate, struct launched *ret,
+		  struct error *reterr)
 {
-	const struct serve_request *q = s->request;
+	(void)unlinkat(state_fd(q->state), ENDED_FILE, 0);
+	cleanup_fd int log = logfile_open(state_path(q->state));
+	if (log < 0)
+		return error_errno(reterr, log, "cannot write to '%s/log'",
+				   state_path(q->state));
 	const struct launch request = { .state_path = state_path(q->state),
 					.socket_path = q->socket_path,
 					.fuse_fd = fuse,
 					.lock_fd = q->lock,
 					.log_fd = log,
-					.hold_fd = q->upper_lock };
-	int r = launch_server(&request, &s->server, reterr);
+					.hold_fd = q->upper_lock,
+					.gate_fd = gate };
+	return launch_server(&request, ret, reterr);
+}
+
+/* The server reaches that directory and all beneath it, whatever is made there. */
+static bool is_in_state(const struct state *state, const char *path)
+{
+	size_t size = strlen(state_path(state));
+	return strncmp(path, state_path(state), size) == 0 && path[size] == '/';
+}
+
+int serve_ahead_start(const struct serve_request *q, const char *upper,
+		      const struct digest *images, size_t count, struct serve_ahead *ret,
+		      struct error *reterr)
+{
+	CLEANUP(serve_ahead_release) struct serve_ahead ahead = SERVE_AHEAD_NONE;
+	int gate[2];
+	if (q->device.broker || !account_may_mount())
+		return 0;
+	if (pipe2(gate, O_CLOEXEC | O_NONBLOCK) < 0)
+		return error_errno(reterr, -errno, "cannot start a server");
+	cleanup_fd int worker_end = gate[0];
+	ahead.gate = gate[1];
+	(void)fcntl(worker_end, F_SETFL, 0); /* the worker waits there */
+	const struct plan told = { .path = (char *)(uintptr_t)q->path,
+				   .socket = (char *)(uintptr_t)q->socket_path,
+				   .upper = (char *)(uintptr_t)upper };
+	if (!*upper || is_in_state(q->state, upper))
+		ahead_tell(ahead.gate, &told, images, count);
+	ahead.fuse = device_open(reterr);
+	int r = ahead.fuse < 0 ? ahead.fuse
+			       : launch(q, ahead.fuse, worker_end, &ahead.server, reterr);
 	if (r < 0)
 		return r;
+	*ret = ahead;
+	ahead = SERVE_AHEAD_NONE;
+	return 0;
+}
+
+void serve_ahead_release(struct serve_ahead *ahead)
+{
+	cleanup_close_fn(&ahead->gate);
+	cleanup_close_fn(&ahead->fuse);
+	if (ahead->server.pid > 0)
+		launch_let_end(&ahead->server);
+	*ahead = SERVE_AHEAD_NONE;
+}
+
+/* The server is there already. */
+static int mount_opened(struct serving *s, struct serve_ahead *ahead,
+			struct error *reterr)
+{
+	const struct serve_request *q = s->request;
+	int r = device_mount_opened(q->path, q->dirfd, ahead->fuse, &q->device, reterr);
+	if (r < 0)
+		return r;
+	s->is_mounted = true;
+	s->server = ahead->server;
+	ahead->server = SERVE_AHEAD_NONE.server;
+	serve_ahead_release(ahead); /* and so it serves */
+	return 0;
+}
+
+static int mount_and_launch(struct serving *s, struct error *reterr)
+{
+	const struct serve_request *q = s->request;
+	cleanup_fd int fuse = device_mount(q->path, q->dirfd, &q->device, reterr);
+	if (fuse < 0)
+		return fuse;
+	s->is_mounted = true;
+	return launch(q, fuse, -1, &s->server, reterr);
+}
+
+static int wait_for_server(struct serving *s, struct error *reterr)
+{
+	const struct serve_request *q = s->request;
 	int done = q->meanwhile ? q->meanwhile(q->context, reterr) : 0;
 	/* The server is waited for in any case, so that none is left. */
-	r = launch_wait(&s->server, s->signal_fd, done < 0 ? NULL : reterr);
+	int r = launch_wait(&s->server, s->signal_fd, done < 0 ? NULL : reterr);
 	return done < 0 ? done : r;
 }
 
@@ -94,20 +177,16 @@ static int make_first_request(const struct serving *s, struct stat *ret)
 	return is_interrupted ? -EINTR : f.result;
 }
 
-static int start(struct serving *s, struct error *reterr)
+static int start(struct serving *s, struct serve_ahead *ahead, struct error *reterr)
 {
 	const struct serve_request *q = s->request;
 	struct stat st = { .st_dev = 0 };
-	(void)unlinkat(state_fd(q->state), ENDED_FILE, 0);
-	cleanup_fd int log = logfile_open(state_path(q->state));
-	if (log < 0)
-		return error_errno(reterr, log, "cannot write to '%s/log'",
-				   state_path(q->state));
-	cleanup_fd int fuse = device_mount(q->path, q->dirfd, &q->device, reterr);
-	if (fuse < 0)
-		return fuse;
-	int r = launch(s, fuse, log, reterr);
-	(void)close(steal_fd(&fuse));
+	int r = ahead->server.pid > 0 ? mount_opened(s, ahead, reterr)
+				      : mount_and_launch(s, reterr);
+	if (r < 0 && !s->is_mounted)
+		return r;
+	if (r == 0)
+		r = wait_for_server(s, reterr);
 	if (r == 0) {
 		r = make_first_request(s, &st);
 		if (r < 0)
@@ -150,8 +229,8 @@ static int wait_for_end(const struct serving *s, struct error *reterr)
 			 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 
-int mount_serve(const struct serve_request *request, int *ret_signal,
-		struct error *reterr)
+int mount_serve(const struct serve_request *request, struct serve_ahead *ahead,
+		int *ret_signal, struct error *reterr)
 {
 	struct serving s = { .request = request, .server = { .pid = -1, .ready = -1 } };
 	struct signalfd_siginfo info;
@@ -162,7 +241,7 @@ int mount_serve(const struct serve_request *request, int *ret_signal,
 	(void)sigprocmask(SIG_BLOCK, &s.signals, &before);
 	cleanup_fd int signals = s.signal_fd =
 	    signalfd(-1, &s.signals, SFD_CLOEXEC | SFD_NONBLOCK);
-	int r = start(&s, reterr);
+	int r = start(&s, ahead, reterr);
 	/* Of what lies below; by its path it would pass for a file open in the mount. */
 	(void)close(request->dirfd);
 	if (r == -EINTR && read(signals, &info, sizeof(info)) == sizeof(info))

@@ -5,6 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+bool bytes_are_zero(const void *bytes, size_t size)
+{
+	const char *p = bytes;
+	return size == 0 || (*p == 0 && memcmp(p, p + 1, size - 1) == 0);
+}
+
 void hex_encode(const void *bytes, size_t size, char *ret_hex)
 {
 	static const char digits[] = "0123456789abcdef";

@@ -57,6 +57,9 @@ static inline bool range_inside(uint64_t offset, uint64_t size, uint64_t limit)
 	return offset <= limit && size <= limit - offset;
 }
 
+/* Nothing but zeros, which a hole in a file can stand for. */
+bool bytes_are_zero(const void *bytes, size_t size);
+
 /* Lower-case hex of `size` bytes and a NUL into ret_hex[2 * size + 1]. */
 void hex_encode(const void *bytes, size_t size, char *ret_hex);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Marks the image bad; the result of every check that failed. */
@@ -64,6 +65,12 @@ const uint8_t *image_row(struct image *image, enum section_kind kind, uint64_t i
 	return image_need(image, at, row_size) < 0 ? NULL : image->map + at;
 }
 
+struct image_place {
+	int fd, objects_fd;
+	uint64_t offset, size;
+	const struct image_pack *pack; /* or NULL */
+};
+
 static int map_metadata(struct image *image, uint64_t file_rest, struct error *reterr)
 {
 	uint8_t head[HEAD_TABLE];
@@ -87,8 +94,12 @@ static int map_metadata(struct image *image, uint64_t file_rest, struct error *r
 	    image->body > image->meta_size || image->body < HEAD_TABLE ||
 	    image->body % ENTRY_SIZE != 0)
 		return error_set(reterr, -EBADMSG, "the image is cut short or damaged");
-	void *map = mmap(NULL, image->meta_size, PROT_READ, MAP_SHARED, image->fd,
-			 (off_t)image->offset);
+	void *map;
+	if (image->pack)
+		map = (uint8_t *)image->pack->map + image->offset;
+	else
+		map = mmap(NULL, image->meta_size, PROT_READ, MAP_SHARED, image->fd,
+			   (off_t)image->offset);
 	if (map == MAP_FAILED)
 		return error_errno(reterr, -errno, "cannot map an image");
 	image->map = map;
@@ -145,16 +156,17 @@ static int read_head(struct image *image)
 	return image->checked ? 0 : -ENOMEM;
 }
 
-int image_open(int fd, uint64_t offset, uint64_t size, int objects_fd,
-	       struct image **ret_image, struct error *reterr)
+static int open_at(const struct image_place *place, struct image **ret_image,
+		   struct error *reterr)
 {
 	CLEANUP(image_freep) struct image *image = calloc(1, sizeof(*image));
 	if (!image)
 		return -ENOMEM;
-	image->fd = fd;
-	image->objects_fd = objects_fd;
-	image->offset = offset;
-	int r = map_metadata(image, size, reterr);
+	image->fd = place->fd;
+	image->objects_fd = place->objects_fd;
+	image->offset = place->offset;
+	image->pack = place->pack;
+	int r = map_metadata(image, place->size, reterr);
 	if (r < 0)
 		return r;
 	r = read_head(image);
@@ -164,20 +176,78 @@ int image_open(int fd, uint64_t offset, uint64_t size, int objects_fd,
 	return 0;
 }
 
+int image_open(int fd, uint64_t offset, uint64_t size, int objects_fd,
+	       struct image **ret_image, struct error *reterr)
+{
+	const struct image_place place = {
+		.fd = fd, .objects_fd = objects_fd, .offset = offset, .size = size
+	};
+	return open_at(&place, ret_image, reterr);
+}
+
+int image_pack_open(int fd, struct image_pack **ret, struct error *reterr)
+{
+	CLEANUP(image_pack_freep) struct image_pack *pack = calloc(1, sizeof(*pack));
+	struct stat st;
+	if (!pack)
+		return -ENOMEM;
+	if (fstat(fd, &st) < 0)
+		return error_errno(reterr, -errno, "cannot map images");
+	if (st.st_size == 0)
+		return error_set(reterr, -EBADMSG, "there are no images in it");
+	void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return error_errno(reterr, -errno, "cannot map images");
+	*pack = (struct image_pack){ .fd = fd, .map = map, .size = (uint64_t)st.st_size };
+	*ret = steal_ptr(pack);
+	return 0;
+}
+
+void image_pack_free(struct image_pack *pack)
+{
+	if (pack && pack->map)
+		(void)munmap(pack->map, pack->size);
+	free(pack);
+}
+
+int image_open_packed(const struct image_pack *pack, uint64_t offset, uint64_t size,
+		      struct image **ret_image, struct error *reterr)
+{
+	const struct image_place place = { .fd = pack->fd,
+					   .objects_fd = -1,
+					   .offset = offset,
+					   .size = size,
+					   .pack = pack };
+	if (offset % FORMAT_PAGE != 0 || !range_inside(offset, size, pack->size))
+		return error_set(reterr, -EBADMSG, "the image is cut short or damaged");
+	return open_at(&place, ret_image, reterr);
+}
+
+void image_abandon(struct image *image)
+{
+	if (!image)
+		return;
+	if (image->map)
+		lost_page_unwatch(image->map);
+	free(image->checked);
+	free(image);
+}
+
 void image_free(struct image *image)
 {
 	if (!image)
 		return;
-	if (image->map) {
+	if (image->map)
+		lost_page_unwatch(image->map);
+	if (image->map && !image->pack) {
 		void *map;
 		memcpy(&map, &image->map, sizeof(map));
-		lost_page_unwatch(map);
 		(void)munmap(map, image->meta_size);
+		image->map = NULL;
 	}
 	if (image->owns_fd)
 		(void)close(image->fd);
-	free(image->checked);
-	free(image);
+	image_abandon(image);
 }
 
 struct digest image_id(const struct image *image)

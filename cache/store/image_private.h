@@ -13,8 +13,15 @@ struct section {
 	uint64_t offset, size; /* {0, 0}: the image has none of this kind */
 };
 
+struct image_pack {
+	int fd; /* borrowed */
+	void *map;
+	uint64_t size;
+};
+
 struct image {
-	const uint8_t *map; /* metadata: [0, meta_size) of the image */
+	const uint8_t *map;            /* metadata: [0, meta_size) of the image */
+	const struct image_pack *pack; /* whose map that is; NULL: an own one */
 	uint64_t meta_size, size, body, offset;
 	uint64_t page_sums; /* offset of the table of sums of metadata pages */
 	uint32_t count;

@@ -204,6 +204,14 @@ static int spool_dir(struct image_writer *w)
 	return w->store->dirs[DIR_TMP];
 }
 
+/* Long zeros, of a sparse file mostly, take no room; end_object() sets the size. */
+static int write_object(int fd, const void *bytes, size_t size)
+{
+	if (size < IMAGE_BLOCK || !bytes_are_zero(bytes, size))
+		return file_write_all(fd, bytes, size);
+	return lseek(fd, (off_t)size, SEEK_CUR) < 0 ? -errno : 0;
+}
+
 int image_writer_write(struct image_writer *w, const void *bytes, size_t size)
 {
 	struct open_file *f = &w->file;
@@ -215,7 +223,7 @@ int image_writer_write(struct image_writer *w, const void *bytes, size_t size)
 	int r = f->expected > IMAGE_BLOCK ? sum_blocks(w, bytes, size) : 0;
 	if (r < 0)
 		return r;
-	return f->fd >= 0 ? file_write_all(f->fd, bytes, size)
+	return f->fd >= 0 ? write_object(f->fd, bytes, size)
 			  : spool_append(&w->b.spool, spool_dir(w), bytes, size);
 }
 
@@ -223,7 +231,8 @@ static int end_object(struct image_writer *w, const struct digest *id)
 {
 	struct staged_object object = { .number = w->staged++, .id = *id };
 	int fd = steal_fd(&w->file.fd);
-	int r = fchmod(fd, 0444) < 0 ? -errno : 0;
+	int r = ftruncate(fd, lseek(fd, 0, SEEK_CUR)) < 0 || fchmod(fd, 0444) < 0 ? -errno
+										  : 0;
 	/* Errors of delayed writes (NFS, quotas) show when the file is closed. */
 	if (close(fd) < 0 && r == 0)
 		r = -errno;

@@ -118,7 +118,7 @@ int lost_page_watch(void *start, size_t size, atomic_bool *flag)
 	return -ENOMEM;
 }
 
-void lost_page_unwatch(void *start)
+void lost_page_unwatch(const void *start)
 {
 	struct slot *slot = find_slot((uintptr_t)start);
 	if (slot)

@@ -10,4 +10,4 @@
 
 /* `flag` must live until lost_page_unwatch(). -ENOMEM. */
 int lost_page_watch(void *start, size_t size, atomic_bool *flag);
-void lost_page_unwatch(void *start);
+void lost_page_unwatch(const void *start);

@@ -1,5 +1,6 @@
 #include "fusefs/overlay/overlay_private.h"
 
+#include "cache/base/bytes.h"
 #include "cache/base/file.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 /*
  * Copy-up: a lower file gets content of its own. The copy is made aside, checked against
@@ -78,13 +80,14 @@ int content_copy_lower(const struct node *lower, uint64_t keep, int fd)
 		int r = image_read(lower->image, e, at, size, scratch, &bytes);
 		if (r == 0 && bytes.size == 0)
 			return -EIO;
-		if (r == 0 && !shared)
+		if (r == 0 && !shared && !bytes_are_zero(bytes.data, bytes.size))
 			r = file_pwrite_all(fd, bytes.data, bytes.size, at);
 		if (r < 0)
 			return r;
 		at += bytes.size;
 	}
-	return 0;
+	/* Zeros were left out. */
+	return ftruncate(fd, (off_t)keep) < 0 ? -errno : 0;
 }
 
 static int set_times(int fd, const struct timespec *atime, const struct timespec *mtime)

@@ -187,8 +187,16 @@ static int error_remedy(int code, const char *remedy, struct error *reterr)
 		   : code;
 }
 
-int device_mount_for(const char *path, int dirfd, const struct device_options *o,
-		     uid_t uid, gid_t gid, struct error *reterr)
+int device_open(struct error *reterr)
+{
+	int fd = file_open(AT_FDCWD, "/dev/fuse", O_RDWR, 0);
+	return fd < 0 ? error_remedy(error_errno(reterr, fd, "cannot open /dev/fuse"),
+				     refusal_of_device(-fd), reterr)
+		      : fd;
+}
+
+static int mount_at(const char *path, int dirfd, int fd, const struct device_options *o,
+		    uid_t uid, gid_t gid, struct error *reterr)
 {
 	char data[160];
 	char target[32];
@@ -196,10 +204,6 @@ int device_mount_for(const char *path, int dirfd, const struct device_options *o
 	unsigned long flags = mount_flags(o, &allow_other);
 	if (uid != geteuid())
 		flags |= MS_NOSUID | MS_NODEV;
-	cleanup_fd int fd = file_open(AT_FDCWD, "/dev/fuse", O_RDWR, 0);
-	if (fd < 0)
-		return error_remedy(error_errno(reterr, fd, "cannot open /dev/fuse"),
-				    refusal_of_device(-fd), reterr);
 	(void)snprintf(
 	    data, sizeof(data),
 	    "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", fd, uid,
@@ -211,7 +215,21 @@ int device_mount_for(const char *path, int dirfd, const struct device_options *o
 		    error_errno(reterr, -error, "cannot mount at '%s'", path),
 		    refusal_of_mount(error), reterr);
 	}
-	return steal_fd(&fd);
+	return 0;
+}
+
+int device_mount_opened(const char *path, int dirfd, int fd,
+			const struct device_options *o, struct error *reterr)
+{
+	return mount_at(path, dirfd, fd, o, geteuid(), getegid(), reterr);
+}
+
+int device_mount_for(const char *path, int dirfd, const struct device_options *o,
+		     uid_t uid, gid_t gid, struct error *reterr)
+{
+	cleanup_fd int fd = device_open(reterr);
+	int r = fd < 0 ? fd : mount_at(path, dirfd, fd, o, uid, gid, reterr);
+	return r < 0 ? r : steal_fd(&fd);
 }
 
 /* The descriptor comes over the socket that _FUSE_COMMFD names. */

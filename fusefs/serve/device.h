@@ -42,6 +42,14 @@ void device_words_release(struct device_words *words);
 int device_mount(const char *path, int dirfd, const struct device_options *options,
 		 struct error *reterr);
 
+/*
+ * The two steps apart, for whoever may call mount(2) (account.h): /dev/fuse, which a
+ * server can be given before there is a mount, and mounting what was opened so.
+ */
+int device_open(struct error *reterr);
+int device_mount_opened(const char *path, int dirfd, int fd,
+			const struct device_options *options, struct error *reterr);
+
 /* The same by mount(2), for a user whom this process need not be; for another than
  * itself always nosuid and nodev. */
 int device_mount_for(const char *path, int dirfd, const struct device_options *options,

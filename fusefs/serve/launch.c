@@ -3,6 +3,7 @@
 #include "cache/base/file.h"
 #include "fusefs/serve/account.h"
 #include "fusefs/supervise/logfile.h"
+#include "fusefs/supervise/shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +23,7 @@
 enum { LONGEST_WORD = 2000, END_MILLISECONDS = 5000, FILES_MOST = 65536 };
 
 /* Where the inherited descriptors are put, so that their numbers can be told. */
-enum { FUSE_FD = 3, READY_FD = 4, LOCK_FD = 5, HOLD_FD = 7, FDS_END = 8 };
+enum { FUSE_FD = 3, READY_FD = 4, LOCK_FD = 5, HOLD_FD = 7, FDS_END = GATE_FD + 1 };
 
 struct programs {
 	char venvfs[PATH_MAX], supervise[PATH_MAX];
@@ -132,9 +133,11 @@ _Noreturn static void become_supervisor(const struct launch *l, int ready_fd,
 	int ready = fcntl(ready_fd, F_DUPFD, FDS_END);
 	int lock = fcntl(l->lock_fd, F_DUPFD, FDS_END);
 	int hold = l->hold_fd < 0 ? -1 : fcntl(l->hold_fd, F_DUPFD, FDS_END);
+	int gate = l->gate_fd < 0 ? -1 : fcntl(l->gate_fd, F_DUPFD, FDS_END);
 	(void)close_range(LOCK_FD + 1, FDS_END - 1, 0);
 	if (dup2(fuse, FUSE_FD) < 0 || dup2(ready, READY_FD) < 0 ||
 	    dup2(lock, LOCK_FD) < 0 || (l->hold_fd >= 0 && dup2(hold, HOLD_FD) < 0) ||
+	    (l->gate_fd >= 0 && dup2(gate, GATE_FD) < 0) ||
 	    close_range(FDS_END, ~0u, 0) < 0 || account_keep_only_mounting() < 0)
 		_exit(127);
 	run_supervisor(p, "mount", l->state_path, l->socket_path);
@@ -237,6 +240,13 @@ int launch_wait(struct launched *l, int signals, struct error *reterr)
 	if (r < 0)
 		end_all(l->pid, r == -EINTR ? 0 : END_MILLISECONDS);
 	return r;
+}
+
+void launch_let_end(struct launched *l)
+{
+	cleanup_close_fn(&l->ready);
+	l->ready = -1;
+	end_all(l->pid, END_MILLISECONDS);
 }
 
 void launch_end(const struct launched *l)

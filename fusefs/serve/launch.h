@@ -9,6 +9,7 @@ struct launch {
 	const char *state_path, *socket_path;
 	int fuse_fd, lock_fd, log_fd; /* inherited; log_fd as stderr */
 	int hold_fd; /* open as long as the supervisor lives; -1: nothing */
+	int gate_fd; /* not -1: the worker waits at it for the mount (ahead.h) */
 };
 
 /* A server that was started and has not said yet that it serves. */
@@ -36,5 +37,7 @@ int launch_open_programs(const char *venvfs, int ret_fds[2], struct error *reter
  * -EINTR: `signals` (a signalfd, or -1) can be read, and all of it was ended.
  */
 int launch_wait(struct launched *l, int signals, struct error *reterr);
+/* Waits until all of a server has ended by itself, or after some seconds ends it. */
+void launch_let_end(struct launched *l);
 /* Ends all of a server at once. */
 void launch_end(const struct launched *l);

@@ -5,6 +5,7 @@
 #include "cache/store/cache.h"
 #include "cache/store/lease.h"
 #include "fusefs/overlay/overlay.h"
+#include "fusefs/serve/ahead.h"
 #include "fusefs/serve/answer_changes.h"
 #include "fusefs/serve/confine.h"
 #include "fusefs/serve/control.h"
@@ -42,6 +43,7 @@ struct server {
 	struct plan plan;
 	struct cache *cache;
 	struct lease *lease;
+	struct ahead ahead; /* outlives the view */
 	struct view *view;
 	struct upper *upper; /* NULL: read-only */
 	struct overlay *overlay;
@@ -49,6 +51,7 @@ struct server {
 	struct shared *shared;
 	struct server_fds fds;
 	int bell; /* -1: there is none */
+	int gate; /* where it waits for the mount; -1: there is one */
 	struct session *session;
 	struct control *control;
 	_Atomic(int) ready_fd;
@@ -78,6 +81,7 @@ static void server_release(struct server *s)
 	if (s->plan.ephemeral && is_last)
 		(void)upper_discard(s->plan.upper, NULL);
 	view_free(s->view);
+	ahead_release(&s->ahead);
 	lease_free(s->lease);
 	cache_free(s->cache);
 	if (s->plan.throwaway && is_last) {
@@ -275,18 +279,25 @@ static int prepare_upper(struct server *s, struct error *reterr)
 	return overlay_new(&overlay, &s->overlay);
 }
 
+/* A lease before images are looked for, be it ahead of the mount. */
 static int prepare(struct server *s, const char *state_path, struct error *reterr)
 {
-	int r = state_open_directory(state_path, &s->state, reterr);
+	cleanup_fd int gate = steal_fd(&s->gate);
+	int r = cache_open(&s->cache, reterr);
+	if (r == 0 && gate >= 0)
+		r = ahead_wait(gate, s->fds.fuse, s->cache, state_path, &s->ahead,
+			       &s->lease, reterr);
+	if (r == 0)
+		r = state_open_directory(state_path, &s->state, reterr);
 	if (r < 0)
 		return r;
 	r = plan_read(state_fd(s->state), &s->plan);
 	if (r < 0)
 		return error_errno(reterr, r, "cannot read '%s/mount.json'", state_path);
-	r = cache_open(&s->cache, reterr);
-	if (r == 0)
+	r = ahead_lend(&s->ahead, &s->plan, reterr);
+	if (r == 0 && !s->lease)
 		r = lease_take(cache_own(s->cache), s->plan.path, &s->lease);
-	if (r == 0)
+	if (r == 0 && !s->ahead.has_limited)
 		r = reach_limit(&s->plan, s->cache, state_path, reterr);
 	if (r == 0)
 		r = view_open(state_fd(s->state), &s->plan, s->cache, &s->view, reterr);
@@ -361,7 +372,8 @@ int server_run(const char *state_path, const struct server_fds *fds)
 			    .log = { .fd = STDERR_FILENO, .state_path = state_path },
 			    .fds = *fds,
 			    .waits = fds->go >= 0,
-			    .bell = BELL_FD };
+			    .bell = BELL_FD,
+			    .gate = GATE_FD };
 	int fuse_fd = fds->fuse; /* the session's, and closed with it */
 	atomic_init(&s.ready_fd, fds->ready);
 	(void)prctl(PR_SET_NAME, "venvfs");
@@ -372,6 +384,8 @@ int server_run(const char *state_path, const struct server_fds *fds)
 		(void)fcntl(fds->go, F_SETFD, FD_CLOEXEC);
 	if (fcntl(BELL_FD, F_SETFD, FD_CLOEXEC) < 0)
 		s.bell = -1;
+	if (fcntl(GATE_FD, F_SETFD, FD_CLOEXEC) < 0)
+		s.gate = -1;
 	(void)fcntl(fds->lock, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(fds->shared, F_SETFD, FD_CLOEXEC);
 	block_signals();

@@ -164,8 +164,8 @@ void state_sweep(const struct state *state)
 {
 	static const char *const folders[] = { ".", "changed", "made" };
 	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
-		cleanup_fd int fd = file_open_beneath(state->fd, folders[i],
-						      O_RDONLY | O_DIRECTORY, 0);
+		cleanup_fd int fd =
+		    file_open_beneath(state->fd, folders[i], O_RDONLY | O_DIRECTORY, 0);
 		file_sweep_asides(fd);
 	}
 }

@@ -34,8 +34,8 @@ int state_lock(const struct state *state, int milliseconds);
 /* Is a server there (or a mount being made)? */
 bool state_is_locked(const struct state *state);
 
-/* Removes what killed commands have left half-written in it (file_sweep_asides()). Its lock
- * must be held. */
+/* Removes what killed commands have left half-written in it (file_sweep_asides()). Its
+ * lock must be held. */
 void state_sweep(const struct state *state);
 /* Removes the directory and all in it; what is open stays usable. */
 int state_remove(const struct state *state);

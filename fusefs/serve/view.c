@@ -11,7 +11,8 @@
 struct view {
 	const struct plan *plan;
 	int pack_fd;
-	struct image **images; /* one for each layer of the plan */
+	struct image_pack *pack; /* NULL: no layer is in one */
+	struct image **images;   /* one for each layer of the plan */
 	struct tree *tree;
 };
 
@@ -25,6 +26,7 @@ void view_free(struct view *view)
 			image_free(view->images[i]);
 	}
 	free(view->images);
+	image_pack_free(view->pack);
 	cleanup_close_fn(&view->pack_fd);
 	free(view);
 }
@@ -42,8 +44,8 @@ static int open_layer(struct view *view, size_t i, struct cache *cache,
 	if (layer->open)
 		return 0;
 	int r = layer->packed
-		    ? image_open(view->pack_fd, layer->offset, layer->size, -1,
-				 &view->images[i], reterr)
+		    ? image_open_packed(view->pack, layer->offset, layer->size,
+					&view->images[i], reterr)
 		    : cache_open_image(cache, &layer->image, &view->images[i], reterr);
 	if (r == -ENOENT)
 		return error_set(reterr, r, "%s is not in the cache any more",
@@ -62,7 +64,11 @@ static int open_layers(struct view *view, struct cache *cache, struct error *ret
 	view->images = calloc(view->plan->count + 1, sizeof(struct image *));
 	if (!view->images)
 		return -ENOMEM;
-	int r = 0;
+	int r = plan_has_pack(view->plan)
+		    ? image_pack_open(view->pack_fd, &view->pack, reterr)
+		    : 0;
+	if (r < 0)
+		return error_prefix(reterr, r, "the skeleton");
 	for (size_t i = 0; r == 0 && i < view->plan->count; i++)
 		r = open_layer(view, i, cache, reterr);
 	return r;

@@ -74,6 +74,8 @@ static int begin(struct supervisor *s, const char *venvfs)
 	int r = make_shared(s, &hint);
 	/* Kept until the word was heard: the first worker may die before it says it. */
 	s->words = own_fd(READY_FD);
+	if (fcntl(GATE_FD, F_GETFD) >= 0)
+		s->gate = own_fd(GATE_FD);
 	if (r == 0)
 		r = open_program(s, venvfs);
 	if (r == 0)
@@ -84,6 +86,9 @@ static int begin(struct supervisor *s, const char *venvfs)
 		r = sockets_listen(s); /* which says why not */
 	if (r == 0)
 		r = supervisor_start(s);
+	if (s->gate >= 0)
+		(void)close(s->gate);
+	s->gate = -1;
 	if (r < 0) {
 		(void)dprintf(s->words, "cannot start a server: %s%s\n", strerror(-r),
 			      hint);
@@ -152,6 +157,7 @@ int main(int argc, char **argv)
 				.listener = -1,
 				.signals = -1,
 				.bell = -1,
+				.gate = -1,
 				.adopted = -1,
 				.words = -1,
 				.upgrade = UPGRADE_INIT };

@@ -28,6 +28,11 @@ enum {
  * the number closed.
  */
 enum { BELL_FD = 8 };
+/*
+ * A pipe that the first worker of a mount may inherit, likewise: it is closed once there
+ * is a mount, or shall be none (fusefs/serve/ahead.h).
+ */
+enum { GATE_FD = 9 };
 /* In the state directory of a mount that was given up: "<seconds since 1970> <why>". */
 #define ENDED_FILE "ended"
 /* There too: the control socket, when it cannot be where mount.json says. */

@@ -56,6 +56,7 @@ int supervisor_start(struct supervisor *s)
 						.state_path = s->state_path,
 						.words = s->words,
 						.bell = s->bell,
+						.gate = s->gate,
 						.go = -1 };
 	pid_t pid = worker_start(&request);
 	if (pid < 0)

@@ -23,6 +23,7 @@ struct supervisor {
 	bool start_failed;      /* it could not be at first, and that was said */
 	int words;    /* where a worker says "ready"; -1: nobody waits for it any more */
 	int bell;     /* the worker asks by it to be taken out of sight */
+	int gate;     /* for the first worker; -1: it waits for nothing */
 	pid_t leaver; /* takes the mount out of sight; 0: none runs */
 	int adopted;  /* a pidfd of the worker, when it is not a child; else -1 */
 	struct upgrade upgrade;

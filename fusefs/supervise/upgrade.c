@@ -102,6 +102,7 @@ static int start_worker(struct supervisor *s)
 						.state_path = s->state_path,
 						.words = own_fd(words[1]),
 						.bell = s->bell,
+						.gate = -1,
 						.go = own_fd(go[0]) };
 	u->worker = worker_start(&request);
 	(void)close(request.words);

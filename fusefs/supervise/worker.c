@@ -28,6 +28,8 @@ static void place_descriptors(const struct worker_request *q)
 		(void)dup2(q->go, GO_FD);
 	if (q->bell >= 0)
 		(void)dup2(q->bell, BELL_FD);
+	if (q->gate >= 0)
+		(void)dup2(q->gate, GATE_FD);
 }
 
 pid_t worker_start(const struct worker_request *q)

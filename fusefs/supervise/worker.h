@@ -15,7 +15,7 @@ enum {
 	SHARED_FD = 6,
 	GO_FD = 7,   /* in workers that wait */
 	HOLD_FD = 7, /* in a supervisor that begins: it keeps it open, if there is one */
-	/* BELL_FD = 8, of shared.h */
+	/* BELL_FD = 8, GATE_FD = 9, of shared.h */
 	OWN_FDS = 10, /* where the supervisor's own begin */
 };
 
@@ -30,6 +30,7 @@ struct worker_request {
 	const char *state_path;
 	int words; /* where it writes "ready", or what went wrong; -1: nowhere */
 	int bell;  /* -1: none */
+	int gate;  /* where the first one waits for the mount; -1: it is mounted */
 	int go;    /* not -1: it says "prepared" before it opens the upper, and waits
 		    * there for a byte; nobody at the other end: it ends */
 };

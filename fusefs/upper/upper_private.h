@@ -102,6 +102,8 @@ void janitor_write_back(struct upper *u);
  */
 void notes_add(struct upper *u, uint64_t id);
 int notes_write(struct upper *u, size_t *ret_count);
+/* The next notes_write() would write this row. */
+bool notes_have(struct upper *u, uint64_t id);
 void notes_done(struct upper *u, size_t count);
 /* All of them, by changes of their own; outside of one. */
 int notes_flush(struct upper *u);

@@ -748,6 +748,21 @@ def test_any_of_an_archives_hashes_will_do(venvfs, server, archive):
     assert said.count("\n") == 1 and "sd" in said and archive.hash in said
 
 
+def test_what_uv_is_told_to_build_is_built(venvfs, server, archive):
+    server.add(Wheel("sd"))
+    p = Builder(venvfs, server, ["sd"])
+    p.lock()
+    archive.source.calls()
+    assert "sd is built" not in p.remounted("--no-install-project") + p.remounted("--no-install-project", UV_NO_BINARY_PACKAGE="other")
+    assert "sd is built by uv" in p.remounted("--no-install-project", UV_NO_BINARY_PACKAGE="other SD")
+    assert archive.source.calls() == ["wheel"]
+    pyproject = p.root / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text() + '[tool.uv]\nno-binary-package = ["sd"]\n')
+    p.mount()
+    assert p.output("sd-hello") == "hello 1.0"
+    p.is_clean()
+
+
 @pytest.mark.parametrize("how", ["option", "variable"])
 def test_nothing_is_editable_when_that_is_said(venvfs, server, how):
     p = Builder(venvfs, server, ["member"], more='[tool.uv.sources]\nmember = { workspace = true }\n[tool.uv.workspace]\nmembers = ["member"]\n')

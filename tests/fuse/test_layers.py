@@ -288,6 +288,27 @@ def test_a_file_that_changes_while_it_is_read_is_refused(venvfs, tmp_path):
     venvfs.run("cache", "add", folder)
 
 
+def test_a_sparse_file_takes_no_more_room_than_it_did(venvfs, tmp_path):
+    """Neither in the cache, nor when it is changed in the mount."""
+    lower, path = tmp_path / "lower", tmp_path / "m"
+    lower.mkdir()
+    with open(lower / "sparse", "wb") as f:
+        f.truncate(64 << 20)
+        f.seek(32 << 20)
+        f.write(b"data")
+    venvfs.run("mount", path, "--layer", lower)
+    with open(path / "sparse", "r+b") as f:
+        f.write(b"x")
+    expected = bytearray((lower / "sparse").read_bytes())
+    expected[0] = ord("x")
+    assert (path / "sparse").read_bytes() == expected
+    assert (path / "sparse").stat().st_blocks * 512 < 8 << 20
+    objects = [p.stat() for p in (venvfs.cache / "objects").rglob("*") if p.is_file()]
+    assert [o.st_size for o in objects] == [64 << 20] and objects[0].st_blocks * 512 < 8 << 20
+    venvfs.run("unmount", path)
+    venvfs.run("cache", "verify")
+
+
 @pytest.mark.parametrize("args, said", [
     (["--layer", "nowhere"], "nowhere"), (["--layer", "file"], "file"), (["--layer", "."], "would hold itself"),
 ])

@@ -1,5 +1,6 @@
 """How a mount is served: requests, damage, permissions, and its life from mount to unmount."""
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -15,6 +16,8 @@ import pytest
 from support import BINARY, is_masked, missing
 from waiting import PATIENCE, has_ended, wait_until
 from wheelmaker import Wheel
+
+SUPERVISE = pathlib.Path(BINARY).with_name("venvfs-supervise")
 
 
 def site(path):
@@ -468,6 +471,49 @@ def test_a_mount_that_fails_leaves_nothing(venvfs, tmp_path, python):
     bad.write_bytes(b"no zip")
     venvfs.refused("mount", "--python", python, tmp_path / "a/b/.venv", bad)
     assert not (tmp_path / "a").exists() and venvfs.list() == []
+
+
+def processes_of(root):
+    """Those of venvfs that have a path below `root` among their arguments."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if words[0].startswith(b"venvfs") and any(w.startswith(os.fsencode(root)) for w in words):
+                found.append(words)
+    return found
+
+
+def test_a_mount_that_fails_once_its_server_has_started_leaves_none(venvfs, tmp_path, python):
+    """The server gets ready while the plan is made, which two wheels of one package end."""
+    a, b = Wheel("demo", "1.0").write(tmp_path), Wheel("demo", "2.0").write(tmp_path)
+    assert "two wheels of demo" in venvfs.refused("mount", "--python", python, tmp_path / "m", a, b)
+    assert processes_of(venvfs.root) == [] and not (tmp_path / "m").exists()
+    assert list((venvfs.root / "run/venvfs").iterdir()) == []
+    venvfs.run("mount", "--python", python, tmp_path / "m", a)
+    assert [row["state"] for row in venvfs.list()] == ["serving"]
+
+
+def test_a_server_ends_when_its_mount_is_not_made(venvfs, venv, tmp_path):
+    """As after a `mount` that was killed before it had mounted."""
+    path = venv(Wheel().write(tmp_path))
+    (state,) = (venvfs.root / "state/venvfs/mounts").iterdir()
+    (image,) = [p for p in (venvfs.cache / "images").glob("*/*") if p.is_file()]
+    venvfs.run("unmount", path)
+    before = (state / "mount.json").read_bytes()
+    os.mkfifo(tmp_path / "gate")
+    server = subprocess.Popen(
+        ["sh", "-c", 'exec "$@" 3<>/dev/fuse 4>ready 5>>lock 9<gate', "sh", SUPERVISE, "mount", state,
+         venvfs.root / "run/venvfs/socket", BINARY],
+        cwd=tmp_path, env=venvfs.env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    told = b"%b\0%b/run/venvfs/socket\0\0" % (os.fsencode(path), os.fsencode(venvfs.root))
+    told += bytes.fromhex(image.parent.name + image.name) + bytes(16)
+    (tmp_path / "gate").write_bytes(told)
+    assert server.wait(timeout=60) == 1
+    assert (tmp_path / "ready").read_text() == "nothing was mounted\n"
+    assert (state / "mount.json").read_bytes() == before
+    assert list((venvfs.root / "run/venvfs").iterdir()) == [] == list((venvfs.cache / "leases").iterdir())
 
 
 def test_a_mount_point_that_is_not_utf8_is_refused(venvfs, tmp_path, python):

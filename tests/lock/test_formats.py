@@ -170,6 +170,31 @@ source = {{ editable = "packages/e" }}
     assert dists["e"]["source"]["editable"] and dists["e"]["source"]["place"] == str(tmp_path / "project/packages/e")
 
 
+def test_uv_lock_no_binary(read, tmp_path):
+    def package(name, sdist):
+        wheels = f'wheels = [{{ url = "https://f.example/{name}-1-py3-none-any.whl", hash = "sha256:{ZERO}" }}]\n'
+        more = f'sdist = {{ url = "https://f.example/{name}-1.tar.gz", hash = "sha256:{ZERO}" }}\n' if sdist else ""
+        return f'[[package]]\nname = "{name}"\nversion = "1"\nsource = {{ registry = "https://i.example/simple" }}\n' + wheels + more
+
+    text = UV + ROOT + 'dependencies = [{ name = "a" }, { name = "b-c" }]\n' + package("a", True) + package("b-c", True)
+    text = text.replace("b-c-1", "b_c-1")
+
+    def built():
+        return [name for name, d in read(text, "uv.lock")[1].items() if d["source"]]
+
+    assert built() == []
+    for settings, names in (('no-binary-package = ["B.C"]', ["b-c"]), ("no-binary = true", ["a", "b-c"]), ("no-binary = false", [])):
+        (tmp_path / "pyproject.toml").write_text("[tool.uv]\n" + settings)
+        assert built() == names
+    # Where there is a uv.toml, [tool.uv] does not count.
+    (tmp_path / "pyproject.toml").write_text("[tool.uv]\nno-binary = true")
+    (tmp_path / "uv.toml").write_text('no-binary-package = ["a"]')
+    assert built() == ["a"]
+    assert {"uv.toml", "pyproject.toml"} <= {pathlib.Path(p).name for p in read(text, "uv.lock")[0]["inputs"]}
+    text = UV + ROOT + 'dependencies = [{ name = "a" }]\n' + package("a", False)
+    assert "a is to be built, by no-binary" in read(text, "uv.lock", status=1)
+
+
 def test_uv_lock_refusals(read):
     assert "uv export" in read("version = 2", "uv.lock", status=1)
     assert "no version" in read("", "uv.lock", status=1)

@@ -122,6 +122,29 @@ static void what_was_written_is_read_back(void **state)
 	assert_int_equal(image_resolve(f->image, "lib64/x", &e), -ENOTDIR);
 }
 
+static void an_image_of_a_pack_lies_where_it_is_said_to(void **state)
+{
+	struct fixture *f = *state;
+	enum { AT = 1 << 20 };
+	assert_true(f->size < AT);
+	cleanup_free void *bytes = malloc(f->size);
+	assert_int_equal(pread(f->fd, bytes, f->size, 0), f->size);
+	assert_int_equal(pwrite(f->fd, bytes, f->size, AT), f->size);
+	CLEANUP(image_pack_freep) struct image_pack *pack = NULL;
+	struct image *image = NULL;
+	assert_int_equal(image_pack_open(f->fd, &pack, NULL), 0);
+	assert_int_equal(image_open_packed(pack, AT, f->size, &image, NULL), 0);
+	assert_int_equal(image_check(image, true, NULL), 0);
+	image_free(image);
+	const uint64_t wrong[][2] = { { AT + 1, f->size },      { AT + 4096, f->size },
+				      { AT, f->size + 1 },      { AT, UINT64_MAX },
+				      { UINT64_MAX - 4095, 1 }, { 4096, f->size } };
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(
+		    image_open_packed(pack, wrong[i][0], wrong[i][1], &image, NULL),
+		    -EBADMSG);
+}
+
 static void every_type_and_section_survives(void **state)
 {
 	struct fixture *f = *state;
@@ -337,6 +360,7 @@ int main(int argc, char **argv)
 		return cut_short();
 	const struct CMUnitTest tests[] = {
 		TEST(what_was_written_is_read_back),
+		TEST(an_image_of_a_pack_lies_where_it_is_said_to),
 		TEST(every_type_and_section_survives),
 		TEST(hard_links_share_content_and_name_their_first),
 		TEST(record_and_info_are_there),

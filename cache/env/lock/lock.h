@@ -35,6 +35,10 @@ struct lock_options {
 	struct lock_names extras, no_extras, groups, no_groups, only_groups;
 	bool all_extras, all_groups, no_default_groups, no_dev, only_dev;
 	bool all_packages, no_project, no_editable;
+	/* Of uv.lock, beside what uv's settings say: all is built, or these, with spaces
+	 * between; NULL: none. */
+	bool no_binary;
+	const char *no_binary_packages;
 };
 
 /*

@@ -6,6 +6,7 @@
 
 #include "cache/base/file.h"
 #include "cache/env/lock/uv_sources.h"
+#include "cache/source/words.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -152,16 +153,57 @@ static int select_names(struct uv_graph *g, struct uv_package *const *roots, siz
 	return r == 0 ? selection_make(g->reading, &offered, ret) : r;
 }
 
+/* The settings of uv beside the lock: uv.toml, else [tool.uv]. -ENOENT: there are none.
+ */
+static int read_settings(const struct reading *r, json_t **ret)
+{
+	cleanup_free char *own = path_join(r->file->folder, "uv.toml");
+	cleanup_free char *path = path_join(r->file->folder, "pyproject.toml");
+	cleanup_json json_t *pyproject = NULL;
+	int result = own && path ? fill_read_toml(r, own, ret) : -ENOMEM;
+	if (result != -ENOENT)
+		return result;
+	result = fill_read_toml(r, path, &pyproject);
+	if (result == 0)
+		*ret = json_incref(
+		    json_object_get(json_object_get(pyproject, "tool"), "uv"));
+	return result;
+}
+
+static int add_word(void *context, const char *word)
+{
+	return name_list_add(context, word);
+}
+
+/* What uv builds though there are wheels: names, or ":all:". */
+static int take_no_binary(const struct reading *r, struct name_list *ret)
+{
+	const struct lock_options *o = r->options;
+	cleanup_json json_t *settings = NULL;
+	int result = read_settings(r, &settings);
+	bool all = o->no_binary || json_get_bool(settings, "no-binary", false);
+	if (result == 0 || result == -ENOENT)
+		result = all ? name_list_add(ret, ":all:") : 0;
+	if (result == 0)
+		result = name_list_add_json(
+		    ret, json_object_get(settings, "no-binary-package"));
+	return result < 0 ? result
+			  : words_each(o->no_binary_packages, " \t\n", add_word, ret);
+}
+
 static int add_reached(struct uv_graph *g)
 {
 	bool no_project = g->reading->options->no_project;
-	int r = 0;
+	CLEANUP(name_list_release) struct name_list no_binary = { .names = NULL };
+	int r = take_no_binary(g->reading, &no_binary);
 	for (size_t i = 0; r == 0 && i < g->count; i++) {
 		const struct uv_package *p = &g->packages[i];
 		bool left_out = no_project && p == g->project && p->wanted_root;
 		bool wanted = (p->wanted_root || p->reached) && !left_out;
 		if (wanted && !json_object_get(p->source, "virtual"))
-			r = uv_source_add(g->reading, p);
+			r = uv_source_add(g->reading, p,
+					  name_list_has(&no_binary, ":all:") ||
+					      name_list_has(&no_binary, p->name));
 	}
 	return r;
 }

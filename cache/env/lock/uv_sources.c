@@ -41,7 +41,7 @@ static int add_sdist(const struct reading *r, const struct place *place,
 
 /* `registry` is the URL of an index, or a folder. */
 static int add_registry(const struct reading *r, const struct uv_package *package,
-			const char *registry, struct wanted_dist *dist)
+			const char *registry, bool no_wheel, struct wanted_dist *dist)
 {
 	bool is_url = strstr(registry, "://") != NULL;
 	cleanup_free char *base =
@@ -51,9 +51,14 @@ static int add_registry(const struct reading *r, const struct uv_package *packag
 	size_t i;
 	json_t *table;
 	int result = base ? 0 : -ENOMEM;
+	if (no_wheel && !sdist)
+		return fill_refuse(r,
+				   "%s is to be built, by no-binary, and it has no "
+				   "source of it",
+				   dist->name);
 	json_array_foreach(json_object_get(package->json, "wheels"), i, table)
 	{
-		if (result == 0)
+		if (result == 0 && !no_wheel)
 			result = add_wheel(r, &place, table, dist);
 	}
 	if (result == 0 && sdist && dist->wheel_count == 0)
@@ -154,14 +159,14 @@ static int add_git(const struct reading *r, const char *url, struct wanted_dist 
 }
 
 static int fill_dist(const struct reading *r, const struct uv_package *package,
-		     struct wanted_dist *dist)
+		     bool no_wheel, struct wanted_dist *dist)
 {
 	const char *registry = json_get_text(package->source, "registry");
 	const char *git = json_get_text(package->source, "git");
 	const char *editable = json_get_text(package->source, "editable");
 	const char *directory = json_get_text(package->source, "directory");
 	if (registry)
-		return add_registry(r, package, registry, dist);
+		return add_registry(r, package, registry, no_wheel, dist);
 	if (git)
 		return add_git(r, git, dist);
 	if (editable || directory)
@@ -173,14 +178,14 @@ static int fill_dist(const struct reading *r, const struct uv_package *package,
 			dist->name);
 }
 
-int uv_source_add(struct reading *r, const struct uv_package *package)
+int uv_source_add(struct reading *r, const struct uv_package *package, bool no_wheel)
 {
 	struct wanted_dist dist = { .name = NULL };
 	int result = fill_name(r, package->name, &dist.name);
 	if (result == 0)
 		result = fill_text(r, package->version, &dist.version);
 	if (result == 0)
-		result = fill_dist(r, package, &dist);
+		result = fill_dist(r, package, no_wheel, &dist);
 	if (result == 0)
 		return fill_dist_done(r, &dist);
 	wanted_dist_release(&dist);

@@ -3,4 +3,5 @@
 
 #include "cache/env/lock/uv_graph.h"
 
-int uv_source_add(struct reading *r, const struct uv_package *package);
+/* `no_wheel`: of an index it is to be built, though there are wheels. */
+int uv_source_add(struct reading *r, const struct uv_package *package, bool no_wheel);
