@@ -372,11 +372,8 @@ int upper_insert_node(struct upper *u, const struct upper_node *node, const char
 
 int upper_update_node(struct upper *u, const struct upper_node *node)
 {
-	const struct upper_node *kept = recent_find(&u->recent, node->id);
 	struct upper_node row = *node;
-	sqlite3_stmt *s = sql_use(&u->writer.sql, kept && kept->nlink == row.nlink
-						      ? SQL_NODE_UPDATE_REST
-						      : SQL_NODE_UPDATE);
+	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_NODE_UPDATE);
 	/* Else this change would write it once more. */
 	if (notes_have(u, row.id))
 		row.flags |= NODE_CONTENT;
@@ -409,10 +406,7 @@ int upper_put_dentry(struct upper *u, const struct upper_dentry *d)
 	int r = upper_begin_rows(u);
 	if (r < 0)
 		return r;
-	bool may_exist =
-	    recent_may_have_name(&u->recent, d->parent, d->name, d->name_size);
-	sqlite3_stmt *s =
-	    sql_use(&u->writer.sql, may_exist ? SQL_DENTRY_PUT : SQL_DENTRY_INSERT);
+	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_DENTRY_PUT);
 	if (!s)
 		return sql_error(&u->writer.sql);
 	(void)sqlite3_bind_int64(s, 1, (int64_t)d->parent);

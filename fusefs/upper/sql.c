@@ -47,7 +47,6 @@ static const char *const texts[STATEMENTS] = {
 	[SQL_DENTRY_FIND] = "SELECT " DENTRY_COLUMNS ", " NODE_COLUMNS
 			    " FROM dentry d LEFT JOIN node n ON n.id = d.node "
 			    "WHERE d.parent = ?1 AND d.name = ?2",
-	[SQL_DENTRY_INSERT] = "INSERT INTO dentry VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[SQL_DENTRY_PUT] =
 	    "INSERT INTO dentry VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) "
 	    "ON CONFLICT(parent, name) DO UPDATE SET node = ?3, flags = ?5, "
@@ -68,11 +67,6 @@ static const char *const texts[STATEMENTS] = {
 			    "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
 	[SQL_NODE_UPDATE] =
 	    "UPDATE node SET flags = ?2, mode = ?3, uid = ?4, gid = ?5, nlink = ?6, "
-	    "rdev = ?7, size = ?8, atime = ?9, atime_ns = ?10, mtime = ?11, mtime_ns = ?12, "
-	    "ctime = ?13, ctime_ns = ?14, parent = ?15, change = ?16 WHERE id = ?1",
-	/* All but nlink, which decides whether the index `orphan` has it. */
-	[SQL_NODE_UPDATE_REST] =
-	    "UPDATE node SET flags = ?2, mode = ?3, uid = ?4, gid = ?5, "
 	    "rdev = ?7, size = ?8, atime = ?9, atime_ns = ?10, mtime = ?11, mtime_ns = ?12, "
 	    "ctime = ?13, ctime_ns = ?14, parent = ?15, change = ?16 WHERE id = ?1",
 	[SQL_NODE_DELETE] = "DELETE FROM node WHERE id = ?1",

@@ -126,7 +126,9 @@ def test_what_is_not_mounted_is_said_in_a_line(venvfs, tmp_path, mounted):
 
 
 def stopped_in_a_write(venvfs, path, worker):
-    """What is under way 150 ms after the worker was stopped, when a WRITE was then."""
+    """What is under way 150 ms after the worker was stopped, when a WRITE was then; it gets on before."""
+    before = venvfs.requests(path).get("WRITE", 0)
+    wait_until(lambda: venvfs.requests(path).get("WRITE", 0) > before)
     with stopped(worker):
         busy = status(venvfs, path)["busy"]
         time.sleep(0.15)
@@ -170,7 +172,7 @@ HEAD, BUFFER, NUMBER_AT, THREADS, SHARED_FD = 64 << 10, 0x50000, 8, 16, 6  # of 
 
 def test_a_request_that_was_received_and_not_marked_yet_counts_as_waiting(venvfs, mounted):
     """Of a worker that is stopped between the two: what its kernel has written then, is written here."""
-    told = status(venvfs, mounted)
+    told = idle(venvfs, mounted)
     shared = os.open(f"/proc/{told['supervisor']}/fd/{SHARED_FD}", os.O_RDWR)
     at = HEAD + (THREADS - 1) * BUFFER + NUMBER_AT
     try:

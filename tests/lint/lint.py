@@ -32,7 +32,7 @@ DOORS = {
     r"fuse.*\.h": r"fusefs/(serve/(ops\.h|ops_\w+\.c|pending\.c|request\.c|session\.c)|supervise/notifier\.c)",
     r"cmocka\.h": r"tests/unit/testing\.h",
     r"cap-ng\.h": r"fusefs/serve/account\.c",
-    r"seccomp\.h": r"fusefs/(serve/confine|supervise/notifier)\.c",
+    r"seccomp\.h": r"fusefs/(serve/(confine|make_filter)|supervise/notifier)\.c",
     r"sqlite3\.h": r"fusefs/upper/sql\.h",
     r"toml.*": r"cache/toml/toml\.cc",
     r"curl/.*": r"cache/source/curl\.h",
