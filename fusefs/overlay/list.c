@@ -93,6 +93,23 @@ static int merge_all(struct merge *m, uint64_t dir, uint64_t after)
 	return r;
 }
 
+static int stop_at_first(void *context, const struct overlay_child *child)
+{
+	(void)context;
+	(void)child;
+	return 1;
+}
+
+int directory_is_empty(struct overlay *o, struct upper_reader *r, uint64_t dir)
+{
+	struct merge m = { .o = o, .visit = stop_at_first };
+	if (upper_may_have(o->options.upper, dir))
+		m.reader = r;
+	int code = merge_all(&m, dir, 0);
+	upper_list_end(m.reader);
+	return code == 1 ? -ENOTEMPTY : code;
+}
+
 int overlay_list(struct overlay *o, uint64_t dir, uint64_t after, bool full,
 		 overlay_visit *visit, void *context)
 {

@@ -126,6 +126,44 @@ int overlay_stat(struct overlay *o, uint64_t node, struct stat *ret)
 	return r < 0 ? r : node_stat(o, &f, ret);
 }
 
+/*
+ * Does a name lead to it still? A row counts names. A lower node without one has the name
+ * that its image gives it, unless a row says of that name what else became of it, or it
+ * lies in a directory that is no more: rows of what was removed go, their names' stay.
+ */
+static int find_named(struct overlay *o, struct upper_reader *reader, uint64_t id)
+{
+	struct found f;
+	struct upper_dentry row;
+	struct upper_node ignored;
+	int r = node_find(o, reader, id, &f);
+	while (r == 0 && !f.has_row && id != TREE_ROOT) {
+		const struct entry *e = &f.lower.entry;
+		uint64_t dir;
+		r = tree_parent(o->options.tree, id, &dir);
+		if (r == 0 && reader)
+			r = upper_find_dentry(reader, dir, e->name, e->name_size, &row,
+					      &ignored);
+		/* Another cookie is that of a name in a higher layer, which hides it. */
+		if (r == 0 && reader && row.node != id &&
+		    row.cookie == tree_cookie(f.lower.name_id))
+			return -ENOENT;
+		if (r < 0 && r != -ENOENT)
+			return r;
+		id = dir;
+		r = node_find(o, reader, id, &f);
+	}
+	return r == 0 && f.has_row && f.row.nlink == 0 ? -ENOENT : r;
+}
+
+int overlay_find(struct overlay *o, uint64_t node, struct stat *ret)
+{
+	struct upper_reader *reader = read_begin(o);
+	int r = find_named(o, reader, node);
+	read_end(o, reader);
+	return r < 0 ? r : overlay_stat(o, node, ret);
+}
+
 int overlay_readlink(struct overlay *o, uint64_t node, struct buffer *out)
 {
 	struct found f;

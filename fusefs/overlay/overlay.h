@@ -64,6 +64,8 @@ struct caller {
 /* Looking. st_ino is the node id. */
 int overlay_lookup(struct overlay *o, uint64_t dir, const char *name, struct stat *ret);
 int overlay_stat(struct overlay *o, uint64_t node, struct stat *ret);
+/* By an id that somebody kept. -ENOENT: no name leads to it any more. */
+int overlay_find(struct overlay *o, uint64_t node, struct stat *ret);
 int overlay_readlink(struct overlay *o, uint64_t node, struct buffer *out);
 int overlay_parent(struct overlay *o, uint64_t dir, uint64_t *ret_parent);
 int overlay_statfs(struct overlay *o, struct statvfs *ret);

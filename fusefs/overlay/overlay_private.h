@@ -105,8 +105,8 @@ int directory_touch(struct overlay *o, struct upper_reader *r, struct found *dir
 int node_unlink(struct overlay *o, struct upper_reader *r, struct found *f);
 /* After that was committed: when no name is left it goes once the kernel forgets it. */
 void node_orphan(struct overlay *o, const struct found *f);
-/* -ENOTEMPTY. */
-int directory_is_empty(struct overlay *o, uint64_t dir);
+/* list.c: -ENOTEMPTY. `r`: the writer's, whose pages are at hand. */
+int directory_is_empty(struct overlay *o, struct upper_reader *r, uint64_t dir);
 /* The directory that a change is made in. -ENOENT: it was removed; -ENOTDIR. */
 int parent_find(struct overlay *o, struct upper_reader *r, uint64_t dir,
 		struct found *ret);

@@ -2,35 +2,19 @@
 
 #include <errno.h>
 
-static int stop_at_first(void *context, const struct overlay_child *child)
-{
-	(void)context;
-	(void)child;
-	return 1;
-}
-
-/*
- * The listing goes by a reader of its own: it sees what was committed, and this is asked
- * before a change has made any row.
- */
-int directory_is_empty(struct overlay *o, uint64_t dir)
-{
-	int r = overlay_list(o, dir, 0, false, stop_at_first, NULL);
-	return r == 1 ? -ENOTEMPTY : r;
-}
-
 void node_orphan(struct overlay *o, const struct found *f)
 {
 	if (f->row.nlink == 0 && counts_set_orphan(&o->counts, f->id, true))
 		upper_reap(o->options.upper, f->id);
 }
 
-static int check_removable(struct overlay *o, const struct found *f, bool directory)
+static int check_removable(struct overlay *o, struct upper_reader *r,
+			   const struct found *f, bool directory)
 {
 	bool is_directory = node_is_directory(f);
 	if (directory != is_directory)
 		return is_directory ? -EISDIR : -ENOTDIR;
-	return directory ? directory_is_empty(o, f->id) : 0;
+	return directory ? directory_is_empty(o, r, f->id) : 0;
 }
 
 static int remove_name(struct overlay *o, struct upper_reader *r, struct found_name *n,
@@ -39,7 +23,7 @@ static int remove_name(struct overlay *o, struct upper_reader *r, struct found_n
 	struct found dir;
 	if (n->node.id == 0)
 		return -ENOENT;
-	int code = check_removable(o, &n->node, directory);
+	int code = check_removable(o, r, &n->node, directory);
 	if (code == 0)
 		code = parent_find(o, r, n->dir, &dir);
 	if (code == 0)

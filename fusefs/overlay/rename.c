@@ -48,7 +48,7 @@ static int check_target(struct renaming *m)
 		return -EEXIST;
 	if (node_is_directory(to) != directory)
 		return directory ? -ENOTDIR : -EISDIR;
-	return directory ? directory_is_empty(m->o, to->id) : 0;
+	return directory ? directory_is_empty(m->o, m->reader, to->id) : 0;
 }
 
 static int check(struct renaming *m)

@@ -14,7 +14,8 @@
 enum {
 	PAGE_BYTES = 60 << 10, /* of a message of 64 KiB at most */
 	NAME_MOST = 255,
-	AT_SIZE = 24 + 2 * NAME_MOST,
+	HEX_MOST = 2 * NAME_MOST,
+	AT_SIZE = 24 + HEX_MOST,
 };
 
 struct page {
@@ -63,7 +64,7 @@ static json_t *row_of(const struct overlay_change *change)
 
 static void note_last(struct page *p, const struct overlay_place *place)
 {
-	char hex[2 * NAME_MOST + 1];
+	char hex[HEX_MOST + 1];
 	hex_encode(place->name, place->name_size, hex);
 	(void)snprintf(p->last, sizeof(p->last), "%" PRIu64 "/%s", place->dir, hex);
 }
@@ -91,7 +92,7 @@ static bool parse_place(const char *from, char ret_name[NAME_MOST],
 	ret->name = ret_name;
 	ret->name_size = size / 2;
 	return errno == 0 && end != from && ret->dir <= INT64_MAX && size > 0 &&
-	       size % 2 == 0 && size <= 2 * NAME_MOST &&
+	       size % 2 == 0 && size <= HEX_MOST &&
 	       hex_decode(end + 1, ret->name_size, ret_name);
 }
 

@@ -19,6 +19,7 @@ static const struct {
 	{ "killpriv", FEATURE_KILLPRIV },
 	{ "tmpfile", FEATURE_TMPFILE },
 	{ "resend", FEATURE_RESEND },
+	{ "handles", FEATURE_HANDLES },
 	{ "all", ~0u },
 };
 

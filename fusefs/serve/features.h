@@ -18,7 +18,8 @@ enum feature {
 	FEATURE_LARGE_READS = 1 << 8,     /* "large_reads": 1 MiB instead of 128 KiB */
 	FEATURE_KILLPRIV = 1 << 9,        /* "killpriv": set-id bits, version 2 */
 	FEATURE_TMPFILE = 1 << 10,        /* "tmpfile": O_TMPFILE */
-	FEATURE_RESEND = 1 << 11, /* "resend": what a dead server left comes again */
+	FEATURE_RESEND = 1 << 11,  /* "resend": what a dead server left comes again */
+	FEATURE_HANDLES = 1 << 12, /* "handles": file handles of forgotten nodes */
 };
 
 /* The features that `text` (may be NULL) does not mask. -EINVAL: an unknown name. */

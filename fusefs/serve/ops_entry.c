@@ -63,12 +63,22 @@ void ops_reply(fuse_req_t req, int code, const char *request, uint64_t node)
 			     code < 0 ? ops_errno(ops_of(req), code, request, node) : 0);
 }
 
+/* `.` and `..` are asked for by who has a file handle: name_to_handle_at(2), NFS. */
+static int look_up(struct overlay *o, uint64_t node, const char *name, struct stat *ret)
+{
+	uint64_t found = node;
+	if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
+		return overlay_lookup(o, node, name, ret);
+	int r = name[1] ? overlay_parent(o, node, &found) : 0;
+	return r < 0 ? r : overlay_find(o, found, ret);
+}
+
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct ops *ops = ops_of(req);
 	const struct fuse_entry_param nothing = { .entry_timeout = TIMEOUT_NEVER };
 	struct stat st;
-	int r = overlay_lookup(ops->overlay, parent, name, &st);
+	int r = look_up(ops->overlay, parent, name, &st);
 	if (r == 0)
 		r = overlay_remember(ops->overlay, st.st_ino);
 	if (r == 0)

@@ -54,7 +54,12 @@ int plan_read_base(const struct plan *plan, struct buffer *out, struct error *re
 {
 	cleanup_fd int fd = file_open(AT_FDCWD, plan->upper, O_RDONLY | O_DIRECTORY, 0);
 	int r = fd < 0 ? fd : settle(plan, fd, reterr);
-	return r < 0 ? r : file_read_at(fd, "base", LARGEST_BASE, out);
+	if (r < 0)
+		return r;
+	r = file_read_at(fd, "base", LARGEST_BASE, out);
+	return r < 0 && r != -ENOENT
+		   ? error_errno(reterr, r, "cannot read '%s/base'", plan->upper)
+		   : r;
 }
 
 static void file_name(const struct digest *digest, const char *ending,

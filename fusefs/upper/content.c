@@ -264,9 +264,15 @@ void content_put(struct content_ref *ref)
 int content_stat(struct upper *u, uint64_t node, struct stat *ret)
 {
 	char path[NAME_SIZE];
+	struct content_ref ref;
 	if (!atomic_load_explicit(&u->exists, memory_order_acquire) ||
 	    is_certainly_missing(u, node))
 		return -ENOENT;
+	if (take_cached(set_of(u, node), node, &ref)) {
+		int r = fstat(ref.fd, ret) < 0 ? -errno : 0;
+		content_put(&ref);
+		return r;
+	}
 	path_of(node, path);
 	if (fstatat(u->content.fd, path, ret, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;

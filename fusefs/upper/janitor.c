@@ -66,6 +66,16 @@ static size_t first_notes(struct upper *u, uint64_t *ids)
 	return count;
 }
 
+bool notes_have(struct upper *u, uint64_t id)
+{
+	bool found = false;
+	(void)pthread_mutex_lock(&u->janitor_lock);
+	for (size_t i = 0; !found && i < u->notes.count && i < NOTES_OF_ONE_CHANGE; i++)
+		found = u->notes.ids[i] == id;
+	(void)pthread_mutex_unlock(&u->janitor_lock);
+	return found;
+}
+
 int notes_write(struct upper *u, size_t *ret_count)
 {
 	uint64_t ids[NOTES_OF_ONE_CHANGE];

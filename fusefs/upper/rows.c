@@ -372,10 +372,14 @@ int upper_insert_node(struct upper *u, const struct upper_node *node, const char
 
 int upper_update_node(struct upper *u, const struct upper_node *node)
 {
+	struct upper_node row = *node;
 	sqlite3_stmt *s = sql_use(&u->writer.sql, SQL_NODE_UPDATE);
+	/* Else this change would write it once more. */
+	if (notes_have(u, row.id))
+		row.flags |= NODE_CONTENT;
 	if (s)
-		bind_node(s, node, ++u->change);
-	return written(u, node, run_statement(u, s));
+		bind_node(s, &row, ++u->change);
+	return written(u, &row, run_statement(u, s));
 }
 
 int upper_delete_node(struct upper *u, uint64_t id)
@@ -383,8 +387,12 @@ int upper_delete_node(struct upper *u, uint64_t id)
 	static const enum statement all[] = { SQL_XATTR_CLEAR, SQL_DENTRY_CLEAR,
 					      SQL_NODE_DELETE };
 	int r = 0;
+	const struct upper_node *kept = recent_find(&u->recent, id);
+	const bool may_have_names = !kept || S_ISDIR(kept->mode);
 	recent_drop(&u->recent, id);
 	for (size_t i = 0; r == 0 && i < sizeof(all) / sizeof(*all); i++) {
+		if (all[i] == SQL_DENTRY_CLEAR && !may_have_names)
+			continue;
 		sqlite3_stmt *s = sql_use(&u->writer.sql, all[i]);
 		if (s)
 			(void)sqlite3_bind_int64(s, 1, (int64_t)id);

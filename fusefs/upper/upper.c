@@ -28,7 +28,8 @@ static int check_own(int fd, const char *path, struct error *reterr)
 
 static int open_lock(int dirfd, const char *name, const char *path, struct error *reterr)
 {
-	int fd = file_open_beneath(dirfd, name, O_RDWR | O_CREAT, FILE_LASTING);
+	int fd =
+	    file_open_beneath(dirfd, name, O_RDWR | O_CREAT | O_NONBLOCK, FILE_LASTING);
 	return fd < 0 ? error_errno(reterr, fd, "cannot lock '%s'", path) : fd;
 }
 

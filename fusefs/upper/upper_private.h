@@ -55,10 +55,10 @@ struct upper {
 	struct upper_record record;
 	bool in_change;
 	bool due, due_adds; /* a change that has not started, as there are no rows yet */
-	atomic_bool armed; /* numbers are reserved, and the upper is marked as in use */
-	atomic_bool low;   /* the room kept for removing could not be refilled */
-	int reserve_fd;    /* a file that is given up for the database */
-	int db_fd, wal_fd; /* for syncing and reserving; open as long as the database */
+	atomic_bool armed;  /* numbers are reserved, and the upper is marked as in use */
+	atomic_bool low;    /* the room kept for removing could not be refilled */
+	int reserve_fd;     /* a file that is given up for the database */
+	int db_fd, wal_fd;  /* for syncing and reserving; open as long as the database */
 	int page_size;
 	_Atomic(uint64_t) wal_size;
 	uint64_t wal_asked; /* guarded by lock: its size when the janitor was told last */
@@ -102,6 +102,8 @@ void janitor_write_back(struct upper *u);
  */
 void notes_add(struct upper *u, uint64_t id);
 int notes_write(struct upper *u, size_t *ret_count);
+/* The next notes_write() would write this row. */
+bool notes_have(struct upper *u, uint64_t id);
 void notes_done(struct upper *u, size_t count);
 /* All of them, by changes of their own; outside of one. */
 int notes_flush(struct upper *u);

@@ -268,7 +268,7 @@ def test_a_mount_can_be_interrupted_while_its_server_starts(venvfs, tmp_path, nu
     assert starting.command.returncode == -number
     assert len(said.splitlines()) == 1 and "interrupted" in said and str(starting.path) in said
     assert not starting.path.parent.exists()
-    assert not processes_of("serve-mount", tmp_path) and not processes_of("mount", tmp_path)
+    wait_until(lambda: not processes_of("serve-mount", tmp_path) and not processes_of("mount", tmp_path))
     assert not [p for p in tmp_path.rglob("*") if p.is_socket()]
     venvfs.run("mount", starting.path, "--layer", tmp_path / "lower")
     venvfs.run("unmount", starting.path)

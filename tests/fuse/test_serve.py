@@ -488,7 +488,8 @@ def test_a_mount_that_fails_once_its_server_has_started_leaves_none(venvfs, tmp_
     """The server gets ready while the plan is made, which two wheels of one package end."""
     a, b = Wheel("demo", "1.0").write(tmp_path), Wheel("demo", "2.0").write(tmp_path)
     assert "two wheels of demo" in venvfs.refused("mount", "--python", python, tmp_path / "m", a, b)
-    assert processes_of(venvfs.root) == [] and not (tmp_path / "m").exists()
+    wait_until(lambda: processes_of(venvfs.root) == [])  # of a killed worker nobody waits for the end
+    assert not (tmp_path / "m").exists()
     assert list((venvfs.root / "run/venvfs").iterdir()) == []
     venvfs.run("mount", "--python", python, tmp_path / "m", a)
     assert [row["state"] for row in venvfs.list()] == ["serving"]
@@ -510,7 +511,7 @@ def test_a_server_ends_when_its_mount_is_not_made(venvfs, venv, tmp_path):
     told = b"%b\0%b/run/venvfs/socket\0\0" % (os.fsencode(path), os.fsencode(venvfs.root))
     told += bytes.fromhex(image.parent.name + image.name) + bytes(16)
     (tmp_path / "gate").write_bytes(told)
-    assert server.wait(timeout=60) == 1
+    assert server.wait(timeout=PATIENCE) == 1
     assert (tmp_path / "ready").read_text() == "nothing was mounted\n"
     assert (state / "mount.json").read_bytes() == before
     assert list((venvfs.root / "run/venvfs").iterdir()) == [] == list((venvfs.cache / "leases").iterdir())

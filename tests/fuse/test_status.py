@@ -86,10 +86,12 @@ def test_a_worker_without_a_filter_is_told_of(venvfs, tmp_path, code):
 
 
 def test_in_a_pipe_each_line_is_a_field_and_its_value(venvfs, mounted):
-    lines = venvfs.run("status", mounted).stdout.splitlines()
-    fields = dict(line.split("\t") for line in lines)
-    assert fields["state"] == "serving" and fields["errors"] == "0"
-    assert fields["layers"] == "0 wheels, 1 folders" and fields["under way"] == "nothing"
+    def fields():
+        return dict(line.split("\t") for line in venvfs.run("status", mounted).stdout.splitlines())
+
+    assert fields()["state"] == "serving" and fields()["errors"] == "0" and fields()["layers"] == "0 wheels, 1 folders"
+    # Who was answered goes on before the mark of the request is taken back.
+    wait_until(lambda: fields()["under way"] == "nothing")
 
 
 def test_on_a_terminal_it_is_a_table(venvfs, mounted):
@@ -124,7 +126,9 @@ def test_what_is_not_mounted_is_said_in_a_line(venvfs, tmp_path, mounted):
 
 
 def stopped_in_a_write(venvfs, path, worker):
-    """What is under way 150 ms after the worker was stopped, when a WRITE was then."""
+    """What is under way 150 ms after the worker was stopped, when a WRITE was then; it gets on before."""
+    before = venvfs.requests(path).get("WRITE", 0)
+    wait_until(lambda: venvfs.requests(path).get("WRITE", 0) > before)
     with stopped(worker):
         busy = status(venvfs, path)["busy"]
         time.sleep(0.15)
@@ -168,7 +172,7 @@ HEAD, BUFFER, NUMBER_AT, THREADS, SHARED_FD = 64 << 10, 0x50000, 8, 16, 6  # of 
 
 def test_a_request_that_was_received_and_not_marked_yet_counts_as_waiting(venvfs, mounted):
     """Of a worker that is stopped between the two: what its kernel has written then, is written here."""
-    told = status(venvfs, mounted)
+    told = idle(venvfs, mounted)
     shared = os.open(f"/proc/{told['supervisor']}/fd/{SHARED_FD}", os.O_RDWR)
     at = HEAD + (THREADS - 1) * BUFFER + NUMBER_AT
     try:

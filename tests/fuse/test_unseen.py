@@ -23,7 +23,7 @@ def test_a_mount_that_was_taken_away_lazily_is_said_to_be_in_use(venvfs, tmp_pat
     assert (at / "a").read_text() == "a"
 
 
-@pytest.mark.parametrize("name", ["mount.json", "layers", "log"])
+@pytest.mark.parametrize("name", ["mount.json", "layers", "log", "upper/lock"])
 def test_a_fifo_in_a_state_keeps_nobody_waiting(venvfs, layered, name):
     at, upper, mount = layered
     other = at.with_name("other")
@@ -35,6 +35,15 @@ def test_a_fifo_in_a_state_keeps_nobody_waiting(venvfs, layered, name):
     assert done.returncode == (0 if name == "mount.json" else 1) and len(done.stderr.splitlines()) < 2, done.stderr
     venvfs.run("unmount", "--all")
     assert venvfs.list() == []
+    if (upper.parent / name).is_fifo():
+        (upper.parent / name).unlink()  # who reads the logs in the end would wait for it
+
+
+def test_a_base_that_cannot_be_read_is_named(layered):
+    at, upper, mount = layered
+    (upper / "base").unlink()
+    (upper / "base").mkdir()
+    assert f"cannot read '{upper}/base': Is a directory" in mount(ok=False).stderr
 
 
 def test_a_damaged_list_of_layers_is_named_with_what_helps(venvfs, layered):

@@ -60,6 +60,7 @@ static void look_at(struct look *l, uint64_t node, void *scratch)
 	struct stat st;
 	uint64_t parent;
 	(void)overlay_stat(o, node, &st);
+	(void)overlay_find(o, node, &st);
 	(void)overlay_readlink(o, node, &out);
 	(void)overlay_parent(o, node, &parent);
 	(void)overlay_list_xattrs(o, node, &out);

@@ -189,6 +189,30 @@ static void a_row_says_that_there_is_content_from_the_next_change_on(void **stat
 	assert_int_equal(flags_of(f, b), NODE_CONTENT);
 }
 
+static void a_change_of_a_row_says_so_itself(void **state)
+{
+	struct upper_fixture *f = *state;
+	struct upper_reader *reader;
+	struct upper_node node;
+	struct upper_node again;
+	upper_start(f);
+	uint64_t a = upper_add_file(f->upper, ROOT, "a");
+	/* The janitor cannot come in between. */
+	assert_int_equal(upper_begin(f->upper, false, &reader), 0);
+	upper_write(f->upper, a, "content");
+	assert_int_equal(upper_find_node(reader, a, &node), 0);
+	assert_int_equal(upper_update_node(f->upper, &node), 0);
+	assert_int_equal(upper_find_node(reader, a, &node), 0);
+	assert_int_equal(upper_commit(f->upper, NULL), 0);
+	assert_int_equal(upper_find_node(reader, a, &again), 0);
+	upper_end(f->upper);
+	assert_int_equal(node.flags, NODE_CONTENT);
+	assert_int_equal(again.change, node.change);
+	upper_stop(f);
+	upper_start(f);
+	assert_int_equal(flags_of(f, a), NODE_CONTENT);
+}
+
 static void noted_and_lost(struct upper *u)
 {
 	add_two(u);
@@ -349,6 +373,7 @@ int main(void)
 		UPPER_TEST(after_a_power_cut_counting_goes_on_behind_the_mark),
 		UPPER_TEST(after_a_clean_end_another_boot_changes_nothing),
 		UPPER_TEST(a_row_says_that_there_is_content_from_the_next_change_on),
+		UPPER_TEST(a_change_of_a_row_says_so_itself),
 		UPPER_TEST(what_was_lost_in_a_power_cut_is_empty),
 		UPPER_TEST(after_a_power_cut_content_that_no_row_knows_is_swept),
 		UPPER_TEST(what_was_staged_is_removed_at_the_next_start),

@@ -82,7 +82,8 @@ static int include(const struct source *s, const char *name, bool constraint)
 	cleanup_free char *path = fill_clean_path(s->folder, name);
 	cleanup_free char *folder = path ? fill_clean_path(path, "..") : NULL;
 	if (strstr(name, "://"))
-		return refuse(s, name, "is a URL, and locks are not fetched: download it first");
+		return refuse(s, name,
+			      "is a URL, and locks are not fetched: download it first");
 	if (s->depth == DEEPEST)
 		return refuse(s, name, "is included too deeply, or by itself");
 	struct source inner = { .r = s->r,
