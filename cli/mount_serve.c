@@ -66,10 +66,11 @@ static bool is_in_state(const struct state *state, const char *path)
 	return strncmp(path, state_path(state), size) == 0 && path[size] == '/';
 }
 
-int serve_ahead_start(const struct serve_request *q, const char *upper,
+int serve_ahead_start(const struct serve_request *request, const char *upper,
 		      const struct digest *images, size_t count, struct serve_ahead *ret,
 		      struct error *reterr)
 {
+	const struct serve_request *q = request;
 	CLEANUP(serve_ahead_release) struct serve_ahead ahead = SERVE_AHEAD_NONE;
 	int gate[2];
 	if (q->device.broker || !account_may_mount())
