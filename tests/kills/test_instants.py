@@ -22,6 +22,15 @@ def restarts(g, least):
     return g.row()["restarts"]
 
 
+def repeat_until(g, least, load):
+    """Who is to die once its reply is sent may, on a loaded machine, see a whole load go by before."""
+    def is_enough():
+        assert g.together(load) == [True]
+        return g.row()["restarts"] >= least
+
+    wait_until(is_enough, lambda: f"{least} restarts: {g.row()}")
+
+
 @pytest.fixture
 def mounted(ground, tmp_path):
     def mount(dies, mask, *arguments):
@@ -87,8 +96,7 @@ def write_over(path, rounds):
 def test_a_write_is_not_made_again_over_a_later_one(mounted, number, instant, mask):
     """The first of two is answered, its client writes the second, and only then the worker dies."""
     g = mounted(f"{instant}:{number}:WRITE", mask)
-    assert g.together(lambda: write_over(g.at / "file", 30)) == [True]
-    assert restarts(g, 3) >= 3
+    repeat_until(g, 3, lambda: write_over(g.at / "file", 30))
 
 
 @resent_or_kept
@@ -105,8 +113,7 @@ def test_a_cut_is_not_made_again_over_a_later_write(mounted, mask):
                 assert f.read() == bytes([i]) * 5000, i
         return True
 
-    assert g.together(cut_and_write) == [True]
-    assert restarts(g, 3) >= 3
+    repeat_until(g, 3, cut_and_write)
 
 
 @resent_or_kept
@@ -114,7 +121,7 @@ def test_a_long_listing_is_whole(mounted, tmp_path, mask):
     """Its replies are longer than what is kept, and come once more from the tree."""
     folder = tmp_path / "lower/many"
     folder.mkdir(parents=True)
-    for i in range(3000):
+    for i in range(12_000):  # enough of them that three workers die, however late each does
         (folder / f"a rather long name, number {i}").touch()
     make_lower(tmp_path / "lower")
     g = mounted("sent:2", mask)
