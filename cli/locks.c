@@ -243,11 +243,6 @@ static int leave_out_sources(struct reading *r)
 	return result;
 }
 
-static bool has_hash(const struct wanted_bytes *bytes)
-{
-	return bytes->has_sha256 || bytes->other_count > 0;
-}
-
 /*
  * Is it told by the lock alone which bytes these are? A page, a folder and a URL may have
  * others the next time, and settings elsewhere say which are asked: what became of that
@@ -262,9 +257,9 @@ static bool is_fixed(const struct wanted_dist *dist)
 	if (dist->hash_count > 0)
 		return true;
 	if (source)
-		return has_hash(&source->bytes) ||
+		return wanted_has_hash(&source->bytes) ||
 		       (dist->direct && source->path_or_url[0] == '/');
-	return !dist->pinned && (has_hash(&dist->wheels[0].bytes) ||
+	return !dist->pinned && (wanted_has_hash(&dist->wheels[0].bytes) ||
 				 (dist->direct && dist->wheels[0].path));
 }
 

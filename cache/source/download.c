@@ -122,8 +122,7 @@ static int cannot_write(const struct download *d, int code, struct error *reterr
 static bool has_hash(const struct download *d)
 {
 	const struct wanted_bytes *all = d->expected.all;
-	return d->expected.any_count > 0 ||
-	       (all && (all->has_sha256 || all->other_count > 0));
+	return d->expected.any_count > 0 || wanted_has_hash(all);
 }
 
 /* Begins the file anew. */

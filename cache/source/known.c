@@ -90,11 +90,6 @@ static enum known judge_each(struct cache *cache, const struct sha256 *sha256,
 	return unknown ? KNOWN_NOT : result;
 }
 
-static bool has_hash(const struct wanted_bytes *bytes)
-{
-	return bytes->has_sha256 || bytes->other_count > 0;
-}
-
 static bool has_known(const struct wanted_bytes *bytes)
 {
 	bool known = bytes->has_sha256;
@@ -107,7 +102,7 @@ enum known known_judge(struct cache *cache, const struct sha256 *sha256,
 		       const struct expected *e)
 {
 	bool has_all =
-	    e->all && (e->any_count == 0 ? has_hash(e->all) : has_known(e->all));
+	    e->all && (e->any_count == 0 ? wanted_has_hash(e->all) : has_known(e->all));
 	enum known all = has_all ? judge_each(cache, sha256, e->all) : KNOWN_RIGHT;
 	enum known any = e->any_count > 0 ? KNOWN_WRONG : KNOWN_RIGHT;
 	for (size_t i = 0; i < e->any_count && any != KNOWN_RIGHT; i++) {

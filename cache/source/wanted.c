@@ -24,6 +24,11 @@ void wanted_bytes_release(struct wanted_bytes *bytes)
 	free(bytes->others);
 }
 
+bool wanted_has_hash(const struct wanted_bytes *bytes)
+{
+	return bytes && (bytes->has_sha256 || bytes->other_count > 0);
+}
+
 int wanted_bytes_copy(struct wanted_bytes *to, const struct wanted_bytes *from)
 {
 	*to = *from;

@@ -118,6 +118,8 @@ struct wanted {
 };
 
 void wanted_bytes_release(struct wanted_bytes *bytes);
+/* Is there a hash that the file must have? Of NULL there is none. */
+bool wanted_has_hash(const struct wanted_bytes *bytes);
 /* -ENOMEM; then, too, it is to be released. */
 int wanted_bytes_copy(struct wanted_bytes *to, const struct wanted_bytes *from);
 void wanted_wheel_release(struct wanted_wheel *wheel);

@@ -61,11 +61,6 @@ static const struct wanted_bytes *bytes_of(const struct wanted_dist *d)
 	return d->source && d->source->kind == WANTED_SDIST ? &d->source->bytes : NULL;
 }
 
-static bool has_hash(const struct wanted_bytes *bytes)
-{
-	return bytes && (bytes->has_sha256 || bytes->other_count > 0);
-}
-
 /* Do two files of one place have what no one file can have? */
 static bool contradict(const struct wanted_bytes *a, const struct wanted_bytes *b)
 {
@@ -154,7 +149,7 @@ static int unite(struct wanted_dist *a, struct wanted_dist *b, struct error *ret
 	if (!same && !same_place(a, b))
 		return is_unnamed(a) ? 0 : wanted_twice(a, b, reterr);
 	/* The one that has a hash says what the file must be. */
-	if (!has_hash(bytes_of(a)) && has_hash(bytes_of(b))) {
+	if (!wanted_has_hash(bytes_of(a)) && wanted_has_hash(bytes_of(b))) {
 		struct wanted_dist other = *a;
 		*a = *b;
 		*b = other;
@@ -202,7 +197,7 @@ static int check_hashes(const struct wanted *w, struct error *reterr)
 	for (size_t i = 0; w->require_hashes && i < w->count; i++) {
 		const struct wanted_dist *d = &w->dists[i];
 		const struct wanted_bytes *bytes = bytes_of(d);
-		if ((bytes || d->pinned) && !has_hash(bytes) && d->hash_count == 0)
+		if ((bytes || d->pinned) && !wanted_has_hash(bytes) && d->hash_count == 0)
 			return error_set(reterr, -EINVAL,
 					 "%s has no hash, and --require-hashes is set",
 					 d->name);
