@@ -76,7 +76,7 @@ static int make_plan(struct executing *e, struct error *reterr)
 	if (r == 0)
 		r = mount_plan_make(e->place.state, &request, &e->plan, &is_new, reterr);
 	e->plan.throwaway = true;
-	const struct carry carry = { .state = e->place.state, .plan = &e->plan };
+	const struct carry carry = { .plan = &e->plan };
 	if (r == 0)
 		r = mount_upper_prepare(&carry, &upper, &nothing, reterr);
 	if (r == 0)

@@ -238,17 +238,15 @@ void image_free(struct image *image)
 {
 	if (!image)
 		return;
-	if (image->map)
-		lost_page_unwatch(image->map);
-	if (image->map && !image->pack) {
-		void *map;
-		memcpy(&map, &image->map, sizeof(map));
-		(void)munmap(map, image->meta_size);
-		image->map = NULL;
-	}
+	void *map;
+	memcpy(&map, &image->map, sizeof(map));
+	bool is_own = map && !image->pack;
+	uint64_t size = image->meta_size;
 	if (image->owns_fd)
 		(void)close(image->fd);
 	image_abandon(image);
+	if (is_own)
+		(void)munmap(map, size);
 }
 
 struct digest image_id(const struct image *image)

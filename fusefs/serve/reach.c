@@ -24,27 +24,18 @@
 #include <string.h>
 
 /* What is done beneath a place. */
-static const uint64_t reading =
-    LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
-static const uint64_t keeping =
-    LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
-    LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
-    LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |
-    LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_REFER |
-    LANDLOCK_TRUNCATE;
-static const uint64_t sockets =
-    LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE;
-static const uint64_t removing =
-    LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR;
+#define READING (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define KEEPING                                                                        \
+	(READING | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |     \
+	 LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR |                \
+	 LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_REFER | \
+	 LANDLOCK_TRUNCATE)
+#define SOCKETS (LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE)
+#define REMOVING (LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR)
 /* All that is not said to be allowed somewhere, executing excepted: see confine.c. */
-static const uint64_t limited =
-    LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
-    LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
-    LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
-    LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
-    LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
-    LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_REFER |
-    LANDLOCK_TRUNCATE;
+#define LIMITED                                                                   \
+	(KEEPING | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK | \
+	 LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM)
 
 /* What libraries and threads ask of the machine, and nothing of anybody's. */
 static const char *const machine[] = {
@@ -76,7 +67,7 @@ static int allow_caches(struct landlock *l, struct cache *cache)
 {
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < cache_count(cache); i++)
-		r = landlock_allow(l, store_fd(cache_store(cache, i)), reading);
+		r = landlock_allow(l, store_fd(cache_store(cache, i)), READING);
 	cleanup_fd int leases =
 	    file_open_beneath(store_fd(cache_own(cache)), "leases", O_PATH, 0);
 	return r < 0 || leases < 0
@@ -89,26 +80,26 @@ static int allow_all(struct landlock *l, const struct plan *plan, struct cache *
 {
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < sizeof(machine) / sizeof(machine[0]); i++)
-		r = allow_path(l, machine[i], reading);
+		r = allow_path(l, machine[i], READING);
 	if (r == 0)
 		r = allow_caches(l, cache);
 	if (r == 0)
-		r = allow_path(l, state_path, keeping);
+		r = allow_path(l, state_path, KEEPING);
 	if (r == 0 && *plan->upper)
-		r = allow_path(l, plan->upper, keeping);
+		r = allow_path(l, plan->upper, KEEPING);
 	if (r == 0)
-		r = allow_parent(l, plan->socket, sockets);
+		r = allow_parent(l, plan->socket, SOCKETS);
 	/* It removes both directories in the end. */
 	if (r == 0 && plan->throwaway)
-		r = allow_parent(l, state_path, removing);
-	return r == 0 && plan->throwaway ? allow_parent(l, plan->path, removing) : r;
+		r = allow_parent(l, state_path, REMOVING);
+	return r == 0 && plan->throwaway ? allow_parent(l, plan->path, REMOVING) : r;
 }
 
 int reach_limit(const struct plan *plan, struct cache *cache, const char *state_path,
 		struct error *reterr)
 {
 	CLEANUP(landlock_release) struct landlock l = LANDLOCK_INIT;
-	int r = landlock_begin(&l, limited);
+	int r = landlock_begin(&l, LIMITED);
 	if (r == -EOPNOTSUPP)
 		return 0;
 	if (r == 0)
